@@ -1,0 +1,151 @@
+"""What a backend is: a table from slot names to callables for one kind of array.
+
+A slot's default is the function of that name in the array library; a backend lists only its
+differences. An instance is also the namespace ``k`` of an ordinary backward pass: gradient rules
+written with ``k.exp``, ``k.sum`` ... run on the arrays themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy
+
+from ..errors import DeviceError, DtypeError
+
+
+class Device(str):
+    """Where an array lives: ``"cpu"`` or ``"cuda:0"``. A string with a type and an index.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.zeros(3).device
+    Device('cpu')
+    >>> tfl.zeros(3).device == "cpu", tfl.zeros(3).device.type
+    (True, 'cpu')
+    """
+
+    __slots__ = ()
+
+    @property
+    def type(self) -> str:
+        """The kind of device: ``"cpu"``, ``"cuda"``."""
+        return self.partition(":")[0]
+
+    @property
+    def index(self) -> int | None:
+        """The number of the device among those of its kind; None for the CPU."""
+        number = self.partition(":")[2]
+        return int(number) if number else None
+
+    def __repr__(self) -> str:
+        return f"Device({str(self)!r})"
+
+
+class Backend:
+    """The implementations of every slot for one type of array.
+
+    Parameters
+    ----------
+    device_type
+        The kind of device that the arrays live on.
+    namespace
+        The array library: slots that aren't listed are looked up there.
+    array_type
+        The type of the library's arrays.
+    slots
+        The differences: name to callable.
+    """
+
+    def __init__(
+        self,
+        device_type: str,
+        namespace: Any,
+        array_type: type,
+        slots: Mapping[str, Callable[..., Any]],
+    ) -> None:
+        self.device_type = device_type
+        self.namespace = namespace
+        self.array_type = array_type
+        self.slots = dict(slots)
+
+    def __getattr__(self, slot: str) -> Callable[..., Any]:
+        if slot.startswith("_"):
+            raise AttributeError(slot)
+        found = self.slots.get(slot)
+        if found is None:
+            found = getattr(self.namespace, slot, None)
+            if found is None:
+                raise AttributeError(f"the {self.device_type} backend has no slot {slot!r}")
+        setattr(self, slot, found)  # the next look-up is a plain attribute
+        return found
+
+    def replace(self, slot: str, implementation: Callable[..., Any]) -> None:
+        """Put another implementation behind a slot."""
+        self.slots[slot] = implementation
+        self.__dict__.pop(slot, None)
+
+    # What only a backend can know about its arrays. NumPy's answers stand here.
+    def device_of(self, array: Any) -> Device:
+        return Device(self.device_type)
+
+    def from_host(self, array: numpy.ndarray[Any, Any], device: Device) -> Any:
+        return array
+
+    def to_host(self, array: Any) -> numpy.ndarray[Any, Any]:
+        return array
+
+    def synchronize(self) -> None:
+        """Wait until all work that was handed to the device is done."""
+
+
+class _Registry(dict[type, Backend]):
+    """Array type to backend. A type that isn't there yet is asked for once."""
+
+    def __missing__(self, array_type: type) -> Backend:
+        if array_type.__module__.partition(".")[0] == "cupy" and array_type.__name__ == "ndarray":
+            from .cupy_backend import cupy_backend
+
+            return self.setdefault(array_type, cupy_backend())
+        raise DtypeError(
+            f"tensor: data must be an array of a known library, got {array_type.__qualname__}"
+        )
+
+
+by_array_type = _Registry()
+by_device_type: dict[str, Backend] = {}
+
+
+def register(backend: Backend) -> None:
+    """Make a backend known by its array type and its device type."""
+    by_array_type[backend.array_type] = backend
+    by_device_type[backend.device_type] = backend
+
+
+def backend_of(array: Any) -> Backend:
+    """Return the backend of an array, by its type."""
+    return by_array_type[type(array)]
+
+
+def backend_for(device: str) -> Backend:
+    """Return the backend of a device, given as ``"cpu"``, ``"cuda"`` or ``"cuda:1"``."""
+    kind = Device(device).type
+    found = by_device_type.get(kind)
+    if found is not None:
+        return found
+    if kind == "cuda":
+        from .cupy_backend import cupy_backend
+
+        return by_device_type.setdefault("cuda", cupy_backend())
+    known = ", ".join(repr(name) for name in sorted({*by_device_type, "cuda"}))
+    raise DeviceError(f"device: must be one of {known} (with an index: 'cuda:1'), got {device!r}")
+
+
+def is_array(value: Any) -> bool:
+    """Whether ``value`` is an array of a known library."""
+    kind = type(value)
+    return kind in by_array_type or kind.__module__.partition(".")[0] == "cupy" and (
+        kind.__name__ == "ndarray"
+    )

@@ -1,0 +1,61 @@
+"""The CPU backend: NumPy, with the native extension's kernels where it is built."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy
+
+
+from ..errors import DtypeError, ShapeError
+from . import array_slots, dtypes, special
+from .base import Backend, register
+
+ndarray = numpy.ndarray
+number_types = (bool, int, float, complex, numpy.generic)
+
+
+def as_array(value: Any, dtype: Any = None) -> Any:
+    """Return NumPy's scalars and numbers as 0-d arrays; arrays of any library come back as they are."""
+    if isinstance(value, (numpy.ndarray, *number_types)):
+        return numpy.asarray(value, dtype)
+    return value
+
+
+numpy_backend = Backend("cpu", numpy, numpy.ndarray, {**array_slots.slots(numpy), **special.slots(numpy)})
+register(numpy_backend)
+
+
+def takes_out(function: Any) -> bool:
+    """Whether an implementation takes the array to write to as its last positional argument."""
+    return type(function).__name__ == "ufunc"
+
+
+def index_array(values: Any) -> Any:
+    """Return a list (or a bool) used as an index as an array; an empty list holds integers."""
+    array = numpy.asarray(values)
+    return array.astype(numpy.int64) if array.size == 0 else array
+
+
+def from_data(name: str, data: Any, dtype: Any = None) -> Any:
+    """Return Python data as an array of the default dtype of its kind (or of ``dtype``)."""
+    if isinstance(data, numpy.ndarray):
+        return numpy.asarray(data)
+    if hasattr(data, "__array_interface__") or hasattr(data, "__dlpack__"):
+        return numpy.asarray(data)
+    plain = _without_tensors(data)
+    try:
+        array = numpy.asarray(plain)
+    except ValueError as error:
+        raise ShapeError(f"{name}: nested data must be rectangular, got {error}") from None
+    if array.dtype.kind not in "biufcV":
+        raise DtypeError(f"{name}: data must be numbers, got {data!r:.60}")
+    keeps = isinstance(data, numpy.generic)
+    wanted = dtype or (array.dtype if keeps else dtypes.default_for(array))
+    return array.astype(wanted, copy=False)
+
+
+def _without_tensors(data: Any) -> Any:
+    if isinstance(data, list | tuple):
+        return [_without_tensors(item) for item in data]
+    return data.tolist() if hasattr(data, "tolist") else data

@@ -1,0 +1,1 @@
+"""Tensors, primitives and the tape. This floor knows no operation by name."""

@@ -1,0 +1,375 @@
+"""The entry points: how a call of an operation becomes an array and, where needed, a node.
+
+There are four forms, each a closure made for one primitive, with no shared ``apply`` between: a
+small operation costs less than a microsecond over the array library's own call. What is rare
+stands in `recover`: it is reached only when the call raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..backend import as_array, by_array_type, dtypes, is_array, ndarray, number_types
+from ..errors import DtypeError
+from ..runtime import mode, shared, tick
+from .messages import explain
+from .primitive import Primitive, make_output, registry, traced
+from .tensor import JointNode, Node, Tensor, new, wrap
+from .views import register_view
+
+bfloat16 = dtypes.bfloat16
+_ready = (float, int)
+
+
+# -- numbers and arrays as operands ----------------------------------------------------------------
+constants: dict[tuple[Any, Any], Any] = {}
+
+
+def constant(value: Any, dtype: Any) -> Any:
+    """Return a Python number as a read-only 0-d array, weakly promoted with ``dtype``.
+
+    NumPy handles 0-d arrays faster than numbers, so the common ones are kept. Signed zeros and
+    NaN are made anew: as keys they would be mistaken for one another.
+    """
+    target = dtypes.with_scalar(dtype, value)
+    array = as_array(value, target)
+    array.flags.writeable = False
+    if dtype.kind in "fcV" and value == value and value != 0:
+        if len(constants) > 4096:
+            constants.clear()
+        constants[value, dtype] = array
+    return array
+
+
+def lift(value: Any, like: Tensor) -> Tensor:
+    """Return an operand as a tensor: arrays are shared, numbers are weak beside ``like``."""
+    kind = type(value)
+    if kind is Tensor:
+        return value
+    if isinstance(value, number_types):
+        if kind not in (bool, int, float, complex):
+            value = value.item()  # NumPy's scalars are as weak as Python's numbers
+            if type(value) not in (bool, int, float, complex):
+                value = float(value)
+        array = constant(value, like.array.dtype)
+        if type(like.array) is not ndarray:
+            array = by_array_type[type(like.array)].from_host(array, like.device)
+        return wrap(array, None)
+    if is_array(value):
+        return wrap(value, None)
+    if isinstance(value, ndarray):
+        return wrap(as_array(value), None)
+    raise DtypeError(
+        f"tensor: an operand must be a Tensor, an array or a number, got {kind.__qualname__}"
+    )
+
+
+def recover(call: Callable[..., Any], op: Primitive, args: tuple[Any, ...], error: Exception,
+            attributes: tuple[Any, ...] = ()) -> Any:  # fmt: skip
+    """Finish a call that raised: convert what is no tensor yet, or say what is wrong."""
+    like = next((x for x in args if type(x) is Tensor), None)
+    if like is None:
+        like = wrap(as_array(0.0, dtypes.default["f"]), None)
+        arrays = [x for x in args if is_array(x)]
+        if arrays:
+            like = wrap(arrays[0], None)
+    lifted = tuple([lift(x, like) for x in args])
+    if any(new_one is not old for new_one, old in zip(lifted, args, strict=True)):
+        return call(*lifted, *attributes)
+    raise explain(op, error, [x.array for x in lifted], attributes) from error
+
+
+# -- one array -------------------------------------------------------------------------------------
+def unary_entry(op: Primitive) -> Callable[[Any], Tensor]:
+    """Return the entry point of ``op(x)``."""
+    implementations = op.implementations
+    run = implementations[ndarray]
+    saves_input, saves_output = "x" in op.saved_names, "out" in op.saved_names
+    differentiable = op.differentiable
+
+    def call(x: Any, /) -> Tensor:
+        try:
+            array = x.array
+            if type(array) is ndarray:
+                out = run(array)
+                if type(out) is not ndarray:
+                    out = as_array(out)
+            else:
+                out = implementations[type(array)](array)
+        except Exception as error:
+            return recover(call, op, (x,), error)
+        tensor = new(Tensor)
+        tensor.array = out
+        parent = x.node
+        if parent is None or not differentiable or (shared.special and not mode.grad):
+            tensor.node = None
+            return tensor
+        tensor.node = node = new(Node)
+        node.op = op
+        node.p0 = parent
+        node.p1 = node.g = node.hooks = None
+        node.born = tick()
+        if saves_input:
+            node.s0 = array
+        if saves_output:
+            node.out = out
+        dtype = array.dtype
+        node.fix = None if dtype is out.dtype and dtype is not bfloat16 else (array.shape, dtype)
+        return tensor
+
+    return call
+
+
+# -- two arrays ------------------------------------------------------------------------------------
+def binary_entry(op: Primitive, *, contracts: bool = False) -> Callable[[Any, Any], Tensor]:
+    """Return the entry point of ``op(x, y)``.
+
+    An elementwise operation needs un-broadcasting where the shapes differ; one that ``contracts``
+    the last two axes (matmul) where there are more than two.
+    """
+    implementations = op.implementations
+    run = implementations[ndarray]
+    names = op.saves if op.differentiable else ((), ())
+    x_for_x, x_for_y = "x" in names[0], "x" in names[1]
+    y_for_x, y_for_y = "y" in names[0], "y" in names[1]
+    saves_output = "out" in op.saved_names
+    saves_shapes = any(name.endswith("_shape") for name in op.saved_names)
+    differentiable = op.differentiable
+
+    def call(x: Any, y: Any, /) -> Tensor:
+        try:
+            x_array = x.array
+            kind = type(y)
+            if kind is Tensor:
+                y_array = y.array
+                y_node = y.node
+            elif kind in _ready and type(x_array) is ndarray:
+                dtype = x_array.dtype
+                y_array = constants.get((y, dtype))
+                if y_array is None or dtype.kind not in "fcV":
+                    y_array = constant(y, dtype)
+                y_node = None
+            else:
+                return recover(call, op, (x, y), DtypeError("no operand"))
+            if type(x_array) is ndarray and type(y_array) is ndarray:
+                out = run(x_array, y_array)
+                if type(out) is not ndarray:
+                    out = as_array(out)
+            elif type(x_array) is type(y_array):
+                out = implementations[type(x_array)](x_array, y_array)
+            else:
+                raise DtypeError("devices differ")
+        except Exception as error:
+            return recover(call, op, (x, y), error)
+        tensor = new(Tensor)
+        tensor.array = out
+        x_node = x.node
+        if (
+            (x_node is None and y_node is None)
+            or not differentiable
+            or (shared.special and not mode.grad)
+        ):
+            tensor.node = None
+            return tensor
+        tensor.node = node = new(Node)
+        node.op = op
+        node.p0 = x_node
+        node.p1 = y_node
+        node.g = node.hooks = None
+        node.born = tick()
+        if x_node is not None:
+            if x_for_x or (x_for_y and y_node is not None):
+                node.s0 = x_array
+            if y_for_x or (y_for_y and y_node is not None):
+                node.s1 = y_array
+        else:
+            if x_for_y:
+                node.s0 = x_array
+            if y_for_y:
+                node.s1 = y_array
+        if saves_output:
+            node.out = out
+        if saves_shapes:
+            node.attributes = (x_array.shape, y_array.shape)
+        x_dtype = x_array.dtype
+        if (
+            x_dtype is y_array.dtype
+            and (
+                x_array.ndim == 2 == y_array.ndim if contracts
+                else kind is not Tensor or x_array.shape == y_array.shape
+            )
+            and x_dtype is out.dtype
+            and x_dtype is not bfloat16
+        ):
+            node.fix = None
+        else:
+            node.fix = (x_array.shape, x_dtype, y_array.shape, y_array.dtype)
+        return tensor
+
+    return call
+
+
+# -- one array and one attribute -------------------------------------------------------------------
+def attr1_entry(op: Primitive) -> Callable[[Any, Any], Tensor]:
+    """Return the entry point of ``op(x, attribute)``; views are registered with their root."""
+    implementations = op.implementations
+    run = implementations[ndarray]
+    saves_input, saves_output = "x" in op.saved_names, "out" in op.saved_names
+    saves_shape = "x_shape" in op.saved_names
+    view, differentiable = op.view, op.differentiable
+
+    def call(x: Any, attribute: Any, /) -> Tensor:
+        try:
+            array = x.array
+            if type(array) is ndarray:
+                out = run(array, attribute)
+                if type(out) is not ndarray:
+                    out = as_array(out)
+            else:
+                out = implementations[type(array)](array, attribute)
+        except Exception as error:
+            return recover(call, op, (x,), error, (attribute,))
+        tensor = new(Tensor)
+        tensor.array = out
+        parent = x.node
+        if parent is None or not differentiable or (shared.special and not mode.grad):
+            tensor.node = None
+        else:
+            dtype = array.dtype
+            tensor.node = node = new(Node)
+            node.op = op
+            node.p0 = parent
+            node.p1 = node.g = node.hooks = None
+            node.born = tick()
+            node.attributes = attribute
+            if saves_input:
+                node.s0 = array
+            if saves_shape:
+                node.s1 = array.shape
+            if saves_output:
+                node.out = out
+            if dtype is out.dtype and dtype is not bfloat16:
+                node.fix = None
+            else:
+                node.fix = (array.shape, dtype)
+        if view and out.base is not None:
+            register_view(x, tensor, op, attribute)
+        return tensor
+
+    return call
+
+
+# -- everything else -------------------------------------------------------------------------------
+def general_entry(op: Primitive) -> Callable[..., Any]:
+    """Return the entry point of ``op(*arrays, *attributes)``."""
+    implementations = op.implementations
+    count = None if op.variadic else len(op.inputs)
+    attribute_count = len(op.attributes)
+    several, differentiable, view = op.outputs != 1, op.differentiable, op.view
+    keeps_residual = op.keeps_residual
+
+    def call(*args: Any) -> Any:
+        split = len(args) - attribute_count if count is None else count
+        xs, attributes = args[:split], args[split:]
+        try:
+            arrays = [x.array for x in xs]
+            kind = type(arrays[0])
+            for array in arrays:
+                if type(array) is not kind:
+                    raise DtypeError("devices differ")
+            out = implementations[kind](*arrays, *attributes)
+        except Exception as error:
+            return recover(call, op, xs, error, attributes)
+        residual = None
+        if keeps_residual:
+            out, residual = out
+        node = None
+        if differentiable and not (shared.special and not mode.grad):
+            for x in xs:
+                if x.node is not None:
+                    node = joint_node(op, xs, arrays, attributes, out, residual)
+                    break
+        if several:
+            return tuple([
+                wrap(a, make_output(node, i) if node is not None and node.forms[i][2] else None)
+                for i, a in enumerate(out)
+            ])  # fmt: skip
+        if kind is ndarray and type(out) is not ndarray:
+            out = as_array(out)
+            if node is not None and node.out is not None:
+                node.out = out
+        tensor = new(Tensor)
+        tensor.array = out
+        tensor.node = node
+        if view and out.base is not None:
+            register_view(xs[0], tensor, op, attributes)
+        return tensor
+
+    return call
+
+
+def joint_node(op: Primitive, xs: Any, arrays: Any, attributes: Any, out: Any,
+               residual: Any = None) -> JointNode:  # fmt: skip
+    """Return the node of a general operation, with what its rules need saved."""
+    node = new(JointNode)
+    node.op = op
+    node.parents = parents = tuple([x.node for x in xs])
+    node.g = node.hooks = None
+    node.attributes = attributes
+    node.fix = tuple([(a.shape, a.dtype) for a in arrays])
+    if op.joint:
+        wanted = op.saved_names
+    else:
+        wanted = {
+            name
+            for names, parent in zip(op.saves, parents, strict=True)
+            if parent is not None
+            for name in names
+        }
+    names = op.input_names(len(arrays)) if op.variadic else op.inputs
+    node.saved = tuple(
+        [a if name in wanted else None for a, name in zip(arrays, names, strict=True)]
+    )
+    node.out = out if "out" in wanted else None
+    node.residual = residual if "residual" in wanted else None
+    if op.outputs == 1:
+        node.forms = None
+    else:
+        node.forms = tuple([(a.shape, a.dtype, a.dtype in dtypes.inexact) for a in out])
+    node.born = tick()
+    return node
+
+
+_makers = {
+    "unary": unary_entry,
+    "binary": binary_entry,
+    "attr1": attr1_entry,
+    "general": general_entry,
+}
+
+
+def declare(
+    name: str,
+    inputs: Any,
+    rules: Any,
+    *,
+    form: str = "general",
+    doc: str | None = None,
+    entry: dict[str, Any] | None = None,
+    **declaration: Any,
+) -> Any:
+    """Declare a primitive and return its entry point, known to traced rules by the same name."""
+    op = Primitive(name, inputs, rules, form=form, **declaration)
+    call = _makers[form](op, **(entry or {}))
+    call.__name__ = call.__qualname__ = name
+    call.__module__ = "tensorflowlite"
+    call.__doc__ = doc.replace("{name}", name) if doc else doc
+    call.primitive = op  # type: ignore[attr-defined]
+    setattr(traced, name, call)
+    return call
+
+
+def primitive(name: str) -> Primitive:
+    """Return a declared primitive by name."""
+    return registry[name]

@@ -1,0 +1,63 @@
+"""The texts of errors. They are made only after a call has raised, so success pays nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..backend import backend_of
+from ..errors import DeviceError, DtypeError, OutOfRangeError, ShapeError, TensorflowliteError
+
+if TYPE_CHECKING:
+    from .primitive import Primitive
+
+
+def explain(op: Primitive, error: Exception, arrays: Sequence[Any], attributes: tuple[Any, ...],
+            name: str | None = None) -> Exception:  # fmt: skip
+    """Return the error to raise for an operation's call that raised ``error``."""
+    name = name or op.name
+    if isinstance(error, TensorflowliteError) and not isinstance(error, DtypeError):
+        return error
+    kinds = {type(array) for array in arrays}
+    if len(kinds) > 1:
+        devices = " and ".join(str(backend_of(a).device_of(a)) for a in arrays)
+        return DeviceError(
+            f"{name}: the tensors must be on one device, got {devices}; move one with to(device)"
+        )
+    if isinstance(error, TensorflowliteError | MemoryError):
+        return error
+    if op.explain is not None:
+        text = op.explain([a.shape for a in arrays], *attributes)
+        if text is not None:
+            return ShapeError(f"{name}: {text}")
+    got = " and ".join(describe(a) for a in arrays)
+    if attributes:
+        got += ", " + ", ".join(
+            f"{key}={value!r}" for key, value in zip(op.attributes, attributes, strict=False)
+        )
+    if op.form == "binary" and isinstance(error, ValueError):
+        text = broadcast_conflict(arrays[0].shape, arrays[1].shape)
+        if text is not None:
+            return ShapeError(f"{name}: shapes must broadcast, got {text}")
+    reason = str(error).strip().split("\n")[0] or type(error).__name__
+    if isinstance(error, IndexError):
+        return OutOfRangeError(f"{name}: {reason}, got {got}")
+    if isinstance(error, ValueError):
+        return ShapeError(f"{name}: {reason}, got {got}")
+    if isinstance(error, TypeError):
+        return DtypeError(f"{name}: {reason}, got {got}")
+    return error
+
+
+def describe(array: Any) -> str:
+    """Return an array's dtype and shape, as errors show them."""
+    return f"{array.dtype.name} {tuple(array.shape)}"
+
+
+def broadcast_conflict(x: tuple[int, ...], y: tuple[int, ...]) -> str | None:
+    """Say where two shapes don't broadcast; None where they do."""
+    for axis in range(-1, -1 - min(len(x), len(y)), -1):
+        a, b = x[axis], y[axis]
+        if a != b and a != 1 and b != 1:
+            return f"{x} and {y}: axis {axis} has {a} and {b}"
+    return None

@@ -1,0 +1,276 @@
+"""A primitive: one operation, declared once, with its gradient.
+
+The parameter names of a gradient rule say what it needs, and so what the forward pass saves:
+
+``g``                  the incoming gradient (a tuple where the operation has several outputs)
+``k``                  the operations, by name: raw (a backend) or traced (`traced`)
+``x``, ``y`` ...       an input, by its declared name (a tuple for the last one of a variadic operation)
+``x_shape`` ...        an input's shape
+``out``                the output (a tuple where there are several)
+``residual``           what the implementation kept for backward beside its output
+``need``               for joint rules: which inputs need a gradient, a tuple of bools
+an attribute's name    its value
+
+They are read once, when the operation is declared; an unknown name fails at import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+from ..backend import by_array_type
+from ..runtime import set_mode, tick
+from .tensor import JointNode, Node, Output, Tensor, new, recording, wrap
+
+Rule = Callable[..., Any]
+
+registry: dict[str, Primitive] = {}
+traced = SimpleNamespace()  # name -> entry point: the operations that a traced rule runs
+
+
+class _Implementations(dict[type, Callable[..., Any]]):
+    """Array type to implementation, looked up in the backend's table once."""
+
+    def __init__(self, slot: str, decompose: Callable[..., Any] | None) -> None:
+        self.slot, self.decompose = slot, decompose
+
+    def __missing__(self, array_type: type) -> Callable[..., Any]:
+        backend = by_array_type[array_type]
+        found: Any = getattr(backend, self.slot, None)
+        if self.decompose is not None:
+            found = _with_decomposition(found, partial(self.decompose, backend))
+        elif found is None:
+            found = getattr(backend, self.slot)  # raises, naming the slot
+        self[array_type] = found
+        return found
+
+
+def _with_decomposition(found: Any, decomposed: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an implementation that falls back on the decomposition where it doesn't accept."""
+    if found is None:
+        return decomposed
+    accepts = getattr(found, "accepts", None)
+    if accepts is None:
+        return found
+
+    def choose(*args: Any) -> Any:
+        return found(*args) if accepts(*args) else decomposed(*args)
+
+    return choose
+
+
+class Primitive:
+    """The declaration of an operation.
+
+    Parameters
+    ----------
+    name
+        The operation's name, and the name of its slot in the backends.
+    inputs
+        The names of the array inputs; where ``variadic``, the last one stands for any number.
+    attributes
+        The names of the other arguments, in the order of the implementation's parameters.
+    rules
+        One gradient rule per input (None: no gradient), or a single joint rule.
+    joint
+        Whether ``rules`` is one joint rule that returns a gradient per input.
+    outputs
+        How many arrays the implementation returns; 0 where the number varies.
+    view
+        Whether the output may share the first input's memory.
+    keeps_residual
+        Whether the implementation returns ``(out, residual)``.
+    rebuild_residual
+        ``(k, *inputs, *attributes)``: the residual by traced operations, for derivatives of
+        higher order.
+    tensors
+        Whether the rule runs Tensor code also in an ordinary backward pass: the tape wraps and
+        unwraps.
+    """
+
+    __slots__ = (
+        "name", "inputs", "attributes", "rules", "joint", "variadic", "outputs", "view",
+        "keeps_residual", "rebuild_residual", "tensors", "differentiable", "saves", "saved_names",
+        "implementations", "raw", "run_traced", "defers", "explain", "form", "decompose",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        name: str,
+        inputs: Sequence[str],
+        rules: Sequence[Rule | None] | Rule | None,
+        *,
+        attributes: Sequence[str] = (),
+        joint: bool = False,
+        variadic: bool = False,
+        outputs: int = 1,
+        view: bool = False,
+        keeps_residual: bool = False,
+        rebuild_residual: Callable[..., Any] | None = None,
+        tensors: bool = False,
+        form: str = "general",
+        explain: Callable[..., str | None] | None = None,
+        decompose: Callable[..., Any] | None = None,
+    ) -> None:
+        if name in registry:
+            raise TypeError(f"{name}: a primitive of that name is declared already")
+        self.name, self.inputs, self.attributes = name, tuple(inputs), tuple(attributes)
+        self.joint = joint or variadic
+        self.variadic, self.outputs, self.view, self.tensors = variadic, outputs, view, tensors
+        self.keeps_residual, self.rebuild_residual = keeps_residual, rebuild_residual
+        self.form, self.explain, self.decompose = form, explain, decompose
+        self.defers: dict[Primitive, Rule] | None = None
+        self.implementations = _Implementations(name, decompose)
+        if rules is None:
+            rules = () if self.joint else (None,) * len(self.inputs)
+        self.rules: tuple[Rule | None, ...] = (rules,) if callable(rules) else tuple(rules)
+        self.differentiable = any(rule is not None for rule in self.rules)
+        self.saves = tuple(self._names(rule) for rule in self.rules)
+        self.saved_names = frozenset(n for names in self.saves for n in names)
+        plain = form != "general"
+        self.raw: Any = tuple(self._adapter(r, n, plain, False) for r, n in self._pairs())
+        self.run_traced: Any = tuple(self._adapter(r, n, plain, True) for r, n in self._pairs())
+        if tensors:
+            self.raw = tuple(_on_tensors(run) for run in self.run_traced)
+        if self.joint and self.differentiable:
+            (self.raw,), (self.run_traced,) = self.raw, self.run_traced
+        registry[name] = self
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def input_names(self, count: int) -> tuple[str, ...]:
+        """Return a name for each of ``count`` inputs; the last one repeats where variadic."""
+        return self.inputs + (self.inputs[-1],) * (count - len(self.inputs))
+
+    def _pairs(self) -> Any:
+        return zip(self.rules, self.saves, strict=True)
+
+    def _names(self, rule: Rule | None) -> tuple[str, ...]:
+        """Read a rule's parameter names and refuse the unknown ones."""
+        if rule is None:
+            return ()
+        names = getattr(rule, "names", None)
+        if names is None:
+            code = rule.__code__
+            names = code.co_varnames[: code.co_argcount]
+        known = {"g", "k", "need", "out", "residual", *self.attributes, *self.inputs}
+        known |= {f"{name}_shape" for name in self.inputs}
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise TypeError(
+                f"{self.name}: a gradient rule asks for {unknown[0]!r}; known are {sorted(known)}"
+            )
+        return tuple(names)
+
+    def _adapter(self, rule: Rule | None, names: tuple[str, ...], plain: bool, in_traced: bool) -> Any:
+        """Return ``(node, g, k, need) -> rule(...)``, fetching each parameter from the node."""
+        if rule is None:
+            return None
+        fetch = self._fetch_plain if plain else self._fetch_joint
+        arguments = [n if n in ("g", "k", "need") else fetch(n, in_traced) for n in names]
+        return _bind(f"lambda n, g, k, need: rule({', '.join(arguments)})", rule)
+
+    def _fetch_plain(self, name: str, in_traced: bool) -> str:
+        if name == "out":
+            return "wrap(n.out, n)" if in_traced else "n.out"
+        if name in self.inputs:
+            i = self.inputs.index(name)
+            return f"wrap(n.s{i}, n.p{i})" if in_traced else f"n.s{i}"
+        if name.endswith("_shape"):
+            if len(self.inputs) == 1:
+                return "n.s1"
+            return f"n.attributes[{self.inputs.index(name.removesuffix('_shape'))}]"
+        return "n.attributes"
+
+    def _fetch_joint(self, name: str, in_traced: bool) -> str:
+        if name == "out":
+            if self.outputs == 1:
+                return "wrap(n.out, n)" if in_traced else "n.out"
+            return "rebuild_outputs(n)" if in_traced else "n.out"
+        if name == "residual":
+            return "rebuild_residual(n)" if in_traced else "n.residual"
+        if name in self.inputs:
+            i = self.inputs.index(name)
+            if self.variadic and i == len(self.inputs) - 1:
+                return f"rebuild_inputs(n, {i})" if in_traced else f"n.saved[{i}:]"
+            return f"wrap(n.saved[{i}], n.parents[{i}])" if in_traced else f"n.saved[{i}]"
+        if name.endswith("_shape"):
+            i = self.inputs.index(name.removesuffix("_shape"))
+            if self.variadic and i == len(self.inputs) - 1:
+                return f"tuple([f[0] for f in n.fix[{i}:]])"
+            return f"n.fix[{i}][0]"
+        return f"n.attributes[{self.attributes.index(name)}]"
+
+
+def _rebuild_outputs(node: JointNode) -> tuple[Tensor, ...]:
+    return tuple([
+        wrap(array, make_output(node, i) if node.forms[i][2] else None)
+        for i, array in enumerate(node.out)
+    ])  # fmt: skip
+
+
+def _rebuild_inputs(node: JointNode, start: int = 0) -> tuple[Tensor, ...]:
+    return tuple([
+        wrap(array, parent)
+        for array, parent in zip(node.saved[start:], node.parents[start:], strict=True)
+    ])  # fmt: skip
+
+
+def _rebuild_residual(node: JointNode) -> Tensor | None:
+    """A constant while nothing is recorded; else made again from the inputs, with their history."""
+    if node.residual is None:
+        return None
+    if not recording() or node.op.rebuild_residual is None:
+        return wrap(node.residual, None)
+    return node.op.rebuild_residual(traced, *_rebuild_inputs(node), *node.attributes)
+
+
+def make_output(node: JointNode, index: int) -> Output:
+    """Return the node that stands for one output of a node with several."""
+    output = new(Output)
+    output.main, output.index, output.born = node, index, tick()
+    output.g = output.hooks = None
+    return output
+
+
+def _on_tensors(run: Callable[..., Any] | None) -> Callable[..., Any] | None:
+    """Return a raw adapter for a rule that runs Tensor code: wrap its gradient, unwrap its results."""
+    if run is None:
+        return None
+
+    def raw(node: Any, g: Any, k: Any, need: Any) -> Any:
+        with set_mode(grad=False):
+            wrapped = tuple(map(_wrap_raw, g)) if type(g) is tuple else _wrap_raw(g)
+            results = run(node, wrapped, traced, need)
+        if isinstance(results, tuple | list):
+            return [None if r is None else r.array for r in results]
+        return None if results is None else results.array
+
+    return raw
+
+
+def _wrap_raw(g: Any) -> Tensor | None:
+    return None if g is None else wrap(g, None)
+
+
+# Adapters of one pattern share one compiled factory: compiling each would double the import time.
+_factories: dict[str, Callable[[Rule], Any]] = {}
+
+
+def _bind(source: str, rule: Rule) -> Any:
+    factory = _factories.get(source)
+    if factory is None:
+        names = {
+            "wrap": wrap,
+            "rebuild_outputs": _rebuild_outputs,
+            "rebuild_inputs": _rebuild_inputs,
+            "rebuild_residual": _rebuild_residual,
+        }
+        factory = _factories[source] = eval(f"lambda rule: {source}", names)
+    return factory(rule)
+
+

@@ -1,0 +1,513 @@
+"""The backward pass.
+
+Nodes are visited from the youngest to the oldest by their ``born`` tick: a heap holds those that
+wait, and is bypassed on chains; there is no recursion. An ordinary pass runs the gradient rules on
+raw arrays; with ``create_graph`` the same rules run on tensors and are recorded.
+
+Ownership: the first gradient that reaches a node is borrowed unless its rule made it, two parents
+that receive the same array own neither, and an owned one is added into in place. Inside the pass
+gradients of complex values are plain transposes; seeds, hooks and results are conjugated at the
+boundary, so that users see PyTorch's convention.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..backend import as_array, backend_of, by_array_type, ndarray
+from ..errors import DeviceError, DtypeError, GradientError, ShapeError, StaleValueError
+from ..runtime import changed, note_change, owner_of, set_mode, shared
+from .primitive import Primitive, traced
+from .tensor import JointNode, Leaf, Node, Output, Tensor, operation_of, wrap
+from .views import release
+
+
+class Deferred:
+    """Stands in ``need`` for an input whose gradient the producer will evaluate.
+
+    A payload handed over instead of a gradient is any object but an array; the rule that gets it
+    is declared with `defer`.
+    """
+
+
+DEFER = Deferred()
+
+
+def defer(consumer: Primitive, producer: Primitive, payload: Any = None) -> None:
+    """Let ``consumer`` hand ``producer`` an unevaluated gradient, where it is the only consumer.
+
+    ``payload`` is the rule that makes what is handed over, of a consumer of the plain forms; the
+    rule of a joint one gets `DEFER` in ``need`` instead of True. The producer's rule must know
+    the payload. Raw passes only: derivatives of higher order see the plain rules.
+    """
+    if consumer.defers is None:
+        consumer.defers = {}
+    if payload is not None:
+        names = consumer._names(payload)
+        payload = consumer._adapter(payload, names, consumer.form != "general", False)
+    consumer.defers[producer] = payload
+
+
+# -- one gradient ----------------------------------------------------------------------------------
+def _fit_raw(g: Any, shape: Any, dtype: Any, k: Any) -> Any:
+    """Un-broadcast and cast a raw gradient to its input's shape and dtype."""
+    if g.shape != shape:
+        g = k.sum_to(g, shape)
+    if g.dtype != dtype:
+        g = k.cast(g, dtype)
+    return g if type(g) is k.array_type else as_array(g)
+
+
+def _fit_traced(g: Tensor, shape: Any, dtype: Any, k: Any) -> Tensor:
+    if g.array.shape != shape:
+        g = traced.sum_to(g, shape)
+    if g.array.dtype != dtype:
+        g = traced.cast(g, dtype)
+    return g
+
+
+def _parents(node: Any) -> Iterable[Any]:
+    kind = type(node)
+    if kind is Node:
+        return (node.p0, node.p1)
+    if kind is JointNode:
+        return node.parents
+    return (node.main,) if kind is Output else ()
+
+
+def _count_consumers(roots: Iterable[Any], relevant: Any) -> dict[Any, int]:
+    """Return how many consumers each node has in this backward pass."""
+    count: dict[Any, int] = {}
+    stack = list(dict.fromkeys(roots))
+    seen = set(stack)
+    for root in stack:
+        count[root] = 1  # a seed is a consumer too
+    while stack:
+        for parent in _parents(stack.pop()):
+            if parent is None or (relevant is not None and parent not in relevant):
+                continue
+            count[parent] = count.get(parent, 0) + 1
+            if parent not in seen:
+                seen.add(parent)
+                stack.append(parent)
+    return count
+
+
+def _relevant(roots: Iterable[Any], targets: Any) -> set[Any]:
+    """Return the nodes through which a root depends on a target."""
+    order, stack, seen = [], list(dict.fromkeys(roots)), set()
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        order.append(node)
+        stack.extend([p for p in _parents(node) if p is not None])
+    found = set(targets)
+    # Parents are older than their consumers, but a Leaf's and an Output's ticks don't order them.
+    order.sort(key=lambda node: (node.born, type(node) is Output))
+    for node in order:
+        if node not in found and any(p in found for p in _parents(node) if p is not None):
+            found.add(node)
+    return found
+
+
+def _check_stale(node: Any) -> None:
+    """Raise if a value that ``node`` saved was changed in place since."""
+    op, born = node.op, node.born
+    if type(node) is Node:
+        saved = [
+            (name, getattr(node, slot, None))
+            for name, slot in zip(op.inputs, ("s0", "s1"), strict=False)
+        ]
+        saved.append(("out", getattr(node, "out", None)))
+    else:
+        names = op.input_names(len(node.parents)) if op.variadic else op.inputs
+        saved = list(zip(names, node.saved or (), strict=False))
+        outs = node.out if op.outputs != 1 else (node.out,)
+        saved += [("out", array) for array in outs or ()] + [("residual", node.residual)]
+    for name, array in saved:
+        if array is None or type(array) is tuple or not hasattr(array, "base"):
+            continue
+        when = changed.get(id(owner_of(array)), 0)
+        if when > born or (when == born and name not in ("out", "residual")):
+            what = f"output {name}" if name in ("out", "residual") else f"input {name}"
+            raise StaleValueError(
+                f"{op.name} (op #{born}): {what}, {array.dtype} {array.shape}, was changed in "
+                f"place (at #{when}) after it was saved for backward; use an operation that makes "
+                "a new tensor instead, or clone() it first"
+            )
+
+
+# -- the pass --------------------------------------------------------------------------------------
+class _Pass:
+    """One backward pass: what waits, what was reached, and how gradients are delivered."""
+
+    def __init__(self, retain: bool, trace: bool, sink: dict[Any, Any] | None,
+                 relevant: set[Any] | None) -> None:  # fmt: skip
+        self.retain, self.trace, self.sink, self.relevant = retain, trace, sink, relevant
+        self.heap: list[int] = []
+        self.waiting: dict[int, Any] = {}
+        self.leaves: dict[Leaf, None] = {}
+        self.roots: list[Any] = []
+        self.consumers: dict[Any, int] | None = None
+        self.fit: Any = _fit_traced if trace else _fit_raw
+        self.k: Any = traced
+
+    def give(self, node: Any, g: Any, owned: bool) -> None:
+        """Add a gradient to what has reached ``node``."""
+        if node.g is None:
+            node.g, node.owned = g, owned
+            if type(node) is Leaf:
+                self.leaves[node] = None
+            else:
+                self.waiting[-node.born] = node
+                heapq.heappush(self.heap, -node.born)
+        elif self.trace:
+            node.g = traced.add(node.g, g)
+        else:
+            k = self.k if type(g) is self.k.array_type else by_array_type[type(g)]
+            if node.owned and g.ndim:
+                k.add(node.g, g, node.g)
+            else:
+                total = k.add(node.g, g)
+                node.g = total if type(total) is k.array_type else as_array(total)
+                node.owned = True
+
+    def may_defer(self, node: Any) -> bool:
+        """Whether ``node`` has one consumer and nobody else looks at its gradient."""
+        if node.g is not None or node.hooks is not None:
+            return False
+        if self.sink is not None and node in self.sink:
+            return False
+        if self.consumers is None:
+            self.consumers = _count_consumers(self.roots, self.relevant)
+        return self.consumers[node] == 1
+
+    def next(self) -> Any:
+        return self.waiting.pop(heapq.heappop(self.heap)) if self.heap else None
+
+    def run(self) -> None:
+        """Visit every node that waits; on an error leave the graph as if nothing had happened."""
+        try:
+            node = self.next()
+            while node is not None:
+                node = self.visit(node) or self.next()
+        except BaseException:
+            for node in [*self.waiting.values(), *self.leaves]:
+                node.g = None
+            raise
+
+    def visit(self, node: Any) -> Any:
+        """Run the rules of one node; return the node to visit next where that is known."""
+        g, owned = node.g, node.owned
+        node.g = None
+        kind = type(node)
+        if node.hooks is not None and node.hooks:
+            g, owned = _run_hooks(node, g, self.trace), False
+        if self.sink is not None and node in self.sink:
+            self.sink[node] = (g, owned)
+            owned = False
+            if not any(parent in self.relevant for parent in _parents(node)):  # type: ignore
+                return None  # nothing beyond was asked for: what lies there stays as it is
+        if kind is Output:
+            self.give_output(node, g)
+            return None
+        op = node.op
+        if op is None:
+            raise GradientError(
+                "backward: the graph was used by an earlier backward pass, which freed it; pass "
+                "retain_graph=True to the earlier one"
+            )
+        if shared.newest_change >= node.born:
+            _check_stale(node)
+        following = (self.plain if kind is Node else self.joint)(node, op, g, owned)
+        if not self.retain:
+            release(node)
+        return following
+
+    def plain(self, node: Node, op: Primitive, g: Any, owned: bool) -> Any:
+        """Run the rules of a node of at most two inputs."""
+        trace, relevant, fix = self.trace, self.relevant, node.fix
+        k = self.k
+        if not trace and type(g) is not k.array_type:
+            k = self.k = by_array_type[type(g)]  # the graph crosses from one device to another
+        p0, p1 = node.p0, node.p1
+        if relevant is not None:
+            p0 = p0 if p0 in relevant else None
+            p1 = p1 if p1 in relevant else None
+        if op.defers is not None and p0 is not None and not trace:
+            payload = op.defers.get(getattr(p0, "op", None))  # type: ignore[arg-type]
+            if payload is not None and self.may_defer(p0):
+                self.give(p0, payload(node, g, k, None), True)
+                p0 = None
+        rules = op.run_traced if trace else op.raw
+        expected = Tensor if trace else k.array_type
+        following = None
+        if p0 is not None:
+            rule = rules[0]
+            if rule is not None:
+                r = rule(node, g, k, None)
+                if type(r) is not expected:
+                    r = as_array(r)
+                if fix is not None:
+                    r = self.fit(r, fix[0], fix[1], k)
+                if r is g:
+                    mine = owned and p1 is None
+                else:
+                    mine = trace or r.base is None or (
+                        owned and p1 is None and r.base is g and r.size == g.size
+                    )
+                if r is g and p1 is not None:
+                    owned = False
+                if p1 is None and not self.heap and p0.g is None and type(p0) is not Leaf:
+                    p0.g, p0.owned = r, mine
+                    following = p0
+                else:
+                    self.give(p0, r, mine)
+        if p1 is not None:
+            rule = rules[1]
+            if rule is not None:
+                r = rule(node, g, k, None)
+                if type(r) is not expected:
+                    r = as_array(r)
+                if fix is not None:
+                    r = self.fit(r, fix[2], fix[3], k)
+                self.give(p1, r, trace or (r is not g and r.base is None))
+        return following
+
+    def joint(self, node: JointNode, op: Primitive, g: Any, owned: bool) -> None:
+        """Run the rule of a node with any number of inputs and outputs."""
+        trace, relevant = self.trace, self.relevant
+        parents = node.parents
+        if relevant is not None:
+            parents = tuple([p if p in relevant else None for p in parents])
+        if op.outputs != 1:
+            g = self.fill_outputs(node, g)
+        elif not trace and type(g) is not self.k.array_type and type(g) in by_array_type:
+            self.k = by_array_type[type(g)]
+        k = self.k
+        need: tuple[Any, ...] = tuple([p is not None for p in parents])
+        first = parents[0] if parents else None
+        if op.defers is not None and first is not None and not trace:
+            if getattr(first, "op", None) in op.defers and self.may_defer(first):
+                need = (DEFER, *need[1:])
+        if op.joint:
+            results = (op.run_traced if trace else op.raw)(node, g, k, need)
+        else:
+            rules = op.run_traced if trace else op.raw
+            results = [
+                rule(node, g, k, need) if wanted and rule is not None else None
+                for rule, wanted in zip(rules, need, strict=True)
+            ]
+        given: list[Any] = []
+        for parent, r, (shape, dtype), wanted in zip(
+            parents, results, node.fix, need, strict=True
+        ):
+            if parent is None or r is None:
+                continue
+            if wanted is DEFER:
+                self.give(parent, r, True)
+                continue
+            if type(r) is not (Tensor if trace else k.array_type):
+                r = as_array(r)
+            r = self.fit(r, shape, dtype, k)
+            again = any(r is other for other in given)
+            given.append(r)
+            self.give(parent, r, trace or (r.base is None and r is not g and not again))
+
+    def give_output(self, output: Output, g: Any) -> None:
+        """Collect the gradient of one output at the node that has them all."""
+        main = output.main
+        if main.op is None:
+            raise GradientError(
+                "backward: the graph was used by an earlier backward pass, which freed it; pass "
+                "retain_graph=True to the earlier one"
+            )
+        if main.g is None:
+            main.g, main.owned = [None] * len(main.forms), False
+            self.waiting[-main.born] = main
+            heapq.heappush(self.heap, -main.born)
+        before = main.g[output.index]
+        if before is not None:
+            g = traced.add(before, g) if self.trace else as_array(self.k.add(before, g))
+        main.g[output.index] = g
+
+    def fill_outputs(self, node: JointNode, g: list[Any]) -> tuple[Any, ...]:
+        """Return the gradients of all outputs, zeros where none arrived."""
+        like = next(one for one in g if one is not None)
+        if not self.trace and type(like) is not self.k.array_type:
+            self.k = by_array_type[type(like)]
+        return tuple([
+            self.k.zeros_for(like, shape, dtype) if one is None and inexact else one
+            for one, (shape, dtype, inexact) in zip(g, node.forms, strict=True)
+        ])  # fmt: skip
+
+    # -- delivery --------------------------------------------------------------------------------
+    def deliver(self) -> None:
+        """Hand the leaves what reached them."""
+        for leaf in self.leaves:
+            g, owned = leaf.g, leaf.owned
+            leaf.g = None
+            if leaf.hooks:
+                g, owned = _run_hooks(leaf, g, self.trace), False
+            if self.sink is not None:
+                if leaf in self.sink:
+                    self.sink[leaf] = (g, owned)
+                continue
+            self.accumulate(leaf, g, owned)
+
+    def accumulate(self, leaf: Leaf, g: Any, owned: bool) -> None:
+        if leaf.dtype.kind == "c":
+            g, owned = (traced.conj if self.trace else backend_of(g).conj)(g), True
+        before = leaf.grad
+        if self.trace:
+            leaf.grad = g if before is None else traced.add(before, g)
+        elif before is None:
+            leaf.grad = wrap(own(g, owned, leaf), None)
+        else:
+            backend_of(g).add(before.array, g, before.array)
+            note_change(before.array)
+
+
+def own(g: Any, owned: bool, leaf: Any = None) -> Any:
+    """Return ``g`` itself if nobody else has it and it lies as ``leaf``'s array does; else a copy."""
+    if leaf is None:
+        return g if owned and g.base is None else backend_of(g).copy(g)
+    if owned and g.strides == leaf.strides:
+        return g
+    copied = backend_of(g).empty_strided(g, leaf.shape, leaf.dtype, leaf.strides, leaf.dense)
+    copied[...] = g
+    return copied
+
+
+def _run_hooks(node: Any, g: Any, trace: bool) -> Any:
+    tensor = g if trace else wrap(g, None)
+    is_complex = tensor.array.dtype.kind == "c"
+    if is_complex:
+        tensor = traced.conj(tensor)
+    before = tensor
+    with set_mode(grad=trace):
+        for hook in list(node.hooks):
+            result = hook(tensor)
+            if result is not None:
+                if type(result) is not Tensor or result.shape != before.shape:
+                    got = getattr(result, "shape", type(result).__name__)
+                    raise ShapeError(
+                        f"register_hook: the hook must return None or a Tensor of shape "
+                        f"{before.shape}, got {got}"
+                    )
+                tensor = result
+        if tensor.dtype != before.dtype:
+            tensor = traced.cast(tensor, before.dtype)
+        if is_complex:
+            tensor = traced.conj(tensor)
+    return tensor if trace else tensor.array
+
+
+# -- the public ways in ----------------------------------------------------------------------------
+def _seed(name: str, output: Tensor, gradient: Tensor | None, trace: bool) -> Any:
+    """Return the incoming gradient of an output, raw or traced."""
+    array = output.array
+    if output.node is None:
+        raise GradientError(
+            f"{name}: the output must require grad, got {array.dtype} {array.shape} without "
+            "history; it was made under no_grad, detached, or from tensors that don't require grad"
+        )
+    if gradient is None:
+        if array.size != 1:
+            raise GradientError(
+                f"{name}: the output must be a scalar, got shape {array.shape}; pass "
+                "gradient=, or reduce it with sum() or mean()"
+            )
+        ones = backend_of(array).ones_like(array)
+        return wrap(ones, None) if trace else ones
+    if type(gradient) is not Tensor:
+        raise DtypeError(f"{name}: gradient must be a Tensor, got {type(gradient).__name__}")
+    if gradient.shape != array.shape:
+        raise ShapeError(
+            f"{name}: gradient must have the output's shape {array.shape}, got {gradient.shape}"
+        )
+    if type(gradient.array) is not type(array):
+        raise DeviceError(
+            f"{name}: gradient must be on the output's device {output.device}, got "
+            f"{gradient.device}"
+        )
+    if gradient.dtype != array.dtype:
+        gradient = traced.cast(gradient, array.dtype)
+    if array.dtype.kind == "c":
+        gradient = traced.conj(gradient)
+    return gradient if trace else gradient.array
+
+
+def _start(name: str, this: _Pass, outputs: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
+    with set_mode(grad=this.trace):
+        seeds = [
+            _seed(name, output, gradient, this.trace)
+            for output, gradient in zip(outputs, gradients, strict=True)
+        ]
+        if not this.trace and seeds:
+            this.k = backend_of(seeds[0])
+        this.roots = [output.node for output in outputs]
+        try:
+            for output, seed in zip(outputs, seeds, strict=True):
+                this.give(output.node, seed, False)
+        except BaseException:
+            for output in outputs:
+                output.node.g = None
+            raise
+        this.run()
+
+
+def backward(
+    outputs: Sequence[Tensor],
+    gradients: Sequence[Tensor | None],
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+) -> None:
+    """Accumulate the gradients of ``outputs`` in the leaves they depend on."""
+    retain = create_graph if retain_graph is None else retain_graph
+    this = _Pass(retain, create_graph, None, None)
+    _start("backward", this, outputs, gradients)
+    with set_mode(grad=create_graph):
+        this.deliver()
+
+
+def grad(
+    outputs: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    gradients: Sequence[Tensor | None],
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+) -> list[Tensor | None]:
+    """Return the gradients of ``outputs`` by ``inputs``; None for an input that wasn't reached."""
+    for i, x in enumerate(inputs):
+        if x.node is None:
+            raise GradientError(f"grad: inputs[{i}] must require grad, got {x.dtype} {x.shape}")
+    retain = create_graph if retain_graph is None else retain_graph
+    targets = [x.node for x in inputs]
+    relevant = _relevant([output.node for output in outputs if output.node is not None], targets)
+    sink: dict[Any, Any] = dict.fromkeys(targets)
+    this = _Pass(retain, create_graph, sink, relevant)
+    _start("grad", this, outputs, gradients)
+    with set_mode(grad=create_graph):
+        this.deliver()
+        return [_result(sink[x.node], x, create_graph) for x in inputs]
+
+
+def _result(found: Any, x: Tensor, trace: bool) -> Tensor | None:
+    if found is None:
+        return None
+    g, owned = found
+    if x.array.dtype.kind == "c":
+        g, owned = (traced.conj if trace else backend_of(g).conj)(g), True
+    if trace:
+        return g
+    return wrap(own(g, owned and type(g) is ndarray), None)
+
+
+def name_of(tensor: Tensor) -> str:
+    """Return the name of the operation that made a tensor; ``"leaf"`` where none did."""
+    return "leaf" if tensor.is_leaf else operation_of(tensor.node)

@@ -1,0 +1,486 @@
+"""``Tensor`` and the nodes of the graph.
+
+A tensor is an array of NumPy or CuPy and the node that made it. Nodes save raw arrays, and their
+parents are nodes: nothing in the graph refers to a tensor, so there are no cycles, and an
+activation dies as soon as the caller drops it, unless a gradient rule saved it.
+
+Operators and methods are attached in ``ops/methods.py``; what stands here is what a tensor can do
+without any operation.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+from .. import runtime
+from ..backend import Device, as_array, backend_of, by_array_type, dtypes, ndarray
+from ..errors import DeviceError, DtypeError, GradientError, ShapeError
+
+new = object.__new__
+
+
+class Node:
+    """An operation with at most two inputs and one output, recorded.
+
+    ``p0, p1`` are the parents, ``s0, s1`` the saved inputs (``s1`` holds the input's shape where
+    there is one input), ``out`` the saved output; slots that nothing asked for stay unset.
+    ``fix`` is None where gradients need neither un-broadcasting nor a cast.
+    """
+
+    __slots__ = (
+        "op", "p0", "p1", "s0", "s1", "out", "attributes", "born", "fix", "g", "owned", "hooks",
+    )  # fmt: skip
+
+
+class JointNode:
+    """An operation of any number of inputs and outputs, recorded.
+
+    ``fix`` holds the shape and dtype of each input, ``forms`` those of each output.
+    """
+
+    __slots__ = (
+        "op", "parents", "saved", "out", "residual", "attributes", "born", "fix", "forms",
+        "g", "owned", "hooks",
+    )  # fmt: skip
+
+
+class Output:
+    """One output of a node that has several."""
+
+    __slots__ = ("main", "index", "born", "g", "owned", "hooks")
+
+
+class Leaf:
+    """Where gradients end: a tensor that requires grad and that no operation made."""
+
+    __slots__ = ("grad", "born", "g", "owned", "hooks", "shape", "dtype", "strides", "dense")
+
+
+LEAF_BORN = -1  # older than any operation
+
+
+def make_leaf(array: Any) -> Leaf:
+    """Return a leaf for a tensor that holds ``array``."""
+    leaf = new(Leaf)
+    leaf.grad = leaf.hooks = leaf.g = None
+    leaf.born = LEAF_BORN
+    leaf.shape, leaf.dtype, leaf.strides = array.shape, array.dtype, array.strides
+    leaf.dense = array.flags.forc
+    return leaf
+
+
+class Retained:
+    """A hook that keeps the gradient of a tensor that is no leaf."""
+
+    __slots__ = ("grad",)
+
+    def __init__(self) -> None:
+        self.grad: Tensor | None = None
+
+    def __call__(self, grad: Tensor) -> None:
+        self.grad = grad if self.grad is None else self.grad + grad
+
+
+class HookHandle:
+    """What ``register_hook`` returns: ``remove()`` takes the hook away again."""
+
+    def __init__(self, hooks: list[Any], hook: Any) -> None:
+        self._hooks, self._hook = hooks, hook
+
+    def remove(self) -> None:
+        """Take the hook away; a second call does nothing."""
+        if self._hook in self._hooks:
+            self._hooks.remove(self._hook)
+
+
+class Tensor:
+    """An array that can record the operations made with it.
+
+    Parameters
+    ----------
+    array
+        A NumPy or CuPy array. It is shared, not copied; use `tensorflowlite.tensor` to copy.
+    requires_grad
+        Whether gradients are accumulated in ``grad``. Float and complex dtypes only.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tensorflowlite as tfl
+    >>> x = tfl.Tensor(np.array([1.0, 2.0, 3.0]), requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4., 6.], dtype=float64)
+    """
+
+    # `base` is (root, path) of a view and `views` the live views of a root: unset on most tensors.
+    __slots__ = ("array", "node", "base", "views", "parameter", "__weakref__")
+    __array_ufunc__ = None  # `array * tensor` reaches the tensor's operator; np.exp(tensor) raises
+    __array_priority__ = 1000
+
+    array: Any
+    node: Any
+
+    def __init__(self, array: Any, requires_grad: bool = False) -> None:
+        if type(array) is not ndarray and type(array) not in by_array_type:
+            backend_of(array)  # raises for anything but an array
+        self.array = array
+        self.node = None
+        if requires_grad:
+            self.requires_grad_()
+
+    # -- what it is ------------------------------------------------------------------------------
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The lengths of the axes."""
+        return self.array.shape
+
+    @property
+    def dtype(self) -> Any:
+        """The ``numpy.dtype`` of the elements."""
+        return self.array.dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self.array.ndim
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return self.array.size
+
+    @property
+    def nbytes(self) -> int:
+        """The number of bytes that the elements take."""
+        return self.array.nbytes
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """The number of bytes from one element to the next, along each axis."""
+        return self.array.strides
+
+    @property
+    def device(self) -> Device:
+        """Where the array lives: ``"cpu"``, ``"cuda:0"``."""
+        return backend_of(self.array).device_of(self.array)
+
+    # -- gradients -------------------------------------------------------------------------------
+    @property
+    def requires_grad(self) -> bool:
+        """Whether a backward pass reaches this tensor. May be set on a leaf."""
+        return self.node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Ask for gradients of this tensor, or stop asking; returns the tensor itself."""
+        if self.node is not None and type(self.node) is not Leaf:
+            if not requires_grad:
+                raise GradientError(
+                    "requires_grad_: only a leaf can stop requiring grad, got a tensor that an "
+                    "operation made; use detach()"
+                )
+        elif not requires_grad:
+            self.node = None
+        elif self.node is None:
+            if not dtypes.is_inexact(self.array.dtype):
+                raise DtypeError(
+                    "requires_grad_: the dtype must be a float or complex one, got "
+                    f"{self.array.dtype}; cast with astype(float32) first"
+                )
+            self.node = make_leaf(self.array)
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded operation made this tensor."""
+        return self.node is None or type(self.node) is Leaf
+
+    @property
+    def is_parameter(self) -> bool:
+        """Whether the tensor was made by `nn.Parameter`."""
+        return getattr(self, "parameter", False)
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The accumulated gradient: of a leaf, or where `retain_grad` was called."""
+        node = self.node
+        if type(node) is Leaf:
+            return node.grad
+        retained = self._retained()
+        return None if retained is None else retained.grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        node = self.node
+        if type(node) is not Leaf:
+            if value is None:
+                return
+            raise GradientError("grad: can be set on a leaf that requires grad only")
+        if value is not None:
+            if type(value) is not Tensor:
+                raise DtypeError(f"grad: must be a Tensor or None, got {type(value).__name__}")
+            if value.shape != self.shape or value.dtype != self.dtype:
+                raise ShapeError(
+                    f"grad: must have the tensor's shape and dtype {self.shape} {self.dtype}, "
+                    f"got {value.shape} {value.dtype}"
+                )
+            if type(value.array) is not type(self.array):
+                raise DeviceError(
+                    f"grad: must be on the tensor's device {self.device}, got {value.device}"
+                )
+        node.grad = value
+
+    def _retained(self) -> Retained | None:
+        for hook in getattr(self.node, "hooks", None) or ():
+            if type(hook) is Retained:
+                return hook
+        return None
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this tensor, which no leaf is, in ``grad``."""
+        if self.node is None:
+            raise GradientError("retain_grad: the tensor must require grad, got one that doesn't")
+        if type(self.node) is not Leaf and self._retained() is None:
+            self._add_hook(Retained())
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> HookHandle:
+        """Call ``hook(grad)`` when the gradient of this tensor is ready.
+
+        What it returns, where it isn't None, takes the gradient's place.
+
+        Examples
+        --------
+        >>> import tensorflowlite as tfl
+        >>> x = tfl.tensor([1.0, 2.0], requires_grad=True)
+        >>> handle = x.register_hook(lambda grad: grad * 10)
+        >>> x.sum().backward()
+        >>> x.grad
+        tensor([10., 10.])
+        """
+        if self.node is None:
+            raise GradientError("register_hook: the tensor must require grad, got one that doesn't")
+        return self._add_hook(hook)
+
+    def _add_hook(self, hook: Any) -> HookHandle:
+        node = self.node
+        if node.hooks is None:
+            node.hooks = []
+        node.hooks.append(hook)
+        return HookHandle(node.hooks, hook)
+
+    def detach(self) -> Tensor:
+        """Return a tensor that shares the array and has no history."""
+        return wrap(self.array, None)
+
+    @property
+    def data(self) -> Tensor:
+        """The tensor without history, sharing the array; setting it replaces the array."""
+        return wrap(self.array, None)
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        self.set_(value)
+
+    def set_(self, source: Tensor) -> Tensor:
+        """Hold ``source``'s array from now on. The tensor must be a leaf; returns itself.
+
+        A gradient that doesn't fit the new array (shape, dtype or device) is dropped.
+        """
+        if not self.is_leaf:
+            raise GradientError("set_: the tensor must be a leaf, got one that an operation made")
+        self.array = source.array
+        if type(self.node) is Leaf:
+            grad, hooks = self.node.grad, self.node.hooks
+            self.node = None
+            self.requires_grad_()
+            self.node.hooks = hooks
+            fits = grad is not None and (
+                grad.shape == self.shape
+                and grad.dtype == self.dtype
+                and type(grad.array) is type(self.array)
+            )
+            self.node.grad = grad if fits else None
+        return self
+
+    # -- leaving the tensor ----------------------------------------------------------------------
+    def item(self) -> bool | int | float | complex:
+        """Return the one element as a Python number."""
+        if self.array.size != 1:
+            raise ShapeError(f"item: the tensor must hold one element, got shape {self.shape}")
+        value = backend_of(self.array).to_host(self.array).item()
+        return float(value) if self.array.dtype == dtypes.bfloat16 else value
+
+    def tolist(self) -> Any:
+        """Return the elements as nested Python lists."""
+        host = backend_of(self.array).to_host(self.array)
+        return (host.astype(dtypes.float32) if host.dtype == dtypes.bfloat16 else host).tolist()
+
+    def numpy(self) -> Any:
+        """Return the NumPy array itself, without a copy.
+
+        Raises
+        ------
+        GradientError
+            The tensor requires grad: call ``detach()`` first.
+        DeviceError
+            The tensor isn't on the CPU: call ``cpu()`` first.
+        """
+        self._refuse_export("numpy")
+        if type(self.array) is not ndarray:
+            raise DeviceError(f"numpy: the tensor must be on the CPU, got {self.device}; use cpu()")
+        return self.array
+
+    def _refuse_export(self, what: str) -> None:
+        # RuntimeError, never AttributeError: NumPy would then read the elements one by one.
+        if self.node is not None:
+            raise GradientError(
+                f"{what}: the tensor must not require grad, or its gradient would be lost; "
+                "use detach() first"
+            )
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        array = self._host_view("__array__")
+        if dtype is not None and array.dtype != dtype:
+            if copy is False:
+                raise ValueError(f"__array__: {array.dtype} can't become {dtype} without a copy")
+            return array.astype(dtype)
+        return array.copy() if copy else array
+
+    def _host_view(self, what: str) -> Any:
+        self._refuse_export(what)
+        if type(self.array) is not ndarray:
+            raise DeviceError(
+                f"{what}: NumPy can't read a tensor on {self.device}; use cpu() first"
+            )
+        return self.array
+
+    @property
+    def __array_interface__(self) -> Any:
+        return self._host_view("__array_interface__").__array_interface__
+
+    @property
+    def __cuda_array_interface__(self) -> Any:
+        if type(self.array) is ndarray:
+            raise AttributeError("__cuda_array_interface__: the tensor is on the CPU")
+        self._refuse_export("__cuda_array_interface__")
+        return self.array.__cuda_array_interface__
+
+    def __dlpack__(self, **options: Any) -> Any:
+        self._refuse_export("__dlpack__")
+        return self.array.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> Any:
+        return self.array.__dlpack_device__()
+
+    def __bool__(self) -> bool:
+        if self.array.size != 1:
+            raise ShapeError(
+                f"bool: a tensor of one element is needed, got shape {self.shape}; "
+                "use any() or all()"
+            )
+        return bool(backend_of(self.array).to_host(self.array))
+
+    def __float__(self) -> float:
+        return float(self.item())  # type: ignore[arg-type]
+
+    def __int__(self) -> int:
+        return int(self.item())  # type: ignore[arg-type]
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __index__(self) -> int:
+        if self.array.dtype.kind not in "iu" or self.array.ndim != 0:
+            raise DtypeError(
+                f"index: a 0-d integer tensor is needed, got {self.dtype} {self.shape}"
+            )
+        return int(self.item())  # type: ignore[arg-type]
+
+    def __len__(self) -> int:
+        if self.array.ndim == 0:
+            raise DtypeError("len: a tensor without axes has no length")
+        return self.array.shape[0]
+
+    def __hash__(self) -> int:
+        return id(self) >> 4
+
+    def __format__(self, spec: str) -> str:
+        if self.array.size == 1 and self.array.ndim == 0:
+            return format(self.item(), spec)
+        if spec:
+            raise DtypeError(f"format: {spec!r} needs a 0-d tensor, got shape {self.shape}")
+        return repr(self)
+
+    def __repr__(self) -> str:
+        backend = backend_of(self.array)
+        host = backend.to_host(self.array)
+        text = as_array(host).__repr__()  # numpy's layout of nested brackets
+        inner = text[text.index("(") + 1 : -1]
+        marks = []
+        if ", dtype=" in inner:
+            inner = inner[: inner.rindex(", dtype=")].rstrip()
+        lines = inner.split("\n")
+        inner = "\n".join([lines[0], *(" " + line for line in lines[1:])])
+        if host.dtype not in (dtypes.float32, dtypes.int64, dtypes.bool_, dtypes.complex64):
+            marks.append(f"dtype={host.dtype.name}")
+        if backend.device_type != "cpu":
+            marks.append(f"device='{self.device}'")
+        if type(self.node) is Leaf:
+            marks.append("requires_grad=True")
+        elif self.node is not None:
+            marks.append(f"grad_fn={operation_of(self.node)}")
+        return f"tensor({', '.join([inner, *marks])})"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if not self.is_leaf:
+            raise GradientError(
+                "deepcopy: the tensor must be a leaf, got one that an operation made; "
+                "use detach() first"
+            )
+        copied = wrap(self.array.copy(), None)
+        if self.is_parameter:
+            copied.parameter = True
+        memo[id(self)] = copied
+        if self.node is not None:
+            copied.node = make_leaf(copied.array)
+            copied.node.grad = copy.deepcopy(self.node.grad, memo)
+        return copied
+
+    def __reduce__(self) -> Any:
+        self._host_view("pickle") if self.node is None else None
+        if not self.is_leaf:
+            self._refuse_export("pickle")
+        return (_rebuild, (as_array(self.array), self.requires_grad, self.is_parameter))
+
+
+def _rebuild(array: Any, requires_grad: bool, parameter: bool) -> Tensor:
+    tensor = Tensor(array, requires_grad)
+    if parameter:
+        tensor.parameter = True
+    return tensor
+
+
+def wrap(array: Any, node: Any) -> Tensor:
+    """Return a tensor for an array of a known library, made by ``node``."""
+    tensor = new(Tensor)
+    tensor.array = array
+    tensor.node = node
+    return tensor
+
+
+def operation_of(node: Any) -> str:
+    """Return the name of the operation that a node records."""
+    if type(node) is Output:
+        node = node.main
+    return node.op.name if node.op is not None else "freed"
+
+
+def recording() -> bool:
+    """Whether operations are recorded on this thread."""
+    return not runtime.shared.special or runtime.mode.grad

@@ -1,0 +1,165 @@
+"""Views and in-place changes, recorded.
+
+A view remembers its root and the path to it; a root knows its live views, weakly. A recorded
+in-place operation gives the root a ``write_view`` node and every live view a fresh ``read_view``
+node, so that ``o = zeros(3); o[0:2] *= w; o.sum()`` has the right gradient.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+from ..backend import backend_of, takes_out
+from ..errors import DtypeError, GradientError
+from ..runtime import mode, note_change, tick
+from .messages import explain
+from .primitive import Primitive, registry
+from .tensor import JointNode, Leaf, Node, Tensor, new, recording
+
+Path = tuple[tuple[Primitive, Any], ...]
+
+
+def register_view(x: Tensor, view: Tensor, op: Primitive, attribute: Any) -> None:
+    """Remember that ``view`` shares the memory of ``x``'s root, if it does (a reshape may copy)."""
+    if not mode.views:
+        return
+    try:
+        root, path = x.base  # type: ignore[has-type]
+    except AttributeError:
+        root, path = x, ()
+    owner = view.array.base
+    if owner is not root.array and owner is not root.array.base:
+        return
+    view.base = (root, (*path, (op, attribute)))
+    if type(root.node) is Leaf:
+        return  # changing a view of a leaf raises, so nothing has to be brought up to date
+    try:
+        views = root.views
+    except AttributeError:
+        root.views = [weakref.ref(view)]
+        return
+    views.append(weakref.ref(view))
+    count = len(views)
+    if count >= 16 and count & (count - 1) == 0:  # at powers of two: amortised
+        views[:] = [reference for reference in views if reference() is not None]
+
+
+def prepare_change(name: str, x: Tensor, others: tuple[Tensor, ...] = ()) -> bool:
+    """Return whether an in-place change of ``x`` is to be recorded; raise where it can't be."""
+    if not recording():
+        return False
+    root = x.base[0] if hasattr(x, "base") else x
+    if type(root.node) is Leaf or type(x.node) is Leaf:
+        what = "a leaf that requires grad" if root is x else "a view of a leaf that requires grad"
+        raise GradientError(
+            f"{name}: the tensor must not be {what}, got {x.dtype} {x.shape}; "
+            "use no_grad(), or change a copy"
+        )
+    if not any(t.node is not None for t in (x, root, *others)):
+        return False
+    if any(t.node is not None for t in others) and x.array.dtype.kind not in "fcV":
+        raise DtypeError(
+            f"{name}: a tensor that takes recorded values must be float or complex, got {x.dtype}; "
+            "cast with astype(float32) first"
+        )
+    return True
+
+
+def finish_change(x: Tensor, node: Any) -> Tensor:
+    """Stamp the change just made to ``x``; where recorded, bring its root and views up to date."""
+    now = note_change(x.array)
+    if node is None:
+        return x
+    node.born = now  # its own change must not look like a later one
+    if hasattr(x, "base"):
+        root, path = x.base
+        root.node = _view_node("write_view", root, path, node)
+    else:
+        root = x
+        x.node = node
+    live = []
+    for reference in getattr(root, "views", ()):
+        view = reference()
+        if view is not None:
+            live.append(reference)
+            view.node = _view_node("read_view", root, view.base[1], None)
+    if live:
+        root.views = live
+    if root is not x and type(x.node) is not Node:  # a view that isn't registered
+        x.node = _view_node("read_view", root, x.base[1], None)
+    return x
+
+
+def _view_node(name: str, root: Tensor, path: Path, second: Any) -> Node:
+    node = new(Node)
+    node.op = registry[name]
+    node.p0, node.p1 = root.node, second
+    node.s1 = root.array.shape
+    node.attributes = path
+    node.g = node.hooks = node.fix = None
+    node.born = tick()
+    return node
+
+
+def plain_node(op: Primitive, xs: Any, arrays: Any, attribute: Any, out: Any) -> Node:
+    """Return the node of an operation of the plain forms, outside the entry points."""
+    node = new(Node)
+    node.op = op
+    node.p0 = xs[0].node
+    node.p1 = xs[1].node if len(xs) > 1 else None
+    node.g = node.hooks = None
+    wanted = {
+        name
+        for names, x in zip(op.saves, xs, strict=True)
+        if x.node is not None
+        for name in names
+    }
+    if op.inputs[0] in wanted:
+        node.s0 = arrays[0]
+    if len(xs) > 1:
+        if op.inputs[1] in wanted:
+            node.s1 = arrays[1]
+        node.attributes = (arrays[0].shape, arrays[1].shape)
+        node.fix = (arrays[0].shape, arrays[0].dtype, arrays[1].shape, arrays[1].dtype)
+    else:
+        node.s1 = arrays[0].shape
+        node.attributes = attribute
+        node.fix = (arrays[0].shape, arrays[0].dtype)
+    if "out" in wanted:
+        node.out = out
+    node.born = tick()
+    return node
+
+
+def change_in_place(op: Primitive, name: str, *xs: Tensor) -> Tensor:
+    """Run a unary or binary operation into its first input, and return that."""
+    x = xs[0]
+    track = prepare_change(name, x, xs[1:])
+    arrays = [t.array for t in xs]
+    try:
+        backend = backend_of(x.array)
+        for array in arrays:
+            if type(array) is not backend.array_type:
+                raise DtypeError("devices differ")
+        run = op.implementations[backend.array_type]
+        before = arrays
+        if track and "x" in op.saved_names:
+            before = [x.array.copy(), *arrays[1:]]
+        node = plain_node(op, xs, before, None, x.array) if track else None
+        if takes_out(run):
+            run(*arrays, x.array)
+        else:
+            backend.assign(x.array, run(*arrays))
+    except Exception as error:
+        raise explain(op, error, arrays, (), name) from error
+    return finish_change(x, node)
+
+
+def release(node: Node | JointNode) -> None:
+    """Drop what a node saved: its backward is done."""
+    if type(node) is Node:
+        node.s0 = node.s1 = node.out = None
+    else:
+        node.saved = node.out = node.residual = None  # type: ignore[union-attr]
+    node.op = None

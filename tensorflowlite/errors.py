@@ -1,0 +1,59 @@
+"""The exceptions of the package.
+
+Each also derives from the built-in exception that a user of NumPy or PyTorch expects, so that
+``except ValueError`` goes on working. Messages read ``op: requirement, got values; hint``.
+"""
+
+from __future__ import annotations
+
+
+class TensorflowliteError(Exception):
+    """Base of every exception that the package raises on purpose."""
+
+
+class ShapeError(TensorflowliteError, ValueError):
+    """Shapes, axes or sizes that don't fit the operation."""
+
+
+class ArgumentError(TensorflowliteError, ValueError):
+    """An argument outside its domain."""
+
+
+class UnsupportedArgumentError(TensorflowliteError, TypeError):
+    """A spelling that would mean something else here; the message names the replacement."""
+
+
+class DtypeError(TensorflowliteError, TypeError):
+    """A dtype, or a Python type, that the operation can't take."""
+
+
+class OutOfRangeError(TensorflowliteError, IndexError):
+    """An index outside its axis, or a class index outside the classes."""
+
+
+class DeviceError(TensorflowliteError, RuntimeError):
+    """Tensors of different devices in one operation, or a device that isn't usable."""
+
+
+class GradientError(TensorflowliteError, RuntimeError):
+    """A backward pass that can't be made, or an operation that would lose a gradient."""
+
+
+class StaleValueError(GradientError):
+    """A value saved for backward was changed in place after it was saved."""
+
+
+class DataError(TensorflowliteError, ValueError):
+    """A file or data set that can't be read as what it says it is."""
+
+
+class StateError(TensorflowliteError, RuntimeError):
+    """A state dict or checkpoint that doesn't fit the object it is loaded into."""
+
+
+class NumericalError(TensorflowliteError, ArithmeticError):
+    """A value that isn't finite where training can't go on with it."""
+
+
+class MissingDependencyError(TensorflowliteError, ImportError):
+    """An optional package is needed; the message holds the pip command that installs it."""

@@ -1,0 +1,1 @@
+"""The operations: each one declared once, with its gradient."""
