@@ -108,3 +108,22 @@ def _prune() -> None:
             _owners.pop(key, None)
             changed.pop(key, None)
         _prune_at = max(4096, 2 * len(_owners))
+
+
+class _Seed:
+    """The seed that everything random starts from, and how often it was set."""
+
+    __slots__ = ("value", "generation")
+
+    def __init__(self) -> None:
+        self.value = 0
+        self.generation = 0
+
+
+seed = _Seed()
+
+
+def set_seed(value: int) -> None:
+    """Set the seed; generators notice by its generation and start anew."""
+    seed.value = value
+    seed.generation += 1

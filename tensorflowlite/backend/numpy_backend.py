@@ -8,7 +8,7 @@ import numpy
 
 
 from ..errors import DtypeError, ShapeError
-from . import array_slots, dtypes, special
+from . import array_slots, dtypes, random_slots, special
 from .base import Backend, register
 
 ndarray = numpy.ndarray
@@ -22,7 +22,7 @@ def as_array(value: Any, dtype: Any = None) -> Any:
     return value
 
 
-numpy_backend = Backend("cpu", numpy, numpy.ndarray, {**array_slots.slots(numpy), **special.slots(numpy)})
+numpy_backend = Backend("cpu", numpy, numpy.ndarray, {**array_slots.slots(numpy), **special.slots(numpy), **random_slots.slots(numpy)})
 register(numpy_backend)
 
 

@@ -10,6 +10,7 @@ The parameter names of a gradient rule say what it needs, and so what the forwar
 ``residual``           what the implementation kept for backward beside its output
 ``need``               for joint rules: which inputs need a gradient, a tuple of bools
 an attribute's name    its value
+``node``               the recorded node, for rules that are the user's own
 
 They are read once, when the operation is declared; an unknown name fails at import.
 """
@@ -89,6 +90,15 @@ class Primitive:
     tensors
         Whether the rule runs Tensor code also in an ordinary backward pass: the tape wraps and
         unwraps.
+    form
+        Which entry point calls it: ``"unary"``, ``"binary"``, ``"attr1"`` or ``"general"``.
+    explain
+        ``(shapes, *attributes)``: what to say when the implementation raised.
+    decompose
+        ``(k, *inputs, *attributes)``: the operation by others, where a backend has no slot for it
+        or the slot doesn't accept the arguments.
+    registered
+        Whether the primitive can be found by name, and must have a row in the op table.
     """
 
     __slots__ = (
@@ -114,9 +124,12 @@ class Primitive:
         form: str = "general",
         explain: Callable[..., str | None] | None = None,
         decompose: Callable[..., Any] | None = None,
+        registered: bool = True,
     ) -> None:
-        if name in registry:
-            raise TypeError(f"{name}: a primitive of that name is declared already")
+        if registered:
+            if name in registry:
+                raise TypeError(f"{name}: a primitive of that name is declared already")
+            registry[name] = self
         self.name, self.inputs, self.attributes = name, tuple(inputs), tuple(attributes)
         self.joint = joint or variadic
         self.variadic, self.outputs, self.view, self.tensors = variadic, outputs, view, tensors
@@ -137,7 +150,6 @@ class Primitive:
             self.raw = tuple(_on_tensors(run) for run in self.run_traced)
         if self.joint and self.differentiable:
             (self.raw,), (self.run_traced,) = self.raw, self.run_traced
-        registry[name] = self
 
     def __repr__(self) -> str:
         return self.name
@@ -157,7 +169,7 @@ class Primitive:
         if names is None:
             code = rule.__code__
             names = code.co_varnames[: code.co_argcount]
-        known = {"g", "k", "need", "out", "residual", *self.attributes, *self.inputs}
+        known = {"g", "k", "need", "node", "out", "residual", *self.attributes, *self.inputs}
         known |= {f"{name}_shape" for name in self.inputs}
         unknown = [name for name in names if name not in known]
         if unknown:
@@ -171,7 +183,8 @@ class Primitive:
         if rule is None:
             return None
         fetch = self._fetch_plain if plain else self._fetch_joint
-        arguments = [n if n in ("g", "k", "need") else fetch(n, in_traced) for n in names]
+        given = {"g": "g", "k": "k", "need": "need", "node": "n"}
+        arguments = [given.get(name) or fetch(name, in_traced) for name in names]
         return _bind(f"lambda n, g, k, need: rule({', '.join(arguments)})", rule)
 
     def _fetch_plain(self, name: str, in_traced: bool) -> str:

@@ -161,5 +161,5 @@ def release(node: Node | JointNode) -> None:
     if type(node) is Node:
         node.s0 = node.s1 = node.out = None
     else:
-        node.saved = node.out = node.residual = None  # type: ignore[union-attr]
+        node.saved = node.out = node.residual = node.attributes = None  # type: ignore[union-attr]
     node.op = None

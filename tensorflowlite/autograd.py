@@ -1,0 +1,13 @@
+"""Gradients, checks of gradients, and grad modes."""
+
+from __future__ import annotations
+
+from .transforms.function import Function as Function
+from .transforms.gradcheck import gradcheck as gradcheck
+from .transforms.gradcheck import gradgradcheck as gradgradcheck
+from .transforms.gradients import backward as backward
+from .transforms.gradients import grad as grad
+from .transforms.modes import enable_grad as enable_grad
+from .transforms.modes import inference_mode as inference_mode
+from .transforms.modes import is_grad_enabled as is_grad_enabled
+from .transforms.modes import no_grad as no_grad

@@ -1,0 +1,242 @@
+"""Random numbers: Philox4x32-10 streams keyed by the seed.
+
+Every draw takes the generator's next stream, and element ``e`` of a draw depends on the seed, the
+stream and ``e`` alone: the same seed gives the same bits on a CPU and a GPU.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import runtime
+from ..backend import dtypes, from_data
+from ..core.entry import declare
+from ..core.tensor import Tensor, wrap
+from ..errors import ArgumentError
+from .creation import move
+from .shaping import shape_argument
+
+
+def _source(name: str, attributes: tuple[str, ...]) -> Any:
+    return declare(
+        name, ("state",), (None,), attributes=attributes, doc="Draws from the generator's state."
+    )
+
+
+_uniform = _source("random_uniform", ("shape", "dtype"))
+_normal = _source("random_normal", ("shape", "dtype"))
+_integers = _source("random_integers", ("shape", "low", "high"))
+_permutation = _source("random_permutation", ("count",))
+_dropout = declare(
+    "dropout",
+    ("x", "state"),
+    lambda g, residual, probability: (g * residual * (1 / (1 - probability)), None),
+    attributes=("probability",),
+    joint=True,
+    keeps_residual=True,
+    doc="``x`` with elements zeroed at random and the others scaled up.",
+)
+
+# One state per device, made anew when the seed was set since.
+_states: dict[str, tuple[int, Tensor]] = {}
+
+
+def _state(device: Any) -> Tensor:
+    key = str(device or "cpu")
+    found = _states.get(key)
+    if found is None or found[0] != runtime.seed.generation:
+        array = from_data("random", [runtime.seed.value, 0], dtypes.uint64)
+        found = (runtime.seed.generation, wrap(move(array, key), None))
+        _states[key] = found
+    return found[1]
+
+
+def manual_seed(seed: int) -> None:
+    """Set the seed of everything random: initialisation, dropout, shuffling, augmentation.
+
+    Parameters
+    ----------
+    seed : int
+        Any integer in [0, 2**63).
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.manual_seed(7)
+    >>> a = tfl.rand(3)
+    >>> tfl.manual_seed(7)
+    >>> bool((tfl.rand(3) == a).all())
+    True
+    """
+    if not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise ArgumentError(f"manual_seed: seed must be an integer in [0, 2**63), got {seed!r}")
+    runtime.set_seed(seed)
+
+
+def initial_seed() -> int:
+    """Return the seed that was set last; 0 where none was."""
+    return runtime.seed.value
+
+
+def get_state(device: Any = None) -> list[int]:
+    """Return the generator's state on a device: the seed and the next stream."""
+    return _state(device).tolist()
+
+
+def set_state(state: list[int], device: Any = None) -> None:
+    """Set the generator's state on a device to one that `get_state` returned."""
+    seed, stream = state
+    if seed != runtime.seed.value:
+        runtime.set_seed(seed)
+    _state(device).array[1] = stream
+
+
+def _float(dtype: Any) -> Any:
+    found = dtypes.default["f"] if dtype is None else dtypes.as_dtype(dtype)
+    if found not in dtypes.real_inexact:
+        raise ArgumentError(f"random: dtype must be a float one, got {found}")
+    return found
+
+
+def uniform(low: float = 0.0, high: float = 1.0, shape: Any = (), *, dtype: Any = None,
+            device: Any = None) -> Tensor:  # fmt: skip
+    """Return numbers drawn evenly from [low, high).
+
+    Parameters
+    ----------
+    low, high : float
+        The bounds.
+    shape : int or tuple of int
+        The shape of the result.
+    dtype : dtype, optional
+        A float dtype; float32 by default.
+    device : str, optional
+        Where the tensor lives.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> x = tfl.random.uniform(-1, 1, (2, 3))
+    >>> x.shape, bool(((x >= -1) & (x < 1)).all())
+    ((2, 3), True)
+    """
+    drawn = _uniform(_state(device), shape_argument("uniform", shape), _float(dtype))
+    return drawn if (low, high) == (0.0, 1.0) else drawn * (high - low) + low
+
+
+def normal(mean: float = 0.0, std: float = 1.0, shape: Any = (), *, dtype: Any = None,
+           device: Any = None) -> Tensor:  # fmt: skip
+    """Return numbers drawn from a normal distribution.
+
+    Parameters
+    ----------
+    mean, std : float
+        The mean and the standard deviation.
+    shape : int or tuple of int
+        The shape of the result.
+    dtype, device
+        As in `uniform`.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.random.normal(shape=(2, 3)).dtype.name
+    'float32'
+    """
+    if std < 0:
+        raise ArgumentError(f"normal: std must not be negative, got {std}")
+    drawn = _normal(_state(device), shape_argument("normal", shape), _float(dtype))
+    return drawn if (mean, std) == (0.0, 1.0) else drawn * std + mean
+
+
+def _shape_of(name: str, shape: tuple[Any, ...]) -> tuple[int, ...]:
+    return shape_argument(name, shape[0] if len(shape) == 1 else shape)
+
+
+def rand(*shape: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """Return numbers drawn evenly from [0, 1): ``rand(2, 3)`` or ``rand((2, 3))``.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.rand(2, 3).shape
+    (2, 3)
+    """
+    return uniform(shape=_shape_of("rand", shape), dtype=dtype, device=device)
+
+
+def randn(*shape: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Return standard normal numbers: ``randn(2, 3)`` or ``randn((2, 3))``.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.randn(2, 3).shape
+    (2, 3)
+    """
+    drawn = normal(shape=_shape_of("randn", shape), dtype=dtype, device=device)
+    return drawn.requires_grad_() if requires_grad else drawn
+
+
+def randint(low: int, high: int | None = None, shape: Any = (), *, device: Any = None) -> Tensor:
+    """Return int64 numbers drawn evenly from [low, high), or from [0, low) with one bound.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> x = tfl.random.randint(0, 10, (4,))
+    >>> bool(((x >= 0) & (x < 10)).all())
+    True
+    """
+    if high is None:
+        low, high = 0, low
+    if low >= high:
+        raise ArgumentError(f"randint: low must be below high, got {low} and {high}")
+    return _integers(_state(device), shape_argument("randint", shape), low, high)
+
+
+def permutation(count: int, *, device: Any = None) -> Tensor:
+    """Return the numbers 0 to ``count - 1`` in a random order, int64.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> sorted(tfl.random.permutation(4).tolist())
+    [0, 1, 2, 3]
+    """
+    if count < 0:
+        raise ArgumentError(f"permutation: count must not be negative, got {count}")
+    return _permutation(_state(device), count)
+
+
+def dropout(x: Tensor, probability: float = 0.5) -> Tensor:
+    """Return ``x`` with each element zeroed with ``probability``, the others scaled up.
+
+    The expectation stays the same: what is kept is divided by ``1 - probability``.
+
+    Parameters
+    ----------
+    x : Tensor
+        A float tensor.
+    probability : float
+        In [0, 1).
+
+    Returns
+    -------
+    Tensor
+
+    References
+    ----------
+    Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> from tensorflowlite.ops.random import dropout
+    >>> tfl.manual_seed(0)
+    >>> sorted(set(dropout(tfl.ones(100), 0.5).tolist()))
+    [0.0, 2.0]
+    """
+    if not 0 <= probability < 1:
+        raise ArgumentError(f"dropout: probability must lie in [0, 1), got {probability}")
+    return x if probability == 0 else _dropout(x, _state(x.device), float(probability))

@@ -1,0 +1,1 @@
+"""What is done with whole functions: gradients, checks of gradients, custom functions."""

@@ -1,0 +1,77 @@
+"""Switching the recording of operations off and on, for the current thread."""
+
+from __future__ import annotations
+
+from .. import runtime
+
+
+class _Switch(runtime.set_mode):
+    _grad, _views = False, True
+
+    def __new__(cls, function: object = None) -> object:  # type: ignore[misc]
+        switch = super().__new__(cls)
+        if callable(function):  # used as a bare decorator
+            switch.__init__()  # type: ignore[misc]
+            return switch(function)
+        return switch
+
+    def __init__(self, function: object = None) -> None:
+        super().__init__(self._grad, self._views)
+
+
+class no_grad(_Switch):
+    """Record nothing inside: a context manager and a decorator.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> x = tfl.tensor([1.0], requires_grad=True)
+    >>> with tfl.no_grad():
+    ...     y = x * 2
+    >>> y.requires_grad
+    False
+    """
+
+
+class enable_grad(_Switch):
+    """Record inside, also where an outer `no_grad` is in force.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> x = tfl.tensor([1.0], requires_grad=True)
+    >>> with tfl.no_grad(), tfl.enable_grad():
+    ...     y = x * 2
+    >>> y.requires_grad
+    True
+    """
+
+    _grad = True
+
+
+class inference_mode(_Switch):
+    """Record nothing inside, not even which tensors are views of which.
+
+    A view made inside must not be changed in place outside: its root wouldn't learn of it.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> with tfl.inference_mode():
+    ...     tfl.is_grad_enabled()
+    False
+    """
+
+    _views = False
+
+
+def is_grad_enabled() -> bool:
+    """Return whether operations are recorded on this thread.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.is_grad_enabled()
+    True
+    """
+    return runtime.mode.grad
