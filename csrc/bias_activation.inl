@@ -1,0 +1,205 @@
+// Bias + activation, forward and backward, for one instruction set; included by kernels.cpp.
+// Everything goes through tiles that stay in the first-level cache: the loops over an activation
+// are then the only ones made once per activation, and they are free of branches.
+namespace tfl {
+namespace TFL_INSTRUCTIONS {
+
+constexpr std::size_t tile = 1024;
+// Rows are joined to one of up to this length, where they are short, and their bias is repeated.
+constexpr std::size_t joined = 512;
+// Gradient sums: double, in blocks of this many rows, then the blocks.
+constexpr std::size_t block_rows = 64;
+constexpr std::size_t lanes = 16;
+
+// `in` may be `out`; the pragma says that they overlap in no other way.
+template <typename A, typename T>
+static void activate(const T* in, T* out, std::size_t count, T slope) {
+#pragma GCC ivdep
+  for (std::size_t i = 0; i < count; ++i) out[i] = A::forward(in[i], slope);
+}
+
+template <typename A, typename T>
+static void differentiate(const T* g, const T* saved, T* dz, std::size_t count, T slope) {
+#pragma GCC ivdep
+  for (std::size_t i = 0; i < count; ++i) dz[i] = g[i] * A::derivative(saved[i], slope);
+}
+
+template <typename T>
+using Activate = void (*)(const T*, T*, std::size_t, T);
+template <typename T>
+using Differentiate = void (*)(const T*, const T*, T*, std::size_t, T);
+
+// Indexed as the names in module.cpp: both come from TFL_FOR_EACH_ACTIVATION.
+#define TFL_ACTIVATE(type, name) activate<type, T>,
+#define TFL_DIFFERENTIATE(type, name) differentiate<type, T>,
+template <typename T>
+static Activate<T> activate_of(int activation) {
+  static constexpr Activate<T> functions[] = {TFL_FOR_EACH_ACTIVATION(TFL_ACTIVATE)};
+  return functions[activation];
+}
+template <typename T>
+static Differentiate<T> differentiate_of(int activation) {
+  static constexpr Differentiate<T> functions[] = {TFL_FOR_EACH_ACTIVATION(TFL_DIFFERENTIATE)};
+  return functions[activation];
+}
+#undef TFL_ACTIVATE
+#undef TFL_DIFFERENTIATE
+
+// One tile: `bias` is null, one value per element, or (stride 0) one value for all of them.
+template <typename T>
+static void forward_tile(const Forward<T>& a, std::size_t at, const T* bias, bool one_bias,
+                         std::size_t count, Activate<T> function) {
+  const T* z = a.z + at;
+  T buffer[tile];
+  T* before = a.residual ? a.residual + at : buffer;
+  if (!bias) {
+    if (before == buffer) {
+      function(z, a.out + at, count, a.slope);
+      return;
+    }
+    if (before != z) std::memcpy(before, z, count * sizeof(T));
+  } else if (one_bias) {
+    const T b = *bias;
+#pragma GCC ivdep
+    for (std::size_t i = 0; i < count; ++i) before[i] = z[i] + b;
+  } else {
+#pragma GCC ivdep
+    for (std::size_t i = 0; i < count; ++i) before[i] = z[i] + bias[i];
+  }
+  function(before, a.out + at, count, a.slope);
+}
+
+// A long row made of `count` short ones, so that no loop is too short for vectors.
+static Rows join_rows(Rows shape, std::size_t* count) {
+  *count = shape.columns * 2 > joined || shape.columns == 0 ? 1 : joined / shape.columns;
+  return {shape.rows / *count, shape.columns * *count};
+}
+
+template <typename T>
+static void forward_rows(int activation, const Forward<T>& a, Rows shape) {
+  const Activate<T> function = activate_of<T>(activation);
+  if (!a.bias) {
+    const std::size_t size = shape.rows * shape.columns;
+    for (std::size_t at = 0; at < size; at += tile) {
+      forward_tile<T>(a, at, nullptr, false, std::min(tile, size - at), function);
+    }
+    return;
+  }
+  std::size_t count;
+  const Rows whole = join_rows(shape, &count);
+  T repeated[joined];
+  const T* bias = a.bias;
+  if (count > 1) {
+    for (std::size_t i = 0; i < whole.columns; ++i) repeated[i] = a.bias[i % shape.columns];
+    bias = repeated;
+  }
+  for (std::size_t row = 0; row < whole.rows; ++row) {
+    for (std::size_t j = 0; j < whole.columns; j += tile) {
+      forward_tile(a, row * whole.columns + j, bias + j, false, std::min(tile, whole.columns - j),
+                   function);
+    }
+  }
+  const std::size_t done = whole.rows * whole.columns;
+  const std::size_t rest = shape.rows * shape.columns - done;
+  if (rest > 0) forward_tile(a, done, bias, false, rest, function);
+}
+
+template <typename T>
+static void forward_channels(int activation, const Forward<T>& a, Channels shape) {
+  if (!a.bias) {
+    forward_rows(activation, a, {shape.outer * shape.channels, shape.inner});
+    return;
+  }
+  const Activate<T> function = activate_of<T>(activation);
+  for (std::size_t i = 0; i < shape.outer; ++i) {
+    for (std::size_t c = 0; c < shape.channels; ++c) {
+      const std::size_t start = (i * shape.channels + c) * shape.inner;
+      for (std::size_t j = 0; j < shape.inner; j += tile) {
+        forward_tile(a, start + j, a.bias + c, true, std::min(tile, shape.inner - j), function);
+      }
+    }
+  }
+}
+
+template <typename T>
+static void backward_flat(const Backward<T>& a, std::size_t size, Differentiate<T> function) {
+  for (std::size_t at = 0; at < size; at += tile) {
+    function(a.g + at, a.saved + at, a.dz + at, std::min(tile, size - at), a.slope);
+  }
+}
+
+template <typename T>
+static void backward_rows(int activation, const Backward<T>& a, Rows shape) {
+  const Differentiate<T> function = differentiate_of<T>(activation);
+  if (!a.db) {
+    backward_flat(a, shape.rows * shape.columns, function);
+    return;
+  }
+  std::size_t count;
+  const Rows whole = join_rows(shape, &count);
+  std::vector<double> total(whole.columns, 0.0);
+  // One tile of one long row: its gradient, added to the block's sums.
+  const auto add_tile = [&](std::size_t at, std::size_t length, double* sums) {
+    T* dz = a.dz + at;
+    function(a.g + at, a.saved + at, dz, length, a.slope);
+    for (std::size_t i = 0; i < length; ++i) sums[i] += static_cast<double>(dz[i]);
+  };
+  for (std::size_t row = 0; row < whole.rows; row += block_rows) {
+    const std::size_t end = std::min(row + block_rows, whole.rows);
+    for (std::size_t j = 0; j < whole.columns; j += tile) {
+      const std::size_t length = std::min(tile, whole.columns - j);
+      double sums[tile] = {};
+      for (std::size_t r = row; r < end; ++r) add_tile(r * whole.columns + j, length, sums);
+      for (std::size_t i = 0; i < length; ++i) total[j + i] += sums[i];
+    }
+  }
+  const std::size_t done = whole.rows * whole.columns;
+  const std::size_t rest = shape.rows * shape.columns - done;
+  if (rest > 0) add_tile(done, rest, total.data());
+  for (std::size_t j = 0; j < shape.columns; ++j) {
+    double sum = 0.0;
+    for (std::size_t i = 0; i < count; ++i) sum += total[i * shape.columns + j];
+    a.db[j] = static_cast<T>(sum);
+  }
+}
+
+template <typename T>
+static double sum_of(const T* values, std::size_t count) {
+  // One running sum would chain every addition to the last: 16 of them side by side, then a tree.
+  double sums[lanes] = {};
+  std::size_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    for (std::size_t lane = 0; lane < lanes; ++lane)
+      sums[lane] += static_cast<double>(values[i + lane]);
+  }
+  for (std::size_t lane = 0; i < count; ++i, ++lane) sums[lane] += static_cast<double>(values[i]);
+  for (std::size_t half = lanes / 2; half > 0; half /= 2) {
+    for (std::size_t lane = 0; lane < half; ++lane) sums[lane] += sums[lane + half];
+  }
+  return sums[0];
+}
+
+template <typename T>
+static void backward_channels(int activation, const Backward<T>& a, Channels shape) {
+  const Differentiate<T> function = differentiate_of<T>(activation);
+  if (!a.db) {
+    backward_flat(a, shape.outer * shape.channels * shape.inner, function);
+    return;
+  }
+  std::vector<double> total(shape.channels, 0.0);
+  for (std::size_t i = 0; i < shape.outer; ++i) {
+    for (std::size_t c = 0; c < shape.channels; ++c) {
+      const std::size_t start = (i * shape.channels + c) * shape.inner;
+      for (std::size_t j = 0; j < shape.inner; j += tile) {
+        const std::size_t length = std::min(tile, shape.inner - j);
+        T* dz = a.dz + start + j;
+        function(a.g + start + j, a.saved + start + j, dz, length, a.slope);
+        total[c] += sum_of(dz, length);
+      }
+    }
+  }
+  for (std::size_t c = 0; c < shape.channels; ++c) a.db[c] = static_cast<T>(total[c]);
+}
+
+}  // namespace TFL_INSTRUCTIONS
+}  // namespace tfl

@@ -1,0 +1,146 @@
+// Each activation function and its derivative, once, for CUDA kernels and for csrc.
+//
+// An activation is a type with three members:
+//   forward(x, slope)         act(x); only leaky_relu reads the slope
+//   derivative(saved, slope)  act'(x), computed from `saved`
+//   from_output               true: `saved` is act(x); false: `saved` is x
+// NaN goes through every one of them.
+#pragma once
+
+#include "portable.cuh"
+
+namespace tfl {
+
+template <typename T>
+TFL_DEVICE T logistic(T x) {
+  return T(1) / (T(1) + exponential(-x));
+}
+
+// The standard normal distribution function; 0.7071... is the square root of 1/2.
+template <typename T>
+TFL_DEVICE T normal_cdf(T x) {
+  return T(0.5) * error_complement(x * T(-0.70710678118654752440));
+}
+
+// The standard normal density; 0.3989... is 1 / sqrt(2 pi).
+template <typename T>
+TFL_DEVICE T normal_density(T x) {
+  return T(0.39894228040143267794) * exponential(T(-0.5) * x * x);
+}
+
+struct Identity {
+  static constexpr bool from_output = true;
+  template <typename T>
+  static TFL_DEVICE T forward(T x, T) {
+    return x;
+  }
+  template <typename T>
+  static TFL_DEVICE T derivative(T, T) {
+    return T(1);
+  }
+};
+
+struct Relu {
+  static constexpr bool from_output = true;
+  template <typename T>
+  static TFL_DEVICE T forward(T x, T) {
+    return x <= T(0) ? T(0) : x;
+  }
+  template <typename T>
+  static TFL_DEVICE T derivative(T out, T) {
+    return out <= T(0) ? T(0) : T(1);
+  }
+};
+
+// From the output, because a slope of at least 0 keeps the sign.
+struct LeakyRelu {
+  static constexpr bool from_output = true;
+  template <typename T>
+  static TFL_DEVICE T forward(T x, T slope) {
+    return x <= T(0) ? x * slope : x;
+  }
+  template <typename T>
+  static TFL_DEVICE T derivative(T out, T slope) {
+    return out <= T(0) ? slope : T(1);
+  }
+};
+
+struct Sigmoid {
+  static constexpr bool from_output = true;
+  template <typename T>
+  static TFL_DEVICE T forward(T x, T) {
+    return logistic(x);
+  }
+  template <typename T>
+  static TFL_DEVICE T derivative(T out, T) {
+    return out * (T(1) - out);
+  }
+};
+
+struct Tanh {
+  static constexpr bool from_output = true;
+  template <typename T>
+  static TFL_DEVICE T forward(T x, T) {
+    return hyperbolic_tangent(x);
+  }
+  template <typename T>
+  static TFL_DEVICE T derivative(T out, T) {
+    return T(1) - out * out;
+  }
+};
+
+struct Silu {
+  static constexpr bool from_output = false;
+  template <typename T>
+  static TFL_DEVICE T forward(T x, T) {
+    return x / (T(1) + exponential(-x));
+  }
+  template <typename T>
+  static TFL_DEVICE T derivative(T x, T) {
+    const T s = logistic(x);
+    return s * (T(1) + x * (T(1) - s));
+  }
+};
+
+// x times the normal distribution function (Hendrycks and Gimpel, 2016).
+struct Gelu {
+  static constexpr bool from_output = false;
+  template <typename T>
+  static TFL_DEVICE T forward(T x, T) {
+    return x * normal_cdf(x);
+  }
+  template <typename T>
+  static TFL_DEVICE T derivative(T x, T) {
+    return normal_cdf(x) + x * normal_density(x);
+  }
+};
+
+// The same paper's approximation 0.5 x (1 + tanh u), u = sqrt(2/pi) (x + 0.044715 x^3), written as
+// x logistic(2 u): equal, and free of the cancellation for negative x. 1.5957... is 2 sqrt(2/pi).
+struct GeluTanh {
+  static constexpr bool from_output = false;
+  template <typename T>
+  static TFL_DEVICE T forward(T x, T) {
+    return x * logistic(T(1.59576912160573071176) * x * (T(1) + T(0.044715) * x * x));
+  }
+  template <typename T>
+  static TFL_DEVICE T derivative(T x, T) {
+    const T square = x * x;
+    const T s = logistic(T(1.59576912160573071176) * x * (T(1) + T(0.044715) * square));
+    const T slope_of_argument = T(1.59576912160573071176) * (T(1) + T(0.134145) * square);
+    return s + x * s * (T(1) - s) * slope_of_argument;
+  }
+};
+
+}  // namespace tfl
+
+// The list of all activations: APPLY(type, name).
+#define TFL_FOR_EACH_ACTIVATION(APPLY) \
+  APPLY(Identity, identity)            \
+  APPLY(Relu, relu)                    \
+  APPLY(LeakyRelu, leaky_relu)         \
+  APPLY(Sigmoid, sigmoid)              \
+  APPLY(Tanh, tanh)                    \
+  APPLY(Silu, silu)                    \
+  APPLY(Gelu, gelu)                    \
+  APPLY(GeluTanh, gelu_tanh)

@@ -1,0 +1,196 @@
+// The elementary functions on the host. libm's are calls that a compiler can't vectorise, so these
+// are branch-free: Cody-Waite reduction and minimax polynomials, at most 2 units in the last place
+// (tests/test_native.py). Only erfc of double is libm's. They need -ffp-contract=off only for the
+// same bits on every CPU, not for their accuracy.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "portable.cuh"
+
+namespace tfl {
+
+TFL_DEVICE float float_from_bits(std::uint32_t bits) {
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+TFL_DEVICE std::uint32_t bits_from_float(float value) {
+  std::uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+
+// exp(x + correction), where |correction| is small: a rounding error of x that the caller knows.
+TFL_DEVICE float exponential_sum(float x, float correction) {
+  // Beyond these bounds the result is 0 or infinity anyway; inside them the exponent below can't
+  // overflow.
+  const float low = x < -104.0f ? -104.0f : x;
+  const float bounded = low > 89.0f ? 89.0f : low;
+  // Adding 1.5 * 2^23 rounds to the nearest integer, which then stands in the low bits.
+  const float shifted = bounded * 1.44269504088896341f + 12582912.0f;
+  const float n = shifted - 12582912.0f;
+  // ln 2 in two parts; the first has 9 bits, so that n times it is exact.
+  const float r = ((bounded - n * 0.693359375f) - n * -2.12194440054690583e-4f) + correction;
+  const float q =
+      (((0.0013780614826828241f * r + 0.008385219611227512f) * r + 0.04167035594582558f) * r +
+       0.1666635274887085f) *
+          r +
+      0.4999997913837433f;
+  const float p = 1.0f + (r + r * r * q);
+  // 2^n as two factors: n reaches 128 and -150, which a single float's exponent doesn't.
+  const std::int32_t exponent = static_cast<std::int32_t>(bits_from_float(shifted)) - 0x4b400000;
+  const std::int32_t half = exponent >> 1;
+  const float first = float_from_bits(static_cast<std::uint32_t>(half + 127) << 23);
+  const float second = float_from_bits(static_cast<std::uint32_t>(exponent - half + 127) << 23);
+  return p * first * second;
+}
+
+TFL_DEVICE float exponential(float x) { return exponential_sum(x, 0.0f); }
+
+// The same for double: the polynomial is exp's series up to r^13, its remainder 4e-18 where |r| <=
+// ln 2 / 2.
+TFL_DEVICE double exponential(double x) {
+  const double low = x < -746.0 ? -746.0 : x;
+  const double bounded = low > 710.0 ? 710.0 : low;
+  const double shifted = bounded * 1.44269504088896340736 + 6755399441055744.0;
+  const double n = shifted - 6755399441055744.0;
+  // ln 2 in two parts; the first has 32 bits.
+  const double r = (bounded - n * 0x1.62e42feep-1) - n * 0x1.a39ef35793c76p-33;
+  const double q =
+      (((((((((((1.0 / 6227020800.0) * r + 1.0 / 479001600.0) * r + 1.0 / 39916800.0) * r +
+              1.0 / 3628800.0) *
+                 r +
+             1.0 / 362880.0) *
+                r +
+            1.0 / 40320.0) *
+               r +
+           1.0 / 5040.0) *
+              r +
+          1.0 / 720.0) *
+             r +
+         1.0 / 120.0) *
+            r +
+        1.0 / 24.0) *
+           r +
+       1.0 / 6.0) *
+          r +
+      0.5;
+  const double p = 1.0 + (r + r * r * q);
+  std::uint64_t bits;
+  std::memcpy(&bits, &shifted, sizeof bits);
+  const std::int64_t exponent = static_cast<std::int64_t>(bits) - 0x4338000000000000ll;
+  // Half of it, rounded down; a shift of a signed 64-bit number is no vector instruction before
+  // AVX-512.
+  const std::int64_t half =
+      static_cast<std::int64_t>(static_cast<std::uint64_t>(exponent + 2048) >> 1) - 1024;
+  const std::uint64_t first_bits = static_cast<std::uint64_t>(half + 1023) << 52;
+  const std::uint64_t second_bits = static_cast<std::uint64_t>(exponent - half + 1023) << 52;
+  double first;
+  double second;
+  std::memcpy(&first, &first_bits, sizeof first);
+  std::memcpy(&second, &second_bits, sizeof second);
+  return p * first * second;
+}
+
+TFL_DEVICE float hyperbolic_tangent(float x) {
+  const float a = std::fabs(x);
+  const float z = x * x;
+  const float near_zero =
+      x +
+      x * z *
+          ((((((-0.0004364107153378427f * z + 0.0025327936746180058f) * z - 0.008213949389755726f) *
+                  z +
+              0.021638575941324234f) *
+                 z -
+             0.05392315983772278f) *
+                z +
+            0.1333290934562683f) *
+               z -
+           0.33333319425582886f);
+  const float far = std::copysign(1.0f - 2.0f / (exponential(2.0f * a) + 1.0f), x);
+  return a < 0.9f ? near_zero : far;
+}
+
+TFL_DEVICE double hyperbolic_tangent(double x) {
+  const double a = std::fabs(x);
+  const double z = x * x;
+  const double p = (((((((((((((-1.1687858974397004e-07 * z + 9.984237936271778e-07) * z -
+                               4.404576798562937e-06) *
+                                  z +
+                              1.402208799041075e-05) *
+                                 z -
+                             3.798830638077052e-05) *
+                                z +
+                            9.626974354985488e-05) *
+                               z -
+                           0.00023889197007555244) *
+                              z +
+                          0.0005899641637897441) *
+                             z -
+                         0.00145582235941365) *
+                            z +
+                        0.003592126459550889) *
+                           z -
+                       0.008863235394320356) *
+                          z +
+                      0.021869488529109107) *
+                         z -
+                     0.05396825396806158) *
+                        z +
+                    0.13333333333333125) *
+                       z -
+                   0.3333333333333333;
+  const double far = std::copysign(1.0 - 2.0 / (exponential(2.0 * a) + 1.0), x);
+  return a < 0.9 ? x + x * z * p : far;
+}
+
+// erfc keeps its relative accuracy in the upper tail, which x * normal_cdf(x) needs for negative x.
+TFL_DEVICE float error_complement(float x) {
+  const float magnitude = std::fabs(x);
+  const float z = x * x;
+  const float near_zero =
+      1.0f -
+      (x +
+       x * ((((((7.853857823647559e-05f * z - 0.0008010192541405559f) * z + 0.005188327748328447f) *
+                   z -
+               0.026853810995817184f) *
+                  z +
+              0.1128358542919159f) *
+                 z -
+             0.3761262595653534f) *
+                z +
+            0.12837916612625122f));
+  // erfc(t) = exp(-t^2) q P(q) with q = 1 / (1 + t/2); beyond 10.2 it is below the least float.
+  const float t = magnitude > 10.2f ? 10.2f : magnitude;
+  const float q = 1.0f / (1.0f + 0.5f * t);
+  const float p =
+      ((((((((-0.06400292366743088f * q + 0.1979043334722519f) * q - 0.15825194120407104f) * q -
+            0.05983319878578186f) *
+               q +
+           0.02526666969060898f) *
+              q +
+          0.06763601303100586f) *
+             q +
+         0.1807612031698227f) *
+            q +
+        0.24612931907176971f) *
+           q +
+       0.28215524554252625f) *
+          q +
+      0.2820926010608673f;
+  // t^2 exactly, as the square of t's upper half and the rest: an error of 1e-7 in t^2 = 100 would
+  // show in the result.
+  const float upper = float_from_bits(bits_from_float(t) & 0xfffff000u);
+  const float tail = exponential_sum(-(upper * upper), -((t - upper) * (t + upper))) * (q * p);
+  const float far = x < 0.0f ? 2.0f - tail : tail;
+  const float chosen = magnitude < 0.9f ? near_zero : far;
+  return x != x ? x : chosen;
+}
+
+TFL_DEVICE double error_complement(double x) { return std::erfc(x); }
+
+}  // namespace tfl

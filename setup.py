@@ -1,0 +1,199 @@
+"""What pyproject.toml can't say: the native extension, and the folders mapped into the package.
+
+A build of the extension that fails or is impossible isn't an error: the package then runs on NumPy
+alone, and ``tensorflowlite/_native_build.json`` keeps the reason. The environment variable
+``TENSORFLOWLITE_NO_NATIVE=1`` skips the build, ``CXX`` names another compiler than g++.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).resolve().parent
+PACKAGE = ROOT / "tensorflowlite"
+RECORD = "_native_build.json"
+SOURCES = ["csrc/kernels.cpp", "csrc/module.cpp"]
+
+# -ffp-contract=off: random normals, and results on every CPU, have the same bits.
+# -fno-trapping-math and -fno-math-errno change no value; loops with a choice in them need them to
+# become vector code.
+COMPILE = [
+    "-std=c++17",
+    "-O3",
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-ffp-contract=off",
+    "-fno-trapping-math",
+    "-fno-math-errno",
+    "-Wall",
+]
+LINK = ["-shared", *(["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else [])]
+
+
+class BuildFailure(Exception):
+    """Why there is no extension: one line, and what the compiler printed."""
+
+    def __init__(self, reason: str, output: str = "") -> None:
+        super().__init__(reason)
+        self.output = output
+
+
+def compiler() -> list[str]:
+    command = shlex.split(os.environ.get("CXX", "")) or ["g++"]
+    if shutil.which(command[0]) is None:
+        raise BuildFailure(f"no C++ compiler: {command[0]} isn't installed")
+    return command
+
+
+def include_directories() -> list[str]:
+    # Two paths, which differ where a virtual environment lies over a system's Python.
+    paths = sysconfig.get_paths()
+    python = [paths[name] for name in ("include", "platinclude") if paths.get(name)]
+    if not any((Path(path) / "Python.h").is_file() for path in python):
+        raise BuildFailure(f"no Python headers: Python.h isn't in {python[0]}")
+    try:
+        import pybind11
+    except ImportError:
+        raise BuildFailure("no pybind11: it isn't installed where the package is built") from None
+    return ["kernels/include", *dict.fromkeys(python), pybind11.get_include()]
+
+
+def run(command: list[str]) -> str:
+    done = subprocess.run(command, cwd=ROOT, text=True, errors="replace", capture_output=True)
+    output = done.stdout + done.stderr
+    if done.returncode != 0:
+        lines = output.splitlines()
+        first = next(
+            (line for line in lines if "error" in line), lines[-1] if lines else "no output"
+        )
+        raise BuildFailure(f"{Path(command[0]).name} failed: {first.strip()}", output)
+    return output
+
+
+def fingerprint(commands: list[str]) -> str:
+    """Changes when the extension has to be built again."""
+    digest = hashlib.sha256("\n".join([sys.version, *commands]).encode())
+    for folder in ("csrc", "kernels/include"):
+        for path in sorted((ROOT / folder).iterdir()):
+            digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+class BuildNative(build_ext):
+    """Builds the extension by one compiler call per source, and outlives its failure."""
+
+    def run(self) -> None:
+        if self.inplace or self.editable_mode:
+            folder = PACKAGE
+        else:
+            folder = Path(self.build_lib) / "tensorflowlite"
+        folder.mkdir(parents=True, exist_ok=True)
+        target = folder / f"_native{sysconfig.get_config_var('EXT_SUFFIX')}"
+        try:
+            record = {"reason": "", "output": "", "fingerprint": self.build(target)}
+        except (BuildFailure, OSError) as failure:
+            # An extension of older sources would be worse than none.
+            target.unlink(missing_ok=True)
+            output = getattr(failure, "output", "")
+            record = {"reason": " ".join(str(failure).split()), "output": output[-4000:]}
+            print(f"tensorflowlite: built without its native extension: {record['reason']}")
+            print(output, end="")
+        (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+    def build(self, target: Path) -> str:
+        """Make `target` and return its fingerprint."""
+        if os.environ.get("TENSORFLOWLITE_NO_NATIVE") == "1":
+            raise BuildFailure("skipped by TENSORFLOWLITE_NO_NATIVE=1 at build time")
+        command = compiler()
+        includes = [f"-I{path}" for path in include_directories()]
+        current = fingerprint([run([*command, "--version"]), *command, *COMPILE, *LINK])
+        if self.reuse(target, current):
+            return current
+        temporary = Path(self.build_temp).resolve()
+        temporary.mkdir(parents=True, exist_ok=True)
+        objects = [str(temporary / f"{Path(source).stem}.o") for source in SOURCES]
+        with ThreadPoolExecutor() as pool:
+            list(
+                pool.map(
+                    lambda source, out: run(
+                        [*command, *COMPILE, *includes, "-c", source, "-o", out]
+                    ),
+                    SOURCES,
+                    objects,
+                )
+            )
+        # Linked aside and moved: a process that has the old one loaded keeps it.
+        linked = temporary / target.name
+        run([*command, *objects, *LINK, "-o", str(linked)])
+        target.unlink(missing_ok=True)
+        shutil.move(linked, target)
+        return current
+
+    def reuse(self, target: Path, current: str) -> bool:
+        """Whether the extension beside the sources is of these sources; copied to `target`."""
+        built = PACKAGE / target.name
+        try:
+            record = json.loads((PACKAGE / RECORD).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        if record.get("fingerprint") != current or not built.is_file():
+            return False
+        if built.resolve() != target.resolve():
+            shutil.copy2(built, target)
+        return True
+
+    def get_outputs(self) -> list[str]:
+        folder = Path(self.build_lib) / "tensorflowlite"
+        names = [f"_native{sysconfig.get_config_var('EXT_SUFFIX')}", RECORD]
+        return [str(folder / name) for name in names if (folder / name).exists()]
+
+    def get_output_mapping(self) -> dict[str, str]:
+        return {}
+
+
+def version() -> str:
+    names: dict[str, str] = {}
+    exec((PACKAGE / "version.py").read_text(encoding="utf-8"), names)
+    return names["__version__"]
+
+
+def readme() -> str:
+    path = ROOT / "README.md"
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+# kernels/ and benchmarks/ lie beside the package in a checkout and inside it in a wheel.
+mapped = {
+    f"tensorflowlite._{name}": name for name in ("kernels", "benchmarks") if (ROOT / name).is_dir()
+}
+folders = [
+    package + "".join(f".{part}" for part in path.relative_to(name).parts)
+    for package, name in mapped.items()
+    for path in [Path(name), *sorted(Path(name).rglob("*/"))]
+    if path.is_dir() and path.name != "__pycache__"
+]
+
+setup(
+    version=version(),
+    long_description=readme(),
+    long_description_content_type="text/markdown",
+    packages=find_packages(include=["tensorflowlite", "tensorflowlite.*"]) + folders,
+    package_dir=mapped,
+    package_data={"": ["py.typed", "*.pyi", "*.cu", "*.cuh"]},
+    include_package_data=False,
+    ext_modules=[Extension("tensorflowlite._native", SOURCES)],
+    cmdclass={"build_ext": BuildNative},
+    zip_safe=False,
+)
