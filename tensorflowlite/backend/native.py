@@ -1,0 +1,65 @@
+"""The native extension ``tensorflowlite._native``, and why it isn't there where it isn't.
+
+``module`` is the extension (built from ``csrc/``) or None; nothing else imports it by name.
+Everything it does has a decomposition in NumPy, so a missing extension costs speed alone.
+The environment variable ``TENSORFLOWLITE_NATIVE=0`` leaves it aside.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from pathlib import Path
+from types import ModuleType
+
+__all__ = ["build_record", "module", "why_not"]
+
+_RECORD = Path(__file__).resolve().parents[1] / "_native_build.json"
+
+
+def build_record() -> dict[str, str]:
+    """What setup.py wrote about the build of the extension.
+
+    Returns
+    -------
+    dict
+        ``reason`` (one line, "" after a build that succeeded) and ``output`` (the end of what the
+        compiler printed); empty where nothing was ever built, as in a bare checkout.
+
+    Examples
+    --------
+    >>> set(build_record()) <= {"reason", "output", "fingerprint"}
+    True
+    """
+    try:
+        record = json.loads(_RECORD.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {name: str(value) for name, value in record.items()}
+
+
+def _load() -> tuple[ModuleType | None, str]:
+    if os.environ.get("TENSORFLOWLITE_NATIVE") == "0":
+        return None, "left aside by TENSORFLOWLITE_NATIVE=0"
+    try:
+        return importlib.import_module("tensorflowlite._native"), ""
+    except ModuleNotFoundError:
+        reason = build_record().get("reason")
+        return None, reason or "not built; run: python setup.py build_ext --inplace"
+    except ImportError as error:
+        return None, f"built, but it doesn't load: {' '.join(str(error).split())}"
+
+
+module, _reason = _load()
+
+
+def why_not() -> str:
+    """Why the extension isn't loaded, in one line; "" where it is.
+
+    Examples
+    --------
+    >>> (why_not() == "") == (module is not None)
+    True
+    """
+    return _reason

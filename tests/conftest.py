@@ -1,0 +1,47 @@
+"""What all tests share: hypothesis without randomness or deadlines, and the native extension."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sysconfig
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hypothesis import settings
+
+from tensorflowlite.backend import native
+
+settings.register_profile("tensorflowlite", derandomize=True, deadline=None)
+settings.load_profile("tensorflowlite")
+
+
+def why_no_native_rows() -> str:
+    """Why this machine can't build the extension (or was told not to use it); "" where it can."""
+    if os.environ.get("TENSORFLOWLITE_NATIVE") == "0":
+        return "TENSORFLOWLITE_NATIVE=0"
+    if shutil.which("g++") is None:
+        return "no C++ compiler"
+    if not (Path(sysconfig.get_paths()["include"]) / "Python.h").is_file():
+        return "no Python headers"
+    return ""
+
+
+@pytest.fixture
+def native_module() -> ModuleType:
+    """The native extension. Where the machine can build it, its absence is a failure."""
+    if native.module is None:
+        if reason := why_no_native_rows():
+            pytest.skip(reason)
+        pytest.fail(f"the native extension isn't loaded: {native.why_not()}")
+    return native.module
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if native.module is not None:
+        text = f"loaded ({native.module.instruction_set()})"
+    else:
+        reason = why_no_native_rows()
+        text = f"not loaded, its rows are {'skipped' if reason else 'failed'}: {native.why_not()}"
+    terminalreporter.write_line(f"native extension: {text}")
