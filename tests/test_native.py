@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import json
 import math
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -99,22 +101,33 @@ def test_left_aside_when_told_so() -> None:
 
 
 @pytest.mark.parametrize(
-    "record, error, sentence",
+    "record, sentence",
     [
-        ({"reason": "no C++ compiler"}, ModuleNotFoundError("no"), "no C++ compiler"),
-        ({}, ModuleNotFoundError("no"), "not built; run: python setup.py build_ext --inplace"),
-        ({"reason": ""}, ImportError("a symbol\nis missing"),
-         "built, but it doesn't load: a symbol is missing"),
+        ({"reason": "no C++ compiler"}, "no C++ compiler"),
+        ({}, "not built; run: python setup.py build_ext --inplace"),
     ],
-)  # fmt: skip
-def test_why_not(monkeypatch: pytest.MonkeyPatch, record, error, sentence: str) -> None:
-    def fail(name: str) -> ModuleType:
-        raise error
-
+)
+def test_why_not_where_it_was_not_built(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, record: dict[str, str], sentence: str
+) -> None:
+    (tmp_path / "_native_build.json").write_text(json.dumps(record))
     monkeypatch.delenv("TENSORFLOWLITE_NATIVE", raising=False)
-    monkeypatch.setattr(importlib, "import_module", fail)
-    monkeypatch.setattr(native, "build_record", lambda: record)
+    monkeypatch.setattr(native, "_PACKAGE", tmp_path)
+    monkeypatch.setattr(native, "_RECORD", tmp_path / "_native_build.json")
     assert native._load() == (None, sentence)
+
+
+def test_why_not_where_it_does_not_load(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, native_module: ModuleType
+) -> None:
+    (tmp_path / Path(str(native_module.__file__)).name).write_bytes(b"no library")
+    monkeypatch.setattr(native, "_PACKAGE", tmp_path)
+
+    def fail(name: str) -> ModuleType:
+        raise ImportError("a symbol\nis missing")
+
+    monkeypatch.setattr(importlib, "import_module", fail)
+    assert native._load() == (None, "built, but it doesn't load: a symbol is missing")
 
 
 def test_activations_are_the_header_s(native_module: ModuleType) -> None:

@@ -154,12 +154,17 @@ def test_from_an_editable_install(tmp_path: Path) -> None:
     site = tmp_path / "site"
     with zipfile.ZipFile(archive) as opened:
         opened.extractall(site)
-    # Without `site`, whose own .pth files may hold an editable install of this checkout.
+    # Without `site`, whose own .pth files may hold an editable install of this checkout, and with
+    # the new folder first: the modules that those files import have the same name.
     libraries = {
         Path(str(importlib.metadata.distribution(name).locate_file("")))
         for name in ("numpy", "ml_dtypes", "safetensors")
     }
-    program = f"import site; site.addsitedir({str(site)!r})\n{DESCRIBE}"
+    program = f"""
+import site, sys
+sys.path.insert(0, {str(site)!r})
+site.addsitedir({str(site)!r})
+{DESCRIBE}"""
     done = subprocess.run(
         [sys.executable, "-S", "-c", program],
         cwd=tmp_path,

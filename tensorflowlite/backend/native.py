@@ -10,12 +10,15 @@ from __future__ import annotations
 import importlib
 import json
 import os
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 
 __all__ = ["build_record", "module", "why_not"]
 
-_RECORD = Path(__file__).resolve().parents[1] / "_native_build.json"
+_NAME = "tensorflowlite._native"
+_PACKAGE = Path(__file__).resolve().parents[1]
+_RECORD = _PACKAGE / "_native_build.json"
 
 
 def build_record() -> dict[str, str]:
@@ -42,11 +45,12 @@ def build_record() -> dict[str, str]:
 def _load() -> tuple[ModuleType | None, str]:
     if os.environ.get("TENSORFLOWLITE_NATIVE") == "0":
         return None, "left aside by TENSORFLOWLITE_NATIVE=0"
-    try:
-        return importlib.import_module("tensorflowlite._native"), ""
-    except ModuleNotFoundError:
+    # An editable install of another checkout would lend its own extension to an import by name.
+    if PathFinder.find_spec(_NAME, [str(_PACKAGE)]) is None:
         reason = build_record().get("reason")
         return None, reason or "not built; run: python setup.py build_ext --inplace"
+    try:
+        return importlib.import_module(_NAME), ""
     except ImportError as error:
         return None, f"built, but it doesn't load: {' '.join(str(error).split())}"
 
