@@ -15,7 +15,6 @@ test: .venv/test.stamp
 
 lint: .venv/dev.stamp .venv/test.stamp
 	$(BIN)/python -m ruff check .
-	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
 
 # For a machine with an NVIDIA GPU where CuPy and the rest are installed; makes no environment.
