@@ -6,6 +6,7 @@ name in ``xp``. Arguments are positional: the arrays, then the attributes.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -150,8 +151,12 @@ def _shaping_slots(xp: Any) -> dict[str, Any]:
             out.flags.writeable = False
             return out
 
-    def mT(x: Any) -> Any:
-        return x.swapaxes(-1, -2)
+    if xp is numpy:
+        mT = operator.attrgetter("mT")
+    else:
+
+        def mT(x: Any) -> Any:
+            return x.swapaxes(-1, -2)
 
     return _public(locals())
 
@@ -237,7 +242,10 @@ def _reduction_slots(xp: Any) -> dict[str, Any]:
 
 def _matrix_slots(xp: Any) -> dict[str, Any]:
     def matmul(x: Any, y: Any) -> Any:
-        if x.dtype in half and x.dtype == y.dtype:
+        dtype = x.dtype
+        if x.ndim == 2 == y.ndim and (dtype is dtypes.float32 or dtype is dtypes.float64):
+            return xp.dot(x, y)
+        if dtype in half and dtype == y.dtype:
             wide = xp.matmul(x.astype(dtypes.float32), y.astype(dtypes.float32))
             return wide.astype(x.dtype)
         if x.ndim == 2 and y.ndim == 2:

@@ -18,12 +18,14 @@ from .primitive import Primitive, make_output, registry, traced
 from .tensor import JointNode, Node, Tensor, new, wrap
 from .views import register_view
 
-bfloat16 = dtypes.bfloat16
+bfloat16, float32 = dtypes.bfloat16, dtypes.float32
+_none: dict[Any, Any] = {}
 _ready = (float, int)
 
 
 # -- numbers and arrays as operands ----------------------------------------------------------------
-constants: dict[tuple[Any, Any], Any] = {}
+constants: dict[Any, dict[Any, Any]] = {dtype: {} for dtype in dtypes.inexact}
+_float32_constants = constants[dtypes.float32]
 
 
 def constant(value: Any, dtype: Any) -> Any:
@@ -35,10 +37,11 @@ def constant(value: Any, dtype: Any) -> Any:
     target = dtypes.with_scalar(dtype, value)
     array = as_array(value, target)
     array.flags.writeable = False
-    if dtype.kind in "fcV" and value == value and value != 0:
-        if len(constants) > 4096:
-            constants.clear()
-        constants[value, dtype] = array
+    kept = constants.get(dtype)
+    if kept is not None and target == dtype and value == value and value != 0:
+        if len(kept) > 1024:
+            kept.clear()
+        kept[value] = array
     return array
 
 
@@ -101,6 +104,7 @@ def unary_entry(op: Primitive) -> Callable[[Any], Tensor]:
             return recover(call, op, (x,), error)
         tensor = new(Tensor)
         tensor.array = out
+        tensor.base = None
         parent = x.node
         if parent is None or not differentiable or (shared.special and not mode.grad):
             tensor.node = None
@@ -122,8 +126,19 @@ def unary_entry(op: Primitive) -> Callable[[Any], Tensor]:
 
 
 # -- two arrays ------------------------------------------------------------------------------------
-def binary_entry(op: Primitive, *, contracts: bool = False) -> Callable[[Any, Any], Tensor]:
-    """Return the entry point of ``op(x, y)``.
+def _decline(call: Callable[..., Any], op: Primitive, args: tuple[Any, Any],
+             error: Exception) -> Any:  # fmt: skip
+    """Finish an operator's call that raised: what is no operand gives NotImplemented."""
+    try:
+        lift(args[1], args[0])
+    except DtypeError:
+        return NotImplemented
+    return recover(call, op, args, error)
+
+
+def binary_entry(op: Primitive, *, contracts: bool = False,
+                 recover: Callable[..., Any] = recover) -> Callable[[Any, Any], Tensor]:  # fmt: skip
+    """Return the entry point of ``op(x, y)``; with ``recover=_decline`` an operator's.
 
     An elementwise operation needs un-broadcasting where the shapes differ; one that ``contracts``
     the last two axes (matmul) where there are more than two.
@@ -146,8 +161,9 @@ def binary_entry(op: Primitive, *, contracts: bool = False) -> Callable[[Any, An
                 y_node = y.node
             elif kind in _ready and type(x_array) is ndarray:
                 dtype = x_array.dtype
-                y_array = constants.get((y, dtype))
-                if y_array is None or dtype.kind not in "fcV":
+                kept = _float32_constants if dtype is float32 else constants.get(dtype, _none)
+                y_array = kept.get(y)
+                if y_array is None:
                     y_array = constant(y, dtype)
                 y_node = None
             else:
@@ -164,6 +180,7 @@ def binary_entry(op: Primitive, *, contracts: bool = False) -> Callable[[Any, An
             return recover(call, op, (x, y), error)
         tensor = new(Tensor)
         tensor.array = out
+        tensor.base = None
         x_node = x.node
         if (
             (x_node is None and y_node is None)
@@ -232,6 +249,7 @@ def attr1_entry(op: Primitive) -> Callable[[Any, Any], Tensor]:
             return recover(call, op, (x,), error, (attribute,))
         tensor = new(Tensor)
         tensor.array = out
+        tensor.base = None
         parent = x.node
         if parent is None or not differentiable or (shared.special and not mode.grad):
             tensor.node = None
@@ -301,6 +319,7 @@ def general_entry(op: Primitive) -> Callable[..., Any]:
                 node.out = out
         tensor = new(Tensor)
         tensor.array = out
+        tensor.base = None
         tensor.node = node
         if view and out.base is not None:
             register_view(xs[0], tensor, op, attributes)
@@ -366,6 +385,8 @@ def declare(
     call.__module__ = "tensorflowlite"
     call.__doc__ = doc.replace("{name}", name) if doc else doc
     call.primitive = op  # type: ignore[attr-defined]
+    if form == "binary":
+        call.operator = binary_entry(op, recover=_decline, **(entry or {}))  # type: ignore
     setattr(traced, name, call)
     return call
 

@@ -33,6 +33,10 @@ class Deferred:
 
 
 DEFER = Deferred()
+_FREED = (
+    "backward: the graph was used by an earlier backward pass, which freed it; pass "
+    "retain_graph=True to the earlier one"
+)
 
 
 def defer(consumer: Primitive, producer: Primitive, payload: Any = None) -> None:
@@ -191,94 +195,132 @@ class _Pass:
 
     def run(self) -> None:
         """Visit every node that waits; on an error leave the graph as if nothing had happened."""
+        node = self.next()
         try:
-            node = self.next()
             while node is not None:
-                node = self.visit(node) or self.next()
+                node = self.plain(node) if type(node) is Node else self.several(node)
         except BaseException:
-            for node in [*self.waiting.values(), *self.leaves]:
-                node.g = None
+            for left in [*self.waiting.values(), *self.leaves]:
+                left.g = None
             raise
 
-    def visit(self, node: Any) -> Any:
-        """Run the rules of one node; return the node to visit next where that is known."""
-        g, owned = node.g, node.owned
-        node.g = None
-        kind = type(node)
-        if node.hooks is not None and node.hooks:
-            g, owned = _run_hooks(node, g, self.trace), False
-        if self.sink is not None and node in self.sink:
-            self.sink[node] = (g, owned)
-            owned = False
-            if not any(parent in self.relevant for parent in _parents(node)):  # type: ignore
-                return None  # nothing beyond was asked for: what lies there stays as it is
-        if kind is Output:
-            self.give_output(node, g)
-            return None
-        op = node.op
-        if op is None:
-            raise GradientError(
-                "backward: the graph was used by an earlier backward pass, which freed it; pass "
-                "retain_graph=True to the earlier one"
-            )
-        if shared.newest_change >= node.born:
-            _check_stale(node)
-        following = (self.plain if kind is Node else self.joint)(node, op, g, owned)
-        if not self.retain:
-            release(node)
-        return following
+    def intercept(self, node: Any) -> bool:
+        """Run a node's hooks and keep its gradient where it was asked for.
 
-    def plain(self, node: Node, op: Primitive, g: Any, owned: bool) -> Any:
-        """Run the rules of a node of at most two inputs."""
-        trace, relevant, fix = self.trace, self.relevant, node.fix
+        Returns whether the pass goes on beyond the node.
+        """
+        if node.hooks:
+            node.g, node.owned = _run_hooks(node, node.g, self.trace), False
+        if self.sink is not None and node in self.sink:
+            self.sink[node] = (node.g, node.owned)
+            node.owned = False
+            if not any(parent in self.relevant for parent in _parents(node)):  # type: ignore
+                node.g = None
+                return False  # nothing beyond was asked for: what lies there stays as it is
+        return True
+
+    def plain(self, node: Node | None) -> Any:
+        """Run the rules of nodes of at most two inputs, as long as they come.
+
+        Returns the next node that is of another kind. This loop is the hot path of every backward
+        pass: what is rare stands in methods of its own.
+        """
+        heap, waiting, leaves = self.heap, self.waiting, self.leaves
+        trace, relevant, fit, retain = self.trace, self.relevant, self.fit, self.retain
+        watched = self.sink is not None
         k = self.k
-        if not trace and type(g) is not k.array_type:
-            k = self.k = by_array_type[type(g)]  # the graph crosses from one device to another
-        p0, p1 = node.p0, node.p1
-        if relevant is not None:
-            p0 = p0 if p0 in relevant else None
-            p1 = p1 if p1 in relevant else None
-        if op.defers is not None and p0 is not None and not trace:
-            payload = op.defers.get(getattr(p0, "op", None))  # type: ignore[arg-type]
-            if payload is not None and self.may_defer(p0):
-                self.give(p0, payload(node, g, k, None), True)
-                p0 = None
-        rules = op.run_traced if trace else op.raw
         expected = Tensor if trace else k.array_type
-        following = None
-        if p0 is not None:
-            rule = rules[0]
-            if rule is not None:
-                r = rule(node, g, k, None)
+        while type(node) is Node:
+            if (watched or node.hooks is not None) and not self.intercept(node):
+                node = self.next()
+                continue
+            g, owned, op, fix = node.g, node.owned, node.op, node.fix
+            node.g = None
+            if op is None:
+                raise GradientError(_FREED)
+            if shared.newest_change >= node.born:
+                _check_stale(node)
+            if type(g) is not expected:  # the graph crosses from one device to another
+                k = self.k = by_array_type[type(g)]
+                expected = k.array_type
+            p0, p1 = node.p0, node.p1
+            if relevant is not None:
+                p0 = p0 if p0 in relevant else None
+                p1 = p1 if p1 in relevant else None
+            if op.defers is not None and p0 is not None and not trace:
+                payload = op.defers.get(getattr(p0, "op", None))
+                if payload is not None and self.may_defer(p0):
+                    self.give(p0, payload(node, g, k, None), True)
+                    p0 = None
+            rules = op.run_traced if trace else op.raw
+            following = None
+            if p0 is not None and rules[0] is not None:
+                r = rules[0](node, g, k, None)
                 if type(r) is not expected:
                     r = as_array(r)
                 if fix is not None:
-                    r = self.fit(r, fix[0], fix[1], k)
+                    r = fit(r, fix[0], fix[1], k)
                 if r is g:
-                    mine = owned and p1 is None
+                    mine = owned = owned and p1 is None  # two that receive it own neither
                 else:
+                    # A view of an owned g may be handed on with it, unless elements repeat.
                     mine = trace or r.base is None or (
                         owned and p1 is None and r.base is g and r.size == g.size
                     )
-                if r is g and p1 is not None:
-                    owned = False
-                if p1 is None and not self.heap and p0.g is None and type(p0) is not Leaf:
+                if p0.g is None:
                     p0.g, p0.owned = r, mine
-                    following = p0
+                    if type(p0) is Leaf:
+                        leaves[p0] = None
+                    else:
+                        following = p0
                 else:
                     self.give(p0, r, mine)
-        if p1 is not None:
-            rule = rules[1]
-            if rule is not None:
-                r = rule(node, g, k, None)
+            if p1 is not None and rules[1] is not None:
+                r = rules[1](node, g, k, None)
                 if type(r) is not expected:
                     r = as_array(r)
                 if fix is not None:
-                    r = self.fit(r, fix[2], fix[3], k)
-                self.give(p1, r, trace or (r is not g and r.base is None))
-        return following
+                    r = fit(r, fix[2], fix[3], k)
+                mine = trace or (r is not g and r.base is None)
+                if p1.g is None:
+                    p1.g, p1.owned = r, mine
+                    if type(p1) is Leaf:
+                        leaves[p1] = None
+                    else:
+                        waiting[-p1.born] = p1
+                        heapq.heappush(heap, -p1.born)
+                else:
+                    self.give(p1, r, mine)
+            if not retain:
+                node.s0 = node.s1 = node.out = node.op = None
+            if following is None:
+                node = waiting.pop(heapq.heappop(heap)) if heap else None
+            elif heap and heap[0] < -following.born:  # something younger waits
+                waiting[-following.born] = following
+                node = waiting.pop(heapq.heapreplace(heap, -following.born))
+            else:
+                node = following
+        return node
 
-    def joint(self, node: JointNode, op: Primitive, g: Any, owned: bool) -> None:
+    def several(self, node: Any) -> Any:
+        """Visit a node of another kind than `Node`; return the next one that waits."""
+        if (self.sink is None and node.hooks is None) or self.intercept(node):
+            g = node.g
+            node.g = None
+            if type(node) is Output:
+                self.give_output(node, g)
+            else:
+                op = node.op
+                if op is None:
+                    raise GradientError(_FREED)
+                if shared.newest_change >= node.born:
+                    _check_stale(node)
+                self.joint(node, op, g)
+                if not self.retain:
+                    release(node)
+        return self.next()
+
+    def joint(self, node: JointNode, op: Primitive, g: Any) -> None:
         """Run the rule of a node with any number of inputs and outputs."""
         trace, relevant = self.trace, self.relevant
         parents = node.parents
@@ -322,10 +364,7 @@ class _Pass:
         """Collect the gradient of one output at the node that has them all."""
         main = output.main
         if main.op is None:
-            raise GradientError(
-                "backward: the graph was used by an earlier backward pass, which freed it; pass "
-                "retain_graph=True to the earlier one"
-            )
+            raise GradientError(_FREED)
         if main.g is None:
             main.g, main.owned = [None] * len(main.forms), False
             self.waiting[-main.born] = main
@@ -435,30 +474,43 @@ def _seed(name: str, output: Tensor, gradient: Tensor | None, trace: bool) -> An
             f"{name}: gradient must be on the output's device {output.device}, got "
             f"{gradient.device}"
         )
-    if gradient.dtype != array.dtype:
-        gradient = traced.cast(gradient, array.dtype)
-    if array.dtype.kind == "c":
-        gradient = traced.conj(gradient)
+    with set_mode(grad=trace):
+        if gradient.dtype != array.dtype:
+            gradient = traced.cast(gradient, array.dtype)
+        if array.dtype.kind == "c":
+            gradient = traced.conj(gradient)
     return gradient if trace else gradient.array
 
 
 def _start(name: str, this: _Pass, outputs: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
-    with set_mode(grad=this.trace):
-        seeds = [
-            _seed(name, output, gradient, this.trace)
-            for output, gradient in zip(outputs, gradients, strict=True)
-        ]
-        if not this.trace and seeds:
-            this.k = backend_of(seeds[0])
-        this.roots = [output.node for output in outputs]
-        try:
-            for output, seed in zip(outputs, seeds, strict=True):
-                this.give(output.node, seed, False)
-        except BaseException:
-            for output in outputs:
-                output.node.g = None
-            raise
-        this.run()
+    """Seed a pass and run it."""
+    seeds = [
+        _seed(name, output, gradient, this.trace)
+        for output, gradient in zip(outputs, gradients, strict=True)
+    ]
+    if not this.trace:
+        this.k = backend_of(seeds[0])
+    this.roots = [output.node for output in outputs]
+    try:
+        for root, seed, gradient in zip(this.roots, seeds, gradients, strict=True):
+            this.give(root, seed, gradient is None)
+    except BaseException:
+        for root in this.roots:
+            root.g = None
+        raise
+    this.run()
+
+
+def _run(name: str, this: _Pass, outputs: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
+    if not outputs:
+        raise GradientError(f"{name}: at least one output is needed, got none")
+    if not this.trace:  # rules run on raw arrays: there is nothing to record
+        _start(name, this, outputs, gradients)
+        this.deliver()
+        return
+    with set_mode(grad=True):
+        _start(name, this, outputs, gradients)
+        this.deliver()
 
 
 def backward(
@@ -469,10 +521,7 @@ def backward(
 ) -> None:
     """Accumulate the gradients of ``outputs`` in the leaves they depend on."""
     retain = create_graph if retain_graph is None else retain_graph
-    this = _Pass(retain, create_graph, None, None)
-    _start("backward", this, outputs, gradients)
-    with set_mode(grad=create_graph):
-        this.deliver()
+    _run("backward", _Pass(retain, create_graph, None, None), outputs, gradients)
 
 
 def grad(
@@ -490,10 +539,8 @@ def grad(
     targets = [x.node for x in inputs]
     relevant = _relevant([output.node for output in outputs if output.node is not None], targets)
     sink: dict[Any, Any] = dict.fromkeys(targets)
-    this = _Pass(retain, create_graph, sink, relevant)
-    _start("grad", this, outputs, gradients)
+    _run("grad", _Pass(retain, create_graph, sink, relevant), outputs, gradients)
     with set_mode(grad=create_graph):
-        this.deliver()
         return [_result(sink[x.node], x, create_graph) for x in inputs]
 
 

@@ -115,19 +115,20 @@ class Tensor:
     tensor([2., 4., 6.], dtype=float64)
     """
 
-    # `base` is (root, path) of a view and `views` the live views of a root: unset on most tensors.
-    __slots__ = ("array", "node", "base", "views", "parameter", "__weakref__")
+    # `base` is (root, path) of a view, the list of live views of a root, and None elsewhere.
+    __slots__ = ("array", "node", "base", "parameter", "__weakref__")
     __array_ufunc__ = None  # `array * tensor` reaches the tensor's operator; np.exp(tensor) raises
     __array_priority__ = 1000
 
     array: Any
     node: Any
+    base: Any
 
     def __init__(self, array: Any, requires_grad: bool = False) -> None:
         if type(array) is not ndarray and type(array) not in by_array_type:
             backend_of(array)  # raises for anything but an array
         self.array = array
-        self.node = None
+        self.node = self.base = None
         if requires_grad:
             self.requires_grad_()
 
@@ -471,6 +472,7 @@ def wrap(array: Any, node: Any) -> Tensor:
     tensor = new(Tensor)
     tensor.array = array
     tensor.node = node
+    tensor.base = None
     return tensor
 
 

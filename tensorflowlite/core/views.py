@@ -7,8 +7,8 @@ node, so that ``o = zeros(3); o[0:2] *= w; o.sum()`` has the right gradient.
 
 from __future__ import annotations
 
-import weakref
 from typing import Any
+from weakref import ref as reference
 
 from ..backend import backend_of, takes_out
 from ..errors import DtypeError, GradientError
@@ -24,32 +24,33 @@ def register_view(x: Tensor, view: Tensor, op: Primitive, attribute: Any) -> Non
     """Remember that ``view`` shares the memory of ``x``'s root, if it does (a reshape may copy)."""
     if not mode.views:
         return
-    try:
-        root, path = x.base  # type: ignore[has-type]
-    except AttributeError:
-        root, path = x, ()
-    owner = view.array.base
-    if owner is not root.array and owner is not root.array.base:
+    base = x.base
+    if type(base) is tuple:
+        root, path = base
+        path = (*path, (op, attribute))
+    else:
+        root, path = x, ((op, attribute),)
+    owner, array = view.array.base, root.array
+    if owner is not array and owner is not array.base:
         return
-    view.base = (root, (*path, (op, attribute)))
+    view.base = (root, path)
     if type(root.node) is Leaf:
         return  # changing a view of a leaf raises, so nothing has to be brought up to date
-    try:
-        views = root.views
-    except AttributeError:
-        root.views = [weakref.ref(view)]
+    views = root.base
+    if views is None:
+        root.base = [reference(view)]
         return
-    views.append(weakref.ref(view))
+    views.append(reference(view))
     count = len(views)
     if count >= 16 and count & (count - 1) == 0:  # at powers of two: amortised
-        views[:] = [reference for reference in views if reference() is not None]
+        views[:] = [one for one in views if one() is not None]
 
 
 def prepare_change(name: str, x: Tensor, others: tuple[Tensor, ...] = ()) -> bool:
     """Return whether an in-place change of ``x`` is to be recorded; raise where it can't be."""
     if not recording():
         return False
-    root = x.base[0] if hasattr(x, "base") else x
+    root = x.base[0] if type(x.base) is tuple else x
     if type(root.node) is Leaf or type(x.node) is Leaf:
         what = "a leaf that requires grad" if root is x else "a view of a leaf that requires grad"
         raise GradientError(
@@ -72,21 +73,20 @@ def finish_change(x: Tensor, node: Any) -> Tensor:
     if node is None:
         return x
     node.born = now  # its own change must not look like a later one
-    if hasattr(x, "base"):
+    if type(x.base) is tuple:
         root, path = x.base
         root.node = _view_node("write_view", root, path, node)
     else:
         root = x
         x.node = node
     live = []
-    for reference in getattr(root, "views", ()):
-        view = reference()
+    for one in root.base or ():
+        view = one()
         if view is not None:
-            live.append(reference)
+            live.append(one)
             view.node = _view_node("read_view", root, view.base[1], None)
-    if live:
-        root.views = live
-    if root is not x and type(x.node) is not Node:  # a view that isn't registered
+    root.base = live or None
+    if root is not x and not any(one() is x for one in live):  # made while its root was a leaf
         x.node = _view_node("read_view", root, x.base[1], None)
     return x
 

@@ -8,6 +8,7 @@ from ..core.primitive import traced
 from ..core.tensor import Tensor
 from ..errors import ShapeError
 from .declare import binary
+from .reduction import as_tensor
 from .shaping import _permute, _reshape
 
 
@@ -70,18 +71,16 @@ def matmul(x: Any, y: Any, /) -> Tensor:
             [3.]])
     """
     try:
-        x_ndim, y_ndim = x.ndim, y.ndim
+        x_ndim, y_ndim = x.array.ndim, y.array.ndim
     except AttributeError:
-        return _matmul(x, y)
+        x, y = as_tensor(x), as_tensor(y)
+        x_ndim, y_ndim = x.ndim, y.ndim
     if x_ndim > 1 and y_ndim > 1:
         return _matmul(x, y)
     return _with_vectors(x, y)
 
 
 def _with_vectors(x: Any, y: Any) -> Tensor:
-    from .reduction import as_tensor
-
-    x, y = as_tensor(x), as_tensor(y)
     if x.ndim == 0 or y.ndim == 0:
         raise ShapeError(
             f"matmul: each input needs at least one axis, got {x.shape} @ {y.shape}; use x * y"

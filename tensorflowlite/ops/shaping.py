@@ -79,11 +79,11 @@ def reshape(x: Tensor, /, shape: Any, *, copy: bool | None = None) -> Tensor:
 
 
 def _copied(x: Tensor, out: Tensor) -> Tensor:
-    return out.clone() if hasattr(out, "base") else out
+    return out.clone() if type(out.base) is tuple else out
 
 
 def _must_be_view(x: Tensor, out: Tensor) -> Tensor:
-    if not hasattr(out, "base"):
+    if not type(out.base) is tuple:
         raise ShapeError(
             f"reshape: with copy=False the memory must allow a view, got strides {x.strides} for "
             f"{x.shape} -> {out.shape}"

@@ -1,0 +1,1 @@
+"""Benchmarks: ``python -m benchmarks NAME``. Every figure is a ratio to a peer in one run."""
