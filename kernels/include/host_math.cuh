@@ -41,11 +41,12 @@ TFL_DEVICE float exponential_sum(float x, float correction) {
           r +
       0.4999997913837433f;
   const float p = 1.0f + (r + r * r * q);
-  // 2^n as two factors: n reaches 128 and -150, which a single float's exponent doesn't.
-  const std::int32_t exponent = static_cast<std::int32_t>(bits_from_float(shifted)) - 0x4b400000;
-  const std::int32_t half = exponent >> 1;
-  const float first = float_from_bits(static_cast<std::uint32_t>(half + 127) << 23);
-  const float second = float_from_bits(static_cast<std::uint32_t>(exponent - half + 127) << 23);
+  // 2^n as two factors: n reaches 128 and -150, which a single float's exponent doesn't. Unsigned,
+  // because NaN arrives here too, with any bits.
+  const std::uint32_t exponent = bits_from_float(shifted) - 0x4b400000u;
+  const std::uint32_t half = ((exponent + 2048u) >> 1) - 1024u;
+  const float first = float_from_bits((half + 127u) << 23);
+  const float second = float_from_bits((exponent - half + 127u) << 23);
   return p * first * second;
 }
 
@@ -82,13 +83,10 @@ TFL_DEVICE double exponential(double x) {
   const double p = 1.0 + (r + r * r * q);
   std::uint64_t bits;
   std::memcpy(&bits, &shifted, sizeof bits);
-  const std::int64_t exponent = static_cast<std::int64_t>(bits) - 0x4338000000000000ll;
-  // Half of it, rounded down; a shift of a signed 64-bit number is no vector instruction before
-  // AVX-512.
-  const std::int64_t half =
-      static_cast<std::int64_t>(static_cast<std::uint64_t>(exponent + 2048) >> 1) - 1024;
-  const std::uint64_t first_bits = static_cast<std::uint64_t>(half + 1023) << 52;
-  const std::uint64_t second_bits = static_cast<std::uint64_t>(exponent - half + 1023) << 52;
+  const std::uint64_t exponent = bits - 0x4338000000000000ull;
+  const std::uint64_t half = ((exponent + 2048u) >> 1) - 1024u;
+  const std::uint64_t first_bits = (half + 1023u) << 52;
+  const std::uint64_t second_bits = (exponent - half + 1023u) << 52;
   double first;
   double second;
   std::memcpy(&first, &first_bits, sizeof first);
