@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy
 
-
 from ..errors import DtypeError, ShapeError
-from . import array_slots, dtypes, random_slots, special
+from . import dtypes, library_slots, native_slots
 from .base import Backend, register
 
 ndarray = numpy.ndarray
@@ -22,7 +21,10 @@ def as_array(value: Any, dtype: Any = None) -> Any:
     return value
 
 
-numpy_backend = Backend("cpu", numpy, numpy.ndarray, {**array_slots.slots(numpy), **special.slots(numpy), **random_slots.slots(numpy)})
+# Every family of slots is listed in library_slots: add a new family there.
+numpy_backend = Backend(
+    "cpu", numpy, numpy.ndarray, {**library_slots.slots(numpy), **native_slots.slots()}
+)
 register(numpy_backend)
 
 

@@ -25,14 +25,19 @@ from .views import release
 
 
 class Deferred:
-    """Stands in ``need`` for an input whose gradient the producer will evaluate.
+    """An unevaluated gradient, handed to the operation that can do the joint work.
 
-    A payload handed over instead of a gradient is any object but an array; the rule that gets it
-    is declared with `defer`.
+    A subclass says in ``evaluate(k)`` what it stands for, for where nobody takes it.
     """
 
+    __slots__ = ()
 
-DEFER = Deferred()
+    def evaluate(self, k: Any) -> Any:
+        """Return the gradient itself, by the raw operations ``k``."""
+        raise NotImplementedError
+
+
+DEFER = "defer"  # in ``need``: the rule may hand over a `Deferred` for this input
 _FREED = (
     "backward: the graph was used by an earlier backward pass, which freed it; pass "
     "retain_graph=True to the earlier one"
@@ -43,8 +48,9 @@ def defer(consumer: Primitive, producer: Primitive, payload: Any = None) -> None
     """Let ``consumer`` hand ``producer`` an unevaluated gradient, where it is the only consumer.
 
     ``payload`` is the rule that makes what is handed over, of a consumer of the plain forms; the
-    rule of a joint one gets `DEFER` in ``need`` instead of True. The producer's rule must know
-    the payload. Raw passes only: derivatives of higher order see the plain rules.
+    rule of a joint one gets `DEFER` in ``need`` instead of True. The producer is one with a joint
+    rule that knows the payload, or one that may defer in its turn: then what it is handed arrives
+    in the payload rule's ``g``. Raw passes only: derivatives of higher order see the plain rules.
     """
     if consumer.defers is None:
         consumer.defers = {}
@@ -240,9 +246,13 @@ class _Pass:
                 raise GradientError(_FREED)
             if shared.newest_change >= node.born:
                 _check_stale(node)
-            if type(g) is not expected:  # the graph crosses from one device to another
-                k = self.k = by_array_type[type(g)]
-                expected = k.array_type
+            deferred = False
+            if type(g) is not expected:
+                if isinstance(g, Deferred):
+                    deferred = True
+                else:  # the graph crosses from one device to another
+                    k = self.k = by_array_type[type(g)]
+                    expected = k.array_type
             p0, p1 = node.p0, node.p1
             if relevant is not None:
                 p0 = p0 if p0 in relevant else None
@@ -252,6 +262,8 @@ class _Pass:
                 if payload is not None and self.may_defer(p0):
                     self.give(p0, payload(node, g, k, None), True)
                     p0 = None
+            if deferred and (p0 is not None or p1 is not None):
+                g, owned = g.evaluate(k), True
             rules = op.run_traced if trace else op.raw
             following = None
             if p0 is not None and rules[0] is not None:
@@ -334,7 +346,8 @@ class _Pass:
         need: tuple[Any, ...] = tuple([p is not None for p in parents])
         first = parents[0] if parents else None
         if op.defers is not None and first is not None and not trace:
-            if getattr(first, "op", None) in op.defers and self.may_defer(first):
+            producer = getattr(first, "op", None)
+            if producer in op.defers and self.may_defer(first):
                 need = (DEFER, *need[1:])
         if op.joint:
             results = (op.run_traced if trace else op.raw)(node, g, k, need)

@@ -1,0 +1,143 @@
+"""Finding out about NVIDIA GPUs without importing CuPy.
+
+The driver is asked through ctypes: 0.2 ms, and nothing is initialised that a forked child could
+trip over but the driver itself.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib.util
+import os
+
+_INSTALL = 'pip install "cupy-cuda{version}x[ctk]"'
+
+
+@functools.cache
+def _probe() -> tuple[int, int, str]:
+    """Return the number of devices, the driver's CUDA version, and why there are none."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+        return 0, 0, 'CUDA_VISIBLE_DEVICES is "", which hides every GPU; unset it'
+    for name in ("libcuda.so.1", "nvcuda.dll"):
+        try:
+            driver = ctypes.CDLL(name)
+            break
+        except OSError:
+            continue
+    else:
+        return 0, 0, "no NVIDIA driver was found (libcuda.so.1); install the driver of the GPU"
+    error = driver.cuInit(0)
+    if error:
+        return 0, 0, f"the NVIDIA driver doesn't start (cuInit gave {error}); is there a GPU?"
+    count, version = ctypes.c_int(), ctypes.c_int()
+    driver.cuDeviceGetCount(ctypes.byref(count))
+    driver.cuDriverGetVersion(ctypes.byref(version))
+    reason = "" if count.value else "the NVIDIA driver reports no GPU"
+    return count.value, version.value // 1000, reason
+
+
+def device_count() -> int:
+    """Return the number of GPUs that the driver reports.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.cuda.device_count() >= 0
+    True
+    """
+    return _probe()[0]
+
+
+def why_not() -> str:
+    """Return why no GPU can be used, with the command that mends it; "" where one can.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> (tfl.cuda.why_not() == "") == tfl.cuda.is_available()
+    True
+    """
+    count, version, reason = _probe()
+    if not count:
+        return reason
+    if importlib.util.find_spec("cupy") is None:
+        return f"CuPy isn't installed; run: {_INSTALL.format(version=12 if version < 13 else 13)}"
+    return ""
+
+
+def is_available() -> bool:
+    """Return whether a GPU can be used: a driver, a device, and CuPy (which isn't imported).
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.cuda.is_available() in (True, False)
+    True
+    """
+    return not why_not()
+
+
+def default_device() -> str:
+    """Return ``"cuda:0"`` where a GPU can be used, else ``"cpu"``.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.default_device() in ("cpu", "cuda:0")
+    True
+    """
+    return "cuda:0" if is_available() else "cpu"
+
+
+def synchronize() -> None:
+    """Wait until all work handed to the current GPU is done; nothing to do without one.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.cuda.synchronize()
+    """
+    from .base import by_device_type
+
+    backend = by_device_type.get("cuda")
+    if backend is not None:
+        backend.synchronize()
+
+
+def memory_stats() -> dict[str, int]:
+    """Return the bytes that CuPy's pool of the current GPU uses and holds.
+
+    Returns
+    -------
+    dict
+        ``used_bytes`` and ``held_bytes``; empty before the GPU is first used.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> sorted(tfl.cuda.memory_stats()) in ([], ["held_bytes", "used_bytes"])
+    True
+    """
+    from .base import by_device_type
+
+    backend = by_device_type.get("cuda")
+    if backend is None:
+        return {}
+    pool = backend.namespace.get_default_memory_pool()
+    return {"used_bytes": pool.used_bytes(), "held_bytes": pool.total_bytes()}
+
+
+def empty_cache() -> None:
+    """Give the memory that CuPy's pool holds unused back to the driver.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.cuda.empty_cache()
+    """
+    from .base import by_device_type
+
+    backend = by_device_type.get("cuda")
+    if backend is not None:
+        backend.namespace.get_default_memory_pool().free_all_blocks()

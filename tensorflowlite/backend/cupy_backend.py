@@ -1,0 +1,65 @@
+"""The CUDA backend: CuPy, imported at first use."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy
+
+from ..errors import DeviceError
+from . import cuda, library_slots
+from .base import Backend, Device, register
+
+
+class CupyBackend(Backend):
+    """CuPy's arrays; what only they know."""
+
+    def device_of(self, array: Any) -> Device:
+        return Device(f"cuda:{array.device.id}")
+
+    def from_host(self, array: numpy.ndarray[Any, Any], device: Device) -> Any:
+        with self._on(device):
+            return self.namespace.asarray(array)
+
+    def to_host(self, array: Any) -> numpy.ndarray[Any, Any]:
+        return self.namespace.asnumpy(array)
+
+    def synchronize(self) -> None:
+        self.namespace.cuda.get_current_stream().synchronize()
+
+    def _on(self, device: Device) -> Any:
+        index = device.index or 0
+        if not 0 <= index < cuda.device_count():
+            raise DeviceError(
+                f"device: the index must lie in [0, {cuda.device_count()}), got {str(device)!r}"
+            )
+        return self.namespace.cuda.Device(index)
+
+
+@functools.cache
+def cupy_backend() -> Backend:
+    """Return the backend of CuPy arrays; raise with the command that mends it where it can't be.
+
+    Raises
+    ------
+    DeviceError
+        There is no driver, no GPU or no CuPy.
+    """
+    reason = cuda.why_not()
+    if reason:
+        raise DeviceError(f"cuda: a usable NVIDIA GPU is needed, got none: {reason}")
+    import cupy
+    import cupyx.scipy.special
+
+    slots = library_slots.slots(cupy)
+    slots["erf"] = cupyx.scipy.special.erf
+
+    def filled(shape: Any, value: Any, dtype: Any, device: Device) -> Any:
+        with backend._on(device):
+            return cupy.full(shape, value, dtype)
+
+    slots["filled"] = filled
+    backend = CupyBackend("cuda", cupy, cupy.ndarray, slots)
+    register(backend)
+    return backend

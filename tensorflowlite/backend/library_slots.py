@@ -1,0 +1,18 @@
+"""All slots that are written once for every library with NumPy's interface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from . import array_slots, random_slots, special
+
+_FAMILIES = (array_slots, special, random_slots)
+
+
+def slots(xp: Any) -> dict[str, Callable[..., Any]]:
+    """Return the slots of every family for the library ``xp``."""
+    found: dict[str, Callable[..., Any]] = {}
+    for family in _FAMILIES:
+        found.update(family.slots(xp))
+    return found
