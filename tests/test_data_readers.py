@@ -268,7 +268,6 @@ def test_zip_of_something_else(tmp_path):
 
 
 def test_digits():
-    pytest.importorskip("sklearn", reason="scikit-learn isn't installed")
     images, labels = load_digits()
     assert images.shape == (1797, 1, 8, 8) and images.dtype == np.float32
     assert images.min() == 0 and images.max() == 1
