@@ -1,0 +1,365 @@
+"""`Optimizer`: what all optimizers share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from ..core.tensor import Tensor
+from ..errors import ArgumentError, DeviceError, DtypeError, StateError
+from ..ops import optimizers as rules
+from ..ops.creation import asarray
+from ..runtime import set_mode
+
+
+class ParamGroup(dict[str, Any]):
+    """Parameters that share hyperparameters.
+
+    ``group["lr"]`` reads as a Python float; writing it updates the 0-d array on the device that
+    the update rule reads. The step count is such an array too: one for all parameters that have
+    made the same number of steps.
+    """
+
+    def __init__(self, name: str, values: Mapping[str, Any]) -> None:
+        super().__init__({key: value for key, value in values.items() if key != "lr"})
+        self.name = name
+        first = values["params"][0]
+        self.rate = rules.scalar_for(0.0, first)
+        self.step = rules.step_for(0, first)
+        self["lr"] = values["lr"]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if key == "lr":
+            value = number(self.name, "lr", value)
+            rules.write_scalar(self.rate, value)
+        super().__setitem__(key, value)
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """Set several hyperparameters."""
+        for key, value in dict(*args, **kwargs).items():
+            self[key] = value
+
+    def __ior__(self, other: Any) -> ParamGroup:  # type: ignore[misc, override]
+        self.update(other)
+        return self
+
+
+def number(name: str, key: str, value: Any, below: float | None = None) -> float:
+    """Return a hyperparameter as a float; raise unless it is in [0, ``below``)."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        raise DtypeError(f"{name}: {key} must be a number, got {value!r}") from None
+    if below is not None and not 0 <= found < below:
+        raise ArgumentError(f"{name}: {key} must lie in [0, {below:g}), got {value}")
+    if not found >= 0:
+        raise ArgumentError(f"{name}: {key} must not be negative, got {value}")
+    return found
+
+
+class Optimizer:
+    """Base class of optimizers.
+
+    A subclass names the states of a parameter (`state_names`) and updates a list of parameters
+    by one primitive (`update`).
+
+    Parameters
+    ----------
+    params : iterable of Tensor, of (name, Tensor), or of dict
+        The parameters; dicts are groups of their own: ``{"params": ..., "lr": 0.1}``.
+    defaults : dict
+        The hyperparameters of groups that don't set them.
+
+    Attributes
+    ----------
+    param_groups : list of ParamGroup
+        The groups, in order.
+    state : dict of Tensor to dict
+        For each parameter its states by name, and its step count.
+    """
+
+    def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
+        self.defaults = defaults
+        self.param_groups: list[ParamGroup] = []
+        self.state: dict[Tensor, dict[str, Tensor]] = {}
+        if isinstance(params, Tensor):
+            raise DtypeError(
+                f"{self._name}: parameters must be an iterable of tensors, got a Tensor; use [p]"
+            )
+        groups = list(params)
+        if not groups:
+            raise ArgumentError(
+                f"{self._name}: parameters must hold at least one tensor, got none"
+            )
+        if not isinstance(groups[0], dict):
+            groups = [{"params": groups}]
+        for group in groups:
+            self.add_param_group(group)
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
+
+    # -- what a subclass defines -----------------------------------------------------------------
+    def check(self, group: Mapping[str, Any]) -> None:
+        """Raise unless a group's hyperparameters are in their domains."""
+
+    def state_names(self, group: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the names of the states that each parameter of a group has."""
+        raise NotImplementedError
+
+    def update(
+        self,
+        group: ParamGroup,
+        step: Tensor,
+        parameters: list[Tensor],
+        gradients: list[Tensor],
+        states: list[list[Tensor]],
+    ) -> None:
+        """Update parameters in place, all in one call of a primitive."""
+        raise NotImplementedError
+
+    # -- groups ----------------------------------------------------------------------------------
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group of parameters, ``{"params": ..., "lr": ...}``.
+
+        Raises
+        ------
+        ArgumentError
+            The group is empty, a parameter occurs twice, or a hyperparameter is out of its domain.
+        """
+        if not isinstance(param_group, dict) or "params" not in param_group:
+            raise DtypeError(
+                f"{self._name}: a group must be a dict with 'params', got {param_group!r:.60}"
+            )
+        given = param_group["params"]
+        items = [given] if isinstance(given, Tensor) else list(given)
+        if not items:
+            raise ArgumentError(f"{self._name}: a group must hold at least one tensor, got none")
+        names = [item[0] for item in items if isinstance(item, tuple)]
+        params = [item[1] if isinstance(item, tuple) else item for item in items]
+        if names and len(names) != len(params):
+            raise ArgumentError(f"{self._name}: either all parameters have names or none has")
+        held = {p for group in self.param_groups for p in group["params"]}
+        for p in params:
+            self._check_parameter(p, held, params[0])
+            held.add(p)
+        if self.param_groups and bool(names) != ("param_names" in self.param_groups[0]):
+            raise ArgumentError(f"{self._name}: either all groups have names or none has")
+        values = {**self.defaults, **param_group, "params": params}
+        if names:
+            values["param_names"] = names
+        self.check(values)
+        group = ParamGroup(self._name, values)
+        for p in params:
+            if p.requires_grad:
+                self._create_states(p, self.state_names(group), group.step)
+        self.param_groups.append(group)
+
+    def _check_parameter(self, p: Any, held: set[Tensor], first: Tensor) -> None:
+        if not isinstance(p, Tensor):
+            raise DtypeError(f"{self._name}: parameters must be tensors, got {type(p).__name__}")
+        if not p.is_leaf:
+            raise ArgumentError(
+                f"{self._name}: parameters must be leaves, got a tensor that an operation made"
+            )
+        if p in held:
+            raise ArgumentError(
+                f"{self._name}: each parameter must occur once, got {p.dtype} {p.shape} twice"
+            )
+        if p.device != first.device:
+            raise DeviceError(
+                f"{self._name}: the parameters of a group must be on one device, got "
+                f"{first.device} and {p.device}; make a group for each"
+            )
+
+    # -- states ----------------------------------------------------------------------------------
+    def _create_states(self, p: Tensor, names: tuple[str, ...], step: Tensor) -> dict[str, Tensor]:
+        state = self.state.setdefault(p, {})
+        for name in names:
+            if name not in state:
+                state[name] = rules.state_like(p)
+        if names and "step" not in state:
+            state["step"] = step
+        return state
+
+    def _due(
+        self, group: ParamGroup, names: tuple[str, ...]
+    ) -> Iterator[tuple[Tensor, list[Tensor]]]:
+        """Yield the parameters that have a gradient, by their step count.
+
+        Parameters share one count; those that sit out a step get a copy of it of their own.
+        """
+        params = group["params"]
+        due = [p for p in params if p.grad is not None]
+        if not due:
+            return
+        if not names:
+            yield group.step, due
+            return
+        ready = True
+        for p in due:
+            state = self.state.get(p)
+            if state is None or "step" not in state or any(name not in state for name in names):
+                ready = False
+        if not ready:
+            fresh = rules.step_for(0, due[0])
+            for p in due:
+                self._create_states(p, names, fresh)
+        counts: dict[Tensor, list[Tensor]] = {}
+        for p in due:
+            counts.setdefault(self.state[p]["step"], []).append(p)
+        if len(due) < len(params):
+            self._split_off([p for p in params if p.grad is None], counts)
+        yield from list(counts.items())
+
+    def _split_off(self, resting: Iterable[Tensor], counts: Mapping[Tensor, Any]) -> None:
+        copies: dict[Tensor, Tensor] = {}
+        for p in resting:
+            state = self.state.get(p, {})
+            step = state.get("step")
+            if step is not None and step in counts:
+                if step not in copies:
+                    copies[step] = step.clone()
+                state["step"] = copies[step]
+
+    # -- what a user calls -----------------------------------------------------------------------
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update the parameters from their gradients; those without one are left alone.
+
+        Parameters
+        ----------
+        closure : callable, optional
+            Computes the loss and its gradients anew, and returns the loss.
+
+        Returns
+        -------
+        What ``closure`` returned, or None.
+        """
+        loss = None
+        if closure is not None:
+            with set_mode(grad=True):
+                loss = closure()
+        for group in self.param_groups:
+            names = self.state_names(group)
+            for step, due in self._due(group, names):
+                states = [[self.state[p][name] for p in due] for name in names]
+                self.update(group, step, due, [p.grad for p in due], states)  # type: ignore[misc]
+        return loss
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop the gradients of all parameters, or fill them with zeros."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                grad = p.grad
+                if set_to_none or grad is None:
+                    p.grad = None
+                else:
+                    with set_mode(grad=False):
+                        grad.detach()[...] = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return states and hyperparameters; parameters are named by their positions.
+
+        Returns
+        -------
+        dict
+            ``{"state": {position: {name: Tensor}}, "param_groups": [dict]}``; a group holds
+            ``param_names`` as well where the optimizer was given named parameters. The tensors
+            are the optimizer's own.
+
+        Examples
+        --------
+        >>> from tensorflowlite import nn, optim
+        >>> optimizer = optim.SGD(nn.Linear(2, 3).parameters(), lr=0.1, momentum=0.9)
+        >>> optimizer.state_dict()["param_groups"][0]["params"]
+        [0, 1]
+        """
+        positions = {p: i for i, p in enumerate(self._parameters())}
+        groups = [
+            {key: value for key, value in group.items() if key != "params"}
+            | {"params": [positions[p] for p in group["params"]]}
+            for group in self.param_groups
+        ]
+        state = {positions[p]: dict(values) for p, values in self.state.items() if values}
+        return {"state": dict(sorted(state.items())), "param_groups": groups}
+
+    def _parameters(self) -> list[Tensor]:
+        return [p for group in self.param_groups for p in group["params"]]
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over states and hyperparameters that `state_dict` returned.
+
+        Raises
+        ------
+        StateError
+            Groups, sizes, names or shapes differ; nothing was changed.
+        """
+        saved, groups = self._read(state_dict)
+        for group, given in zip(self.param_groups, groups, strict=True):
+            for key, value in given.items():
+                if key not in ("params", "param_names"):
+                    group[key] = tuple(value) if isinstance(value, list) else value
+            names = self.state_names(group)
+            counts: dict[int, Tensor] = {}
+            for p, position in zip(group["params"], given["params"], strict=True):
+                values = saved.get(position)
+                if values is None:
+                    self.state.pop(p, None)
+                    continue
+                count = int(values.pop("step", 1 if values else 0))
+                if count not in counts:
+                    counts[count] = group.step if not counts else rules.step_for(count, p)
+                    rules.write_scalar(counts[count], count)
+                state = self._create_states(p, names, counts[count])
+                if names:
+                    state["step"] = counts[count]
+                with set_mode(grad=False):
+                    for name, value in values.items():
+                        state.setdefault(name, rules.state_like(p))
+                        state[name][...] = asarray(value, dtype=p.dtype, device=p.device)
+
+    def _read(self, given: Any) -> tuple[dict[Any, dict[str, Any]], list[Any]]:
+        """Check a state dict whole and return its states, with arrays as tensors, and groups."""
+        problem = None
+        if not isinstance(given, Mapping) or not {"state", "param_groups"} <= set(given):
+            problem = "a dict with 'state' and 'param_groups' is needed"
+        else:
+            groups = list(given["param_groups"])
+            have = [len(group["params"]) for group in self.param_groups]
+            got = [len(group.get("params", ())) for group in groups]
+            if got != have:
+                problem = f"groups of {got} parameters for groups of {have}"
+        if problem:
+            raise StateError(f"load_state_dict: the state must fit {self._name}, got {problem}")
+        saved: dict[Any, dict[str, Any]] = {}
+        misfits = []
+        for group, theirs in zip(self.param_groups, groups, strict=True):
+            self.check({**group, **{k: v for k, v in theirs.items() if k != "params"}})
+            for p, position in zip(group["params"], theirs["params"], strict=True):
+                values = given["state"].get(position)
+                if values is None:
+                    continue
+                read = {k: asarray(v).detach() for k, v in values.items() if v is not None}
+                saved[position] = read
+                misfits += [
+                    f"{name} of parameter {position} {value.shape} for {p.shape}"
+                    for name, value in read.items()
+                    if value.shape != (p.shape if name != "step" else ())
+                ]
+        if misfits:
+            raise StateError(
+                f"load_state_dict: the state must fit {self._name}, got {'; '.join(misfits)}"
+            )
+        return saved, groups
+
+    def __repr__(self) -> str:
+        lines = [f"{self._name} ("]
+        for number_, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {number_}")
+            lines += [
+                f"    {key}: {value}"
+                for key, value in sorted(group.items())
+                if key not in ("params", "param_names")
+            ]
+        return "\n".join([*lines, ")"])
