@@ -24,26 +24,32 @@ TFL_DEVICE std::uint32_t bits_from_float(float value) {
   return bits;
 }
 
+// x = n ln 2 + r: returns exp(r + correction), and n in `exponent`.
+// Unsigned, because NaN arrives here too, with any bits. |x| is at most 104.
+TFL_DEVICE float exponential_reduced(float x, float correction, std::uint32_t& exponent) {
+  // Adding 1.5 * 2^23 rounds to the nearest integer, which then stands in the low bits.
+  const float shifted = x * 1.44269504088896341f + 12582912.0f;
+  const float n = shifted - 12582912.0f;
+  exponent = bits_from_float(shifted) - 0x4b400000u;
+  // ln 2 in two parts; the first has 9 bits, so that n times it is exact.
+  const float r = ((x - n * 0.693359375f) - n * -2.12194440054690583e-4f) + correction;
+  const float q =
+      (((0.0013780614826828241f * r + 0.008385219611227512f) * r + 0.04167035594582558f) * r +
+       0.1666635274887085f) *
+          r +
+      0.4999997913837433f;
+  return 1.0f + (r + r * r * q);
+}
+
 // exp(x + correction), where |correction| is small: a rounding error of x that the caller knows.
 TFL_DEVICE float exponential_sum(float x, float correction) {
   // Beyond these bounds the result is 0 or infinity anyway; inside them the exponent below can't
   // overflow.
   const float low = x < -104.0f ? -104.0f : x;
   const float bounded = low > 89.0f ? 89.0f : low;
-  // Adding 1.5 * 2^23 rounds to the nearest integer, which then stands in the low bits.
-  const float shifted = bounded * 1.44269504088896341f + 12582912.0f;
-  const float n = shifted - 12582912.0f;
-  // ln 2 in two parts; the first has 9 bits, so that n times it is exact.
-  const float r = ((bounded - n * 0.693359375f) - n * -2.12194440054690583e-4f) + correction;
-  const float q =
-      (((0.0013780614826828241f * r + 0.008385219611227512f) * r + 0.04167035594582558f) * r +
-       0.1666635274887085f) *
-          r +
-      0.4999997913837433f;
-  const float p = 1.0f + (r + r * r * q);
-  // 2^n as two factors: n reaches 128 and -150, which a single float's exponent doesn't. Unsigned,
-  // because NaN arrives here too, with any bits.
-  const std::uint32_t exponent = bits_from_float(shifted) - 0x4b400000u;
+  std::uint32_t exponent;
+  const float p = exponential_reduced(bounded, correction, exponent);
+  // 2^n as two factors: n reaches 128 and -150, which a single float's exponent doesn't.
   const std::uint32_t half = ((exponent + 2048u) >> 1) - 1024u;
   const float first = float_from_bits((half + 127u) << 23);
   const float second = float_from_bits((exponent - half + 127u) << 23);
@@ -100,17 +106,17 @@ TFL_DEVICE float hyperbolic_tangent(float x) {
   const float near_zero =
       x +
       x * z *
-          ((((((-0.0004364107153378427f * z + 0.0025327936746180058f) * z - 0.008213949389755726f) *
-                  z +
-              0.021638575941324234f) *
-                 z -
-             0.05392315983772278f) *
-                z +
-            0.1333290934562683f) *
+          ((((-0.005102541297674179f * z + 0.020054861903190613f) * z - 0.05354612320661545f) * z +
+            0.13328945636749268f) *
                z -
-           0.33333319425582886f);
-  const float far = std::copysign(1.0f - 2.0f / (exponential(2.0f * a) + 1.0f), x);
-  return a < 0.9f ? near_zero : far;
+           0.333331823348999f);
+  // tanh(10) is 1 in float, and up to there one factor makes 2^n.
+  const float doubled = a > 10.0f ? 20.0f : 2.0f * a;
+  std::uint32_t exponent;
+  const float p = exponential_reduced(doubled, 0.0f, exponent);
+  const float e = p * float_from_bits((exponent + 127u) << 23);
+  const float far = std::copysign(1.0f - 2.0f / (e + 1.0f), x);
+  return a < 0.65f ? near_zero : far;
 }
 
 TFL_DEVICE double hyperbolic_tangent(double x) {
@@ -153,39 +159,36 @@ TFL_DEVICE float error_complement(float x) {
   const float near_zero =
       1.0f -
       (x +
-       x * ((((((7.853857823647559e-05f * z - 0.0008010192541405559f) * z + 0.005188327748328447f) *
-                   z -
-               0.026853810995817184f) *
-                  z +
-              0.1128358542919159f) *
-                 z -
-             0.3761262595653534f) *
+       x * ((((0.004775816574692726f * z - 0.02678106352686882f) * z + 0.11283125728368759f) * z -
+             0.3761261999607086f) *
                 z +
             0.12837916612625122f));
   // erfc(t) = exp(-t^2) q P(q) with q = 1 / (1 + t/2); beyond 10.2 it is below the least float.
   const float t = magnitude > 10.2f ? 10.2f : magnitude;
-  const float q = 1.0f / (1.0f + 0.5f * t);
-  const float p =
-      ((((((((-0.06400292366743088f * q + 0.1979043334722519f) * q - 0.15825194120407104f) * q -
-            0.05983319878578186f) *
+  // In double, whose rounding the result doesn't show.
+  const double q = 1.0 / (1.0 + 0.5 * static_cast<double>(t));
+  const double p =
+      ((((((((-0.025285941841576967 * q + 0.0459587967731587) * q + 0.10008400927231376) * q -
+            0.30907319541091643) *
                q +
-           0.02526666969060898f) *
+           0.1753420219591351) *
               q +
-          0.06763601303100586f) *
+          0.009262673509981011) *
              q +
-         0.1807612031698227f) *
+         0.19540244228945094) *
             q +
-        0.24612931907176971f) *
+        0.2438490180074902) *
            q +
-       0.28215524554252625f) *
+       0.28235515181092946) *
           q +
-      0.2820926010608673f;
+      0.28208508533982307;
   // t^2 exactly, as the square of t's upper half and the rest: an error of 1e-7 in t^2 = 100 would
   // show in the result.
   const float upper = float_from_bits(bits_from_float(t) & 0xfffff000u);
-  const float tail = exponential_sum(-(upper * upper), -((t - upper) * (t + upper))) * (q * p);
+  const float power = exponential_sum(-(upper * upper), -((t - upper) * (t + upper)));
+  const float tail = static_cast<float>(static_cast<double>(power) * (q * p));
   const float far = x < 0.0f ? 2.0f - tail : tail;
-  const float chosen = magnitude < 0.9f ? near_zero : far;
+  const float chosen = magnitude < 0.45f ? near_zero : far;
   return x != x ? x : chosen;
 }
 
