@@ -413,7 +413,7 @@ class _Pass:
 
     def accumulate(self, leaf: Leaf, g: Any, owned: bool) -> None:
         if leaf.dtype.kind == "c":
-            g, owned = (traced.conj if self.trace else backend_of(g).conj)(g), True
+            g, owned = traced.conj(g) if self.trace else as_array(backend_of(g).conj(g)), True
         before = leaf.grad
         if self.trace:
             leaf.grad = g if before is None else traced.add(before, g)
@@ -562,7 +562,7 @@ def _result(found: Any, x: Tensor, trace: bool) -> Tensor | None:
         return None
     g, owned = found
     if x.array.dtype.kind == "c":
-        g, owned = (traced.conj if trace else backend_of(g).conj)(g), True
+        g, owned = traced.conj(g) if trace else as_array(backend_of(g).conj(g)), True
     if trace:
         return g
     return wrap(own(g, owned and type(g) is ndarray), None)
