@@ -61,7 +61,9 @@ class Sample:
     """The arguments of one call; arrays are NumPy's."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.args, self.kwargs = args, kwargs
+        # NumPy makes scalars of results without axes; here they are 0-d arrays.
+        self.args = tuple([np.asarray(a) if isinstance(a, np.generic) else a for a in args])
+        self.kwargs = kwargs
 
     def __repr__(self) -> str:
         return f"Sample{_described(self.args)} {_described(self.kwargs)}"
