@@ -295,5 +295,7 @@ print(time.perf_counter() - start)
 heavy = {"cupy", "matplotlib", "sklearn", "tqdm", "scipy", "torch", "tensorboardX"}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 """
-    times = [float(python(program, cwd=tmp_path, path=[CHECKOUT])) for _ in range(5)]
-    assert min(times) <= 0.080
+    # The first run compiles the modules, which an environment may otherwise forbid.
+    cache = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path / "cache")}
+    times = [float(python(program, cwd=tmp_path, path=[CHECKOUT], **cache)) for _ in range(6)]
+    assert min(times[1:]) <= 0.080
