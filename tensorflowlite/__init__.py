@@ -2,6 +2,31 @@
 
 from __future__ import annotations
 
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from . import cuda as cuda
+from . import errors as errors
+from . import io as io
+from . import random as random
+from .backend import Device as Device
+from .backend.cuda import default_device as default_device
+from .backend.dtypes import bfloat16 as bfloat16
+from .backend.dtypes import bool_ as bool_
+from .backend.dtypes import complex128 as complex128
+from .backend.dtypes import complex64 as complex64
+from .backend.dtypes import float16 as float16
+from .backend.dtypes import float32 as float32
+from .backend.dtypes import float64 as float64
+from .backend.dtypes import int16 as int16
+from .backend.dtypes import int32 as int32
+from .backend.dtypes import int64 as int64
+from .backend.dtypes import int8 as int8
+from .backend.dtypes import uint16 as uint16
+from .backend.dtypes import uint32 as uint32
+from .backend.dtypes import uint64 as uint64
+from .backend.dtypes import uint8 as uint8
 from .core.tensor import Tensor as Tensor
 from .io import load as load
 from .io import load_safetensors as load_safetensors
@@ -9,8 +34,170 @@ from .io import save as save
 from .io import save_safetensors as save_safetensors
 from .ops import gradient as _gradient
 from .ops import methods as _methods
-from .ops.creation import *
-from .ops.elementwise import *
+from .ops.aliases import cat as cat
+from .ops.aliases import clamp as clamp
+from .ops.aliases import masked_fill as masked_fill
+from .ops.aliases import permute as permute
+from .ops.aliases import unbind as unbind
+from .ops.aliases import unsqueeze as unsqueeze
+from .ops.casting import astype as astype
+from .ops.casting import can_cast as can_cast
+from .ops.casting import clone as clone
+from .ops.casting import finfo as finfo
+from .ops.casting import iinfo as iinfo
+from .ops.casting import isdtype as isdtype
+from .ops.casting import result_type as result_type
+from .ops.casting import to_device as to_device
+from .ops.creation import arange as arange
+from .ops.creation import asarray as asarray
+from .ops.creation import empty as empty
+from .ops.creation import empty_like as empty_like
+from .ops.creation import eye as eye
+from .ops.creation import from_dlpack as from_dlpack
+from .ops.creation import from_numpy as from_numpy
+from .ops.creation import full as full
+from .ops.creation import full_like as full_like
+from .ops.creation import linspace as linspace
+from .ops.creation import meshgrid as meshgrid
+from .ops.creation import ones as ones
+from .ops.creation import ones_like as ones_like
+from .ops.creation import tensor as tensor
+from .ops.creation import zeros as zeros
+from .ops.creation import zeros_like as zeros_like
+from .ops.einsum import einsum as einsum
+from .ops.einsum import outer as outer
+from .ops.einsum import tensordot as tensordot
+from .ops.einsum import vecdot as vecdot
+from .ops.elementwise import abs as abs
+from .ops.elementwise import acos as acos
+from .ops.elementwise import acosh as acosh
+from .ops.elementwise import add as add
+from .ops.elementwise import asin as asin
+from .ops.elementwise import asinh as asinh
+from .ops.elementwise import atan as atan
+from .ops.elementwise import atan2 as atan2
+from .ops.elementwise import atanh as atanh
+from .ops.elementwise import bitwise_and as bitwise_and
+from .ops.elementwise import bitwise_invert as bitwise_invert
+from .ops.elementwise import bitwise_left_shift as bitwise_left_shift
+from .ops.elementwise import bitwise_or as bitwise_or
+from .ops.elementwise import bitwise_right_shift as bitwise_right_shift
+from .ops.elementwise import bitwise_xor as bitwise_xor
+from .ops.elementwise import ceil as ceil
+from .ops.elementwise import clip as clip
+from .ops.elementwise import conj as conj
+from .ops.elementwise import copysign as copysign
+from .ops.elementwise import cos as cos
+from .ops.elementwise import cosh as cosh
+from .ops.elementwise import divide as divide
+from .ops.elementwise import equal as equal
+from .ops.elementwise import erf as erf
+from .ops.elementwise import exp as exp
+from .ops.elementwise import exp2 as exp2
+from .ops.elementwise import expm1 as expm1
+from .ops.elementwise import floor as floor
+from .ops.elementwise import floor_divide as floor_divide
+from .ops.elementwise import greater as greater
+from .ops.elementwise import greater_equal as greater_equal
+from .ops.elementwise import hypot as hypot
+from .ops.elementwise import imag as imag
+from .ops.elementwise import isfinite as isfinite
+from .ops.elementwise import isinf as isinf
+from .ops.elementwise import isnan as isnan
+from .ops.elementwise import less as less
+from .ops.elementwise import less_equal as less_equal
+from .ops.elementwise import log as log
+from .ops.elementwise import log10 as log10
+from .ops.elementwise import log1p as log1p
+from .ops.elementwise import log2 as log2
+from .ops.elementwise import logaddexp as logaddexp
+from .ops.elementwise import logical_and as logical_and
+from .ops.elementwise import logical_not as logical_not
+from .ops.elementwise import logical_or as logical_or
+from .ops.elementwise import logical_xor as logical_xor
+from .ops.elementwise import maximum as maximum
+from .ops.elementwise import minimum as minimum
+from .ops.elementwise import multiply as multiply
+from .ops.elementwise import negative as negative
+from .ops.elementwise import nextafter as nextafter
+from .ops.elementwise import not_equal as not_equal
+from .ops.elementwise import positive as positive
+from .ops.elementwise import pow as pow
+from .ops.elementwise import power as power
+from .ops.elementwise import real as real
+from .ops.elementwise import reciprocal as reciprocal
+from .ops.elementwise import remainder as remainder
+from .ops.elementwise import round as round
+from .ops.elementwise import rsqrt as rsqrt
+from .ops.elementwise import sign as sign
+from .ops.elementwise import signbit as signbit
+from .ops.elementwise import sin as sin
+from .ops.elementwise import sinh as sinh
+from .ops.elementwise import sqrt as sqrt
+from .ops.elementwise import square as square
+from .ops.elementwise import subtract as subtract
+from .ops.elementwise import tan as tan
+from .ops.elementwise import tanh as tanh
+from .ops.elementwise import trunc as trunc
+from .ops.elementwise import where as where
+from .ops.indexing import argwhere as argwhere
+from .ops.indexing import nonzero as nonzero
+from .ops.indexing import take as take
+from .ops.indexing import take_along_axis as take_along_axis
+from .ops.joining import chunk as chunk
+from .ops.joining import concat as concat
+from .ops.joining import repeat as repeat
+from .ops.joining import split as split
+from .ops.joining import stack as stack
+from .ops.joining import tile as tile
+from .ops.joining import unstack as unstack
 from .ops.matrix import matmul as matmul
+from .ops.random import initial_seed as initial_seed
+from .ops.random import manual_seed as manual_seed
+from .ops.random import rand as rand
+from .ops.random import randn as randn
 from .ops.reduction import sum as sum
-from .ops.shaping import *
+from .ops.shaping import broadcast_arrays as broadcast_arrays
+from .ops.shaping import broadcast_shapes as broadcast_shapes
+from .ops.shaping import broadcast_to as broadcast_to
+from .ops.shaping import diag as diag
+from .ops.shaping import diagonal as diagonal
+from .ops.shaping import expand_dims as expand_dims
+from .ops.shaping import flatten as flatten
+from .ops.shaping import flip as flip
+from .ops.shaping import matrix_transpose as matrix_transpose
+from .ops.shaping import moveaxis as moveaxis
+from .ops.shaping import permute_dims as permute_dims
+from .ops.shaping import ravel as ravel
+from .ops.shaping import reshape as reshape
+from .ops.shaping import roll as roll
+from .ops.shaping import squeeze as squeeze
+from .ops.shaping import swapaxes as swapaxes
+from .ops.shaping import tril as tril
+from .ops.shaping import triu as triu
+from .transforms.gradients import grad as grad
+from .transforms.modes import enable_grad as enable_grad
+from .transforms.modes import inference_mode as inference_mode
+from .transforms.modes import is_grad_enabled as is_grad_enabled
+from .transforms.modes import no_grad as no_grad
+from .version import __version__ as __version__
+
+bool = bool_  # the standard's name
+# What else there is comes in at first use: `tfl.nn` costs no time where nobody says it.
+_LAZY = frozenset(("autograd", "data", "optim", "train"))
+
+if TYPE_CHECKING:
+    from . import autograd as autograd
+    from . import data as data
+    from . import optim as optim
+    from . import train as train
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _LAZY:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module 'tensorflowlite' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

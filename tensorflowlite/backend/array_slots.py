@@ -6,7 +6,6 @@ name in ``xp``. Arguments are positional: the arrays, then the attributes.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -14,15 +13,10 @@ import numpy
 
 from . import dtypes
 from .dtypes import half
-
-
-INDEX = "index"  # in the template of a key: an index array goes here
-
-
-def fill_key(template: tuple[Any, ...], indices: Any) -> tuple[Any, ...]:
-    """Return a template with its index arrays in place."""
-    given = iter(indices)
-    return tuple([next(given) if part is INDEX else part for part in template])
+from .indexing_slots import INDEX as INDEX
+from .indexing_slots import indexing_slots
+from .product_slots import product_slots
+from .shaping_slots import shaping_slots
 
 
 class Kept(tuple[int, ...]):
@@ -34,7 +28,7 @@ class Kept(tuple[int, ...]):
 def slots(xp: Any) -> dict[str, Callable[..., Any]]:
     """Return the slots that differ from ``xp``'s functions."""
     found: dict[str, Callable[..., Any]] = {}
-    for family in (_gradient_slots, _elementwise_slots, _shaping_slots, _indexing_slots, _reduction_slots, _matrix_slots):
+    for family in (_gradient_slots, _elementwise_slots, shaping_slots, indexing_slots, _reduction_slots, product_slots):
         found.update(family(xp))
     return found
 
@@ -107,6 +101,8 @@ def _gradient_slots(xp: Any) -> dict[str, Any]:
 
 
 def _elementwise_slots(xp: Any) -> dict[str, Any]:
+    clip_low, clip_high = xp.maximum, xp.minimum
+
     def rsqrt(x: Any) -> Any:
         return 1 / xp.sqrt(x)
 
@@ -118,107 +114,6 @@ def _elementwise_slots(xp: Any) -> dict[str, Any]:
 
     def imag(x: Any) -> Any:
         return x.imag.copy()
-
-    return _public(locals())
-
-
-def _shaping_slots(xp: Any) -> dict[str, Any]:
-    def reshape(x: Any, shape: tuple[int, ...]) -> Any:
-        return x.reshape(shape)
-
-    def permute_dims(x: Any, axes: tuple[int, ...]) -> Any:
-        return x.transpose(axes)
-
-    if xp is numpy:
-
-        def broadcast_to(x: Any, shape: tuple[int, ...]) -> Any:
-            # np.broadcast_to costs 2.4 µs; a stride-0 ndarray is the same view in 0.35.
-            lead = len(shape) - x.ndim
-            if lead < 0:
-                return numpy.broadcast_to(x, shape)  # raises
-            strides = [0] * lead
-            for have, want, stride in zip(x.shape, shape[lead:], x.strides, strict=True):
-                if have == want:
-                    strides.append(stride)
-                elif have == 1:
-                    strides.append(0)
-                else:
-                    return numpy.broadcast_to(x, shape)  # raises
-            try:
-                out = numpy.ndarray(shape, x.dtype, x, 0, tuple(strides))
-            except (TypeError, ValueError, BufferError):  # x isn't contiguous
-                return numpy.broadcast_to(x, shape)
-            out.flags.writeable = False
-            return out
-
-    if xp is numpy:
-        mT = operator.attrgetter("mT")
-    else:
-
-        def mT(x: Any) -> Any:
-            return x.swapaxes(-1, -2)
-
-    return _public(locals())
-
-
-def _indexing_slots(xp: Any) -> dict[str, Any]:
-    """Keys are basic, or templates with `INDEX` where an index array goes."""
-
-    def getitem(x: Any, key: Any) -> Any:
-        return x[key]
-
-    def setitem(x: Any, value: Any, key: Any) -> Any:
-        x[key] = value
-        return x
-
-    def place(x: Any, key: Any, shape: tuple[int, ...]) -> Any:
-        out = xp.zeros(shape, x.dtype)
-        out[key] = x
-        return out
-
-    def clear(x: Any, key: Any) -> Any:
-        out = xp.array(x, order="C")
-        out[key] = 0
-        return out
-
-    def getitem_arrays(x: Any, *rest: Any) -> Any:
-        *indices, template = rest
-        return x[fill_key(template, indices)]
-
-    def setitem_arrays(x: Any, value: Any, *rest: Any) -> Any:
-        *indices, template = rest
-        x[fill_key(template, indices)] = value
-        return x
-
-    def clear_arrays(x: Any, *rest: Any) -> Any:
-        *indices, template = rest
-        out = xp.array(x, order="C")
-        out[fill_key(template, indices)] = 0
-        return out
-
-    def scatter_add(x: Any, *rest: Any) -> Any:
-        *indices, template, shape = rest
-        if template == (INDEX,) and indices[0].dtype.kind in "iu" and x.size:
-            return add_rows(x, indices[0], shape)
-        out = xp.zeros(shape, x.dtype)
-        key = fill_key(template, indices)
-        if all(index.dtype.kind == "b" for index in indices):
-            out[key] = x  # a mask names no element twice
-        else:
-            xp.add.at(out, key, x)
-        return out
-
-    def add_rows(x: Any, index: Any, shape: tuple[int, ...]) -> Any:
-        """Sum the rows of ``x`` that go to the same row: sorted, then summed run by run."""
-        out = xp.zeros(shape, x.dtype)
-        index = index.reshape(-1) % shape[0]
-        rows = x.reshape(index.size, -1)
-        order = xp.argsort(index, kind="stable")
-        ordered = index[order]
-        starts = xp.flatnonzero(xp.concatenate((ordered[:1] >= 0, ordered[1:] != ordered[:-1])))
-        wide = rows[order].astype(dtypes.accumulator(x.dtype), copy=False)
-        out.reshape(shape[0], -1)[ordered[starts]] = xp.add.reduceat(wide, starts, axis=0)
-        return out
 
     return _public(locals())
 
@@ -236,20 +131,5 @@ def _reduction_slots(xp: Any) -> dict[str, Any]:
         if x.dtype in half:
             return add_reduce(x, axis, dtypes.float32, None, type(axis) is Kept).astype(x.dtype)
         return add_reduce(x, axis, None, None, type(axis) is Kept)
-
-    return _public(locals())
-
-
-def _matrix_slots(xp: Any) -> dict[str, Any]:
-    def matmul(x: Any, y: Any) -> Any:
-        dtype = x.dtype
-        if x.ndim == 2 == y.ndim and (dtype is dtypes.float32 or dtype is dtypes.float64):
-            return xp.dot(x, y)
-        if dtype in half and dtype == y.dtype:
-            wide = xp.matmul(x.astype(dtypes.float32), y.astype(dtypes.float32))
-            return wide.astype(x.dtype)
-        if x.ndim == 2 and y.ndim == 2:
-            return xp.dot(x, y)
-        return xp.matmul(x, y)
 
     return _public(locals())

@@ -114,3 +114,17 @@ def with_scalar(dtype: numpy.dtype[Any], value: complex) -> numpy.dtype[Any]:
     if dtype == bfloat16:
         return complex64 if type(value) is complex else bfloat16
     return numpy.result_type(dtype, value)
+
+
+def float_limits(dtype: numpy.dtype[Any]) -> Any:
+    """Return the limits of a float dtype, by the library that defines it."""
+    if dtype not in real_inexact:
+        raise DtypeError(f"finfo: the dtype must be a float or complex one, got {dtype}")
+    return ml_dtypes.finfo(dtype) if dtype == bfloat16 else numpy.finfo(dtype)
+
+
+def integer_limits(dtype: numpy.dtype[Any]) -> Any:
+    """Return the limits of an integer dtype."""
+    if dtype.kind not in "iu":
+        raise DtypeError(f"iinfo: the dtype must be an integer one, got {dtype}")
+    return numpy.iinfo(dtype)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..backend import Device, backend_for, backend_of, dtypes, from_data, is_array, numpy_backend
+from ..backend.shaping_slots import transfer
 from ..core.tensor import Tensor, wrap
-from ..errors import DtypeError
+from ..errors import ArgumentError, DtypeError, ShapeError
+from .arguments import as_tensor, shape_argument
+from .casting import astype, clone, to_device
+from .shaping import _broadcast_to, _reshape
 
 
 def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -34,11 +39,18 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     tensor([[1., 2.],
             [3., 4.]])
     """
-    made = _make("tensor", data, dtype, device, copy=True)
-    return made.requires_grad_() if requires_grad else made
+    return _finish(_make("tensor", data, dtype, device, copy=True), requires_grad)
 
 
-def asarray(data: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Tensor:
+def asarray(
+    data: Any,
+    /,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    copy: bool | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Return a tensor for ``data``, sharing the memory of an array where it can.
 
     A change made through the array isn't seen by the tape: nothing warns when a saved value is
@@ -67,12 +79,20 @@ def asarray(data: Any, /, *, dtype: Any = None, device: Any = None, copy: bool |
     >>> t
     tensor([5., 0.], dtype=float64)
     """
-    if type(data) is Tensor and dtype is None and device is None and not copy:
-        return data
-    return _make("asarray", data, dtype, device, copy)
+    if type(data) is not Tensor:
+        return _finish(_make("asarray", data, dtype, device, copy), requires_grad)
+    out = data if device is None else to_device(data, device)
+    if dtype is not None:
+        out = astype(out, dtype, copy=False)
+    if copy is False and out is not data:
+        raise DtypeError(
+            f"asarray: with copy=False the tensor must be {dtype or data.dtype} on "
+            f"{device or data.device} already, got {data.dtype} on {data.device}"
+        )
+    return _finish(clone(out) if copy and out is data else out, requires_grad)
 
 
-def from_numpy(array: Any, /) -> Tensor:
+def from_numpy(array: Any, /, *, requires_grad: bool = False) -> Tensor:
     """Return a tensor that shares the memory of a NumPy array.
 
     A change made through NumPy isn't seen by the tape.
@@ -86,40 +106,90 @@ def from_numpy(array: Any, /) -> Tensor:
     """
     if not isinstance(array, numpy_backend.array_type):
         raise DtypeError(f"from_numpy: a NumPy array is needed, got {type(array).__name__}")
-    return _make("from_numpy", array, None, None, False)
+    return _finish(wrap(array, None), requires_grad)
+
+
+def from_dlpack(x: Any, /, *, requires_grad: bool = False) -> Tensor:
+    """Return a tensor that shares the memory of another library's array, by DLPack.
+
+    A change made through the other library isn't seen by the tape.
+
+    Parameters
+    ----------
+    x : object with ``__dlpack__`` and ``__dlpack_device__``
+        An array on the CPU or on a CUDA device.
+    requires_grad : bool
+        Whether to accumulate gradients of it.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tensorflowlite as tfl
+    >>> tfl.from_dlpack(np.arange(3.0))
+    tensor([0., 1., 2.], dtype=float64)
+    """
+    if not hasattr(x, "__dlpack_device__"):
+        raise DtypeError(f"from_dlpack: an object with __dlpack__ is needed, got {type(x).__name__}")
+    kind = _DLPACK_DEVICES.get(int(x.__dlpack_device__()[0]))
+    if kind is None:
+        raise DtypeError(
+            f"from_dlpack: the array must be on the CPU or a CUDA device, got {x.__dlpack_device__()}"
+        )
+    return _finish(wrap(backend_for(kind).from_dlpack(x), None), requires_grad)
+
+
+_DLPACK_DEVICES = {1: "cpu", 2: "cuda", 3: "cpu", 13: "cuda"}  # also pinned and managed memory
 
 
 def _make(name: str, data: Any, dtype: Any, device: Any, copy: bool | None) -> Tensor:
     dtype = None if dtype is None else dtypes.as_dtype(dtype)
     source = data.array if type(data) is Tensor else data
     array = source if is_array(source) else from_data(name, source, dtype)
-    if dtype is not None and array.dtype != dtype:
-        array = backend_of(array).cast(array, dtype)
-    if device is not None:
-        array = move(array, device)
-    if copy and array is source:
-        array = backend_of(array).copy(array)
-    if copy is False and array is not source and not is_array(source):
+    if copy is False and not is_array(source):
         raise DtypeError(f"{name}: with copy=False data must be an array, got {type(data).__name__}")
-    return wrap(array, None)
+    found = array
+    if dtype is not None and found.dtype != dtype:
+        if found.dtype.kind == "c" and dtype.kind not in "cb":
+            raise DtypeError(
+                f"{name}: complex data can't become real, got {found.dtype} -> {dtype}; "
+                "use real(), imag() or abs()"
+            )
+        found = backend_of(found).cast(found, dtype)
+    if device is not None:
+        found = transfer(found, Device(device))
+    if copy is False and found is not array:
+        raise DtypeError(
+            f"{name}: with copy=False data must be {dtype or array.dtype} on the device already, "
+            f"got {array.dtype}"
+        )
+    if copy and found is source:
+        found = backend_of(found).copy(found)
+    return wrap(found, None)
+
+
+def _finish(made: Tensor, requires_grad: bool) -> Tensor:
+    return made.requires_grad_() if requires_grad else made
 
 
 def move(array: Any, device: Any) -> Any:
     """Return an array on another device; the array itself where it is there already."""
-    here = backend_of(array)
-    there = backend_for(device)
-    if here is there and Device(device) in (there.device_of(array), there.device_type):
-        return array
-    return there.from_host(here.to_host(array), Device(device))
+    return transfer(array, Device(device))
 
 
+# -- filled with one value -------------------------------------------------------------------------
 def _fill(name: str, shape: Any, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
-    from .shaping import shape_argument
-
     backend = backend_for(device or "cpu")
     found = dtypes.default["f"] if dtype is None else dtypes.as_dtype(dtype)
-    made = wrap(backend.filled(shape_argument(name, shape), value, found, Device(device or "cpu")), None)
-    return made.requires_grad_() if requires_grad else made
+    shape = shape_argument(name, shape)
+    try:
+        array = backend.filled(shape, value, found, Device(device or "cpu"))
+    except ValueError as error:
+        raise ShapeError(f"{name}: lengths must not be negative, got {shape}") from error
+    return _finish(wrap(array, None), requires_grad)
 
 
 def zeros(shape: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -147,8 +217,157 @@ def ones(shape: Any, *, dtype: Any = None, device: Any = None, requires_grad: bo
     return _fill("ones", shape, 1, dtype, device, requires_grad)
 
 
-def arange(start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None) -> Tensor:
+def full(
+    shape: Any,
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Return a tensor that holds one value everywhere.
+
+    Parameters
+    ----------
+    shape : int or tuple of int
+        The shape of the result.
+    fill_value : number
+        What to fill it with.
+    dtype : dtype, optional
+        By default that of the value's kind: float32, int64, complex64 or bool.
+    device : str, optional
+        Where the tensor lives.
+    requires_grad : bool
+        Whether to accumulate gradients of it.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.full(2, 7), tfl.full(2, 0.5)
+    (tensor([7, 7]), tensor([0.5, 0.5]))
+    """
+    value, found = _number("full", fill_value)
+    return _fill("full", shape, value, dtype or found, device, requires_grad)
+
+
+def _number(name: str, value: Any) -> tuple[Any, Any]:
+    """Return a number given as such, or as what holds one, and the dtype it goes by default."""
+    held = as_tensor(value)
+    if held.array.size != 1:
+        raise ShapeError(f"{name}: the value must be one number, got shape {held.shape}")
+    return held.item(), held.dtype
+
+
+def empty(shape: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Return a tensor whose elements aren't set, float32 by default.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.empty((2, 3)).shape
+    (2, 3)
+    """
+    backend = backend_for(device or "cpu")
+    wanted = shape_argument("empty", shape)
+    like = backend.filled((), 0, dtypes.default["f"], Device(device or "cpu"))
+    if any(n < 0 for n in wanted):
+        raise ShapeError(f"empty: lengths must not be negative, got {wanted}")
+    found = dtypes.default["f"] if dtype is None else dtypes.as_dtype(dtype)
+    array = backend.empty_strided(like, wanted, found, (), False)
+    return _finish(wrap(array, None), requires_grad)
+
+
+def _like(name: str, x: Any, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+    x = as_tensor(x)
+    found = x.array.dtype if dtype is None else dtype
+    return _fill(name, x.array.shape, value, found, device or x.device, requires_grad)
+
+
+def zeros_like(x: Tensor, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Return zeros of the shape, the dtype and on the device of ``x``.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.zeros_like(tfl.arange(3))
+    tensor([0, 0, 0])
+    """
+    return _like("zeros_like", x, 0, dtype, device, requires_grad)
+
+
+def ones_like(x: Tensor, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Return ones of the shape, the dtype and on the device of ``x``.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.ones_like(tfl.arange(3))
+    tensor([1, 1, 1])
+    """
+    return _like("ones_like", x, 1, dtype, device, requires_grad)
+
+
+def full_like(
+    x: Tensor,
+    /,
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Return one value everywhere, of the shape, the dtype and on the device of ``x``.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.full_like(tfl.zeros(2), 3)
+    tensor([3., 3.])
+    """
+    value, _ = _number("full_like", fill_value)
+    return _like("full_like", x, value, dtype, device, requires_grad)
+
+
+def empty_like(x: Tensor, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Return a tensor that isn't set, of the shape, the dtype and on the device of ``x``.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.empty_like(tfl.zeros((2, 3))).shape
+    (2, 3)
+    """
+    x = as_tensor(x)
+    found = x.array.dtype if dtype is None else dtype
+    return empty(x.array.shape, dtype=found, device=device or x.device, requires_grad=requires_grad)
+
+
+# -- sequences and matrices ------------------------------------------------------------------------
+def _from_host(array: Any, device: Any, requires_grad: bool) -> Tensor:
+    moved = array if device is None else transfer(array, Device(device))
+    return _finish(wrap(moved, None), requires_grad)
+
+
+def arange(
+    start: Any,
+    /,
+    stop: Any = None,
+    step: Any = 1,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Return evenly spaced values in [start, stop); int64 for integers, else float32.
+
+    Parameters
+    ----------
+    start, stop : number
+        The first value and the end; with one argument the values start at 0.
+    step : number
+        The distance from one value to the next; not 0.
+    dtype, device, requires_grad
+        As in `tensor`.
 
     Examples
     --------
@@ -158,8 +377,131 @@ def arange(start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None,
     """
     if stop is None:
         start, stop = 0, start
+    start, stop, step = [v.item() if hasattr(v, "item") else v for v in (start, stop, step)]
+    if step == 0:
+        raise ArgumentError("arange: step must not be 0, got 0")
     if dtype is None:
         floating = any(isinstance(value, float) for value in (start, stop, step))
         dtype = dtypes.default["f" if floating else "i"]
-    array = numpy_backend.arange(start, stop, step, dtype=dtypes.as_dtype(dtype))
-    return wrap(array if device is None else move(array, device), None)
+    found = dtypes.as_dtype(dtype)
+    exact = dtypes.accumulator(found)  # half precision would round the step before it is added
+    array = numpy_backend.arange(start, stop, step, dtype=exact).astype(found, copy=False)
+    return _from_host(array, device, requires_grad)
+
+
+def linspace(
+    start: Any,
+    stop: Any,
+    /,
+    num: int = 50,
+    *,
+    endpoint: bool = True,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Return ``num`` evenly spaced values from ``start`` to ``stop``; float32 by default.
+
+    Parameters
+    ----------
+    start, stop : number
+        The first and the last value.
+    num : int
+        How many values.
+    endpoint : bool
+        Whether ``stop`` is one of them.
+    dtype, device, requires_grad
+        As in `tensor`.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.linspace(0, 1, 3)
+    tensor([0. , 0.5, 1. ])
+    """
+    if num < 0:
+        raise ArgumentError(f"linspace: num must not be negative, got {num}")
+    if dtype is None:
+        is_complex = isinstance(start, complex) or isinstance(stop, complex)
+        dtype = dtypes.default["c" if is_complex else "f"]
+    array = numpy_backend.linspace(start, stop, num, endpoint=endpoint)
+    return _from_host(array.astype(dtypes.as_dtype(dtype), copy=False), device, requires_grad)
+
+
+def eye(
+    n_rows: int,
+    n_cols: int | None = None,
+    /,
+    *,
+    k: int = 0,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Return a matrix with ones on a diagonal and zeros elsewhere; float32 by default.
+
+    Parameters
+    ----------
+    n_rows, n_cols : int
+        The shape; square with one argument.
+    k : int
+        Above (positive) or below the main diagonal.
+    dtype, device, requires_grad
+        As in `tensor`.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.eye(2, 3)
+    tensor([[1., 0., 0.],
+            [0., 1., 0.]])
+    """
+    found = dtypes.default["f"] if dtype is None else dtypes.as_dtype(dtype)
+    try:
+        array = numpy_backend.eye(n_rows, n_cols, k, dtype=found)
+    except ValueError as error:
+        raise ShapeError(
+            f"eye: lengths must not be negative, got {(n_rows, n_cols)}"
+        ) from error
+    return _from_host(array, device, requires_grad)
+
+
+def meshgrid(*xs: Tensor, indexing: str = "xy") -> list[Tensor]:
+    """Return the coordinates of a grid: each tensor's values spread over all axes, as views.
+
+    Parameters
+    ----------
+    *xs : Tensor, shape (n,)
+        The coordinates along each axis.
+    indexing : str
+        ``"xy"``: the first two axes exchanged, as for pictures; ``"ij"``: in the order given.
+
+    Returns
+    -------
+    list of Tensor
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> x, y = tfl.meshgrid(tfl.arange(3), tfl.arange(2), indexing="ij")
+    >>> x.shape, y[0]
+    ((3, 2), tensor([0, 1]))
+    """
+    if indexing not in ("xy", "ij"):
+        raise ArgumentError(f"meshgrid: indexing must be 'xy' or 'ij', got {indexing!r}")
+    tensors: Sequence[Tensor] = [as_tensor(x) for x in xs]
+    for x in tensors:
+        if x.array.ndim > 1:
+            raise ShapeError(f"meshgrid: each tensor must have one axis, got shape {x.shape}")
+    places = list(range(len(tensors)))
+    if indexing == "xy" and len(tensors) > 1:
+        places[:2] = [1, 0]
+    lengths = [1] * len(tensors)
+    for x, place in zip(tensors, places, strict=True):
+        lengths[place] = x.array.size
+    grids = []
+    for x, place in zip(tensors, places, strict=True):
+        own = [1] * len(tensors)
+        own[place] = lengths[place]
+        grids.append(_broadcast_to(_reshape(x, tuple(own)), tuple(lengths)))
+    return grids

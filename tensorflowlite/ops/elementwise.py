@@ -7,7 +7,13 @@ In a rule ``g`` is the incoming gradient, ``x`` and ``y`` are the inputs, ``out`
 from __future__ import annotations
 
 import math
+from typing import Any
 
+from ..backend import backend_of, number_types
+from ..core.entry import lift
+from ..core.tensor import Tensor, wrap
+from .arguments import as_tensor, public
+from .casting import clone, result_type
 from .declare import binary, general, unary
 from .docs import binary_doc, unary_doc
 
@@ -59,8 +65,16 @@ abs = unary(
     lambda k, g, x: g * k.conj(k.sign(x)),
     unary_doc("Absolute value; of complex input its modulus", [-2.0], [2.0]),
 )
+def _sign_rule(k, g, x, out):  # type: ignore[no-untyped-def]
+    if x.dtype.kind != "c":
+        return k.zeros_like(g)
+    length = k.abs(x)
+    along = k.real(g * out) * k.conj(out)
+    return k.where(length == 0, k.zeros_like(g), (g - along) / k.where(length == 0, 1 + length, length))
+
+
 sign = unary(
-    "sign", _zero, unary_doc("The sign: -1, 0 or 1; of complex input x / abs(x)", [-2.0], [-1.0])
+    "sign", _sign_rule, unary_doc("The sign: -1, 0 or 1; of complex input x / abs(x)", [-2.0], [-1.0])
 )
 signbit = unary("signbit", None, unary_doc("Whether the sign bit is set", [-2.0], "[ True]"))
 
@@ -178,16 +192,20 @@ _real = unary("real", lambda g: g + 0j, "Real part of complex input.")
 _imag = unary("imag", lambda g: g * -1j, "Imaginary part of complex input.")
 
 
-def real(x, /):  # type: ignore[no-untyped-def]
-    return _real(x) if x.dtype.kind == "c" else positive(x)
+def real(x: Any, /) -> Tensor:
+    x = as_tensor(x)
+    return _real(x) if x.array.dtype.kind == "c" else clone(x)
 
 
-def imag(x, /):  # type: ignore[no-untyped-def]
-    return _imag(x) if x.dtype.kind == "c" else zeros_like_slot(x)
+def imag(x: Any, /) -> Tensor:
+    x = as_tensor(x)
+    return _imag(x) if x.array.dtype.kind == "c" else zeros_like_slot(x)
 
 
 real.__doc__ = unary_doc("Real part", "[1.0 + 2.0j]", [1.0]).replace("{name}", "real")
 imag.__doc__ = unary_doc("Imaginary part", "[1.0 + 2.0j]", [2.0]).replace("{name}", "imag")
+public("real", real, primitive=_real.primitive)
+public("imag", imag, primitive=_imag.primitive)
 conj = unary("conj", lambda k, g: k.conj(g), unary_doc("Complex conjugate", [2.0], [2.0]))
 
 # -- comparison and logic (no gradient) ------------------------------------------------------------
@@ -234,7 +252,7 @@ minimum = binary(
     ),
     binary_doc("The lesser of two; equal ones share the gradient", "min(x, y)", 1.5, [1.0, 1.5]),
 )
-where = general(
+_where = general(
     "where",
     ("condition", "x", "y"),
     (
@@ -242,6 +260,12 @@ where = general(
         lambda k, g, condition: k.where(condition, g, k.zeros_like(g)),
         lambda k, g, condition: k.where(condition, k.zeros_like(g), g),
     ),
+    "Choose elementwise between two tensors.",
+    explain=lambda shapes: f"shapes must broadcast, got {shapes[0]}, {shapes[1]} and {shapes[2]}",
+)
+
+
+def where(condition: Any, x: Any, y: Any, /) -> Tensor:
     """Choose elementwise between two tensors.
 
     Parameters
@@ -249,12 +273,20 @@ where = general(
     condition : Tensor
         Booleans; broadcasts with the others.
     x, y : Tensor, array or number
-        Where ``condition`` is true, and where it isn't. One of them may be a number.
+        Where ``condition`` is true, and where it isn't. Numbers are weak: they take the dtype of
+        the other; two of them the default dtype of their kind.
 
     Returns
     -------
     Tensor
         Of the broadcast shape and the promoted dtype.
+
+    Raises
+    ------
+    ShapeError
+        The shapes don't broadcast.
+    DeviceError
+        The tensors are on different devices.
 
     Examples
     --------
@@ -262,7 +294,73 @@ where = general(
     >>> x = tfl.tensor([-1.0, 2.0])
     >>> tfl.where(x > 0, x, 0.0)
     tensor([0., 2.])
-    """,
+    """
+    if type(x) is not Tensor or type(y) is not Tensor:
+        condition = as_tensor(condition)
+        x, y = _pair(x, y, condition)
+    return _where(condition, x, y)
+
+
+def _pair(x: Any, y: Any, beside: Tensor) -> tuple[Tensor, Tensor]:
+    """Return two operands as tensors: a number is weak beside the other one, and lives with it."""
+    if isinstance(x, number_types) and isinstance(y, number_types):
+        made = as_tensor(x)
+        like = wrap(lift(x, made).array.astype(result_type(x, y)), None)
+        on = backend_of(beside.array).from_host(like.array, beside.device)
+        return wrap(on, None), lift(y, wrap(on, None))
+    if isinstance(x, number_types):
+        y = as_tensor(y)
+        return lift(x, y), y
+    x = as_tensor(x)
+    return x, lift(y, x)
+
+
+# At a bound the gradient is the input's.
+_clip_low = binary(
+    "clip_low",
+    (
+        lambda k, g, x, y: k.where(x < y, k.zeros_like(g), g),
+        lambda k, g, x, y: k.where(x < y, g, k.zeros_like(g)),
+    ),
+    "The greater of two; where they are equal the gradient is x's.",
 )
+_clip_high = binary(
+    "clip_high",
+    (
+        lambda k, g, x, y: k.where(x > y, k.zeros_like(g), g),
+        lambda k, g, x, y: k.where(x > y, g, k.zeros_like(g)),
+    ),
+    "The lesser of two; where they are equal the gradient is x's.",
+)
+
+
+def clip(x: Any, /, min: Any = None, max: Any = None) -> Tensor:
+    """Limit the elements to the range from ``min`` to ``max``.
+
+    Parameters
+    ----------
+    x : Tensor
+        Any shape.
+    min, max : Tensor, array, number or None
+        The bounds; they broadcast. Where ``min`` is above ``max`` the result is ``max``.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.clip(tfl.tensor([-2.0, 0.5, 2.0]), -1, 1)
+    tensor([-1. ,  0.5,  1. ])
+    """
+    if min is None and max is None:
+        return clone(as_tensor(x))
+    if min is not None:
+        x = _clip_low(x, min)
+    return x if max is None else _clip_high(x, max)
+
+
 ones_like_slot = general("ones_like", ("x",), (None,), "Ones of the shape and dtype of ``x``.")
 zeros_like_slot = general("zeros_like", ("x",), (None,), "Zeros of the shape and dtype of ``x``.")
+pow = power

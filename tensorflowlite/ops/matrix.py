@@ -8,8 +8,8 @@ from ..core.primitive import traced
 from ..core.tensor import Tensor
 from ..errors import ShapeError
 from .declare import binary
-from .reduction import as_tensor
-from .shaping import _permute, _reshape
+from .arguments import as_tensor
+from .shaping import _reshape, matrix_transpose
 
 
 def _explain_matmul(shapes: list[tuple[int, ...]]) -> str | None:
@@ -26,19 +26,6 @@ _matmul = binary(
     explain=_explain_matmul,
     entry={"contracts": True},
 )
-
-
-def matrix_transpose(x: Tensor, /) -> Tensor:
-    """Return a view with the last two axes exchanged.
-
-    Examples
-    --------
-    >>> import tensorflowlite as tfl
-    >>> tfl.matrix_transpose(tfl.zeros((5, 2, 3))).shape
-    (5, 3, 2)
-    """
-    ndim = x.array.ndim
-    return _permute(x, (*range(ndim - 2), ndim - 1, ndim - 2))
 
 
 traced.mT = matrix_transpose

@@ -1,0 +1,92 @@
+"""Bringing the arguments of operations into one form, or saying what is wrong with them."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..backend import from_data, is_array, number_types
+from ..core.entry import lift
+from ..core.tensor import Tensor, wrap
+from ..errors import DtypeError, ShapeError
+
+
+def as_tensor(x: Any) -> Tensor:
+    """Return an operand as a tensor: arrays are shared, numbers take the default dtypes."""
+    if type(x) is Tensor:
+        return x
+    if is_array(x):
+        return wrap(x, None)
+    if isinstance(x, number_types):
+        return wrap(from_data("tensor", x), None)
+    return lift(x, x)  # raises for what is no operand
+
+
+def tensor_list(name: str, xs: Any) -> list[Tensor]:
+    """Return a sequence of operands as tensors; numbers in it are weak beside the tensors."""
+    if isinstance(xs, Tensor) or not isinstance(xs, Sequence):
+        try:
+            xs = list(xs)
+        except TypeError:
+            raise DtypeError(
+                f"{name}: a sequence of tensors is needed, got {type(xs).__name__}"
+            ) from None
+    if not xs:
+        raise ShapeError(f"{name}: at least one tensor is needed, got none")
+    for x in xs:
+        if type(x) is not Tensor:
+            like = next((one for one in xs if type(one) is Tensor), None)
+            return [as_tensor(one) if like is None else lift(one, like) for one in xs]
+    return list(xs)
+
+
+def one_axis(name: str, axis: Any, ndim: int) -> int:
+    """Return an axis as a non-negative integer."""
+    if type(axis) is not int:
+        try:
+            axis = operator.index(axis)
+        except TypeError:
+            raise DtypeError(f"{name}: axis must be an integer, got {axis!r}") from None
+    if 0 <= axis < ndim:
+        return axis
+    if -ndim <= axis < 0:
+        return axis + ndim
+    raise ShapeError(f"{name}: axis must lie in [{-ndim}, {ndim}), got {axis}")
+
+
+def several_axes(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
+    """Return an axis or a sequence of them as a tuple of different non-negative integers."""
+    if not isinstance(axis, tuple | list):
+        return (one_axis(name, axis, ndim),)
+    axes = tuple([one_axis(name, one, ndim) for one in axis])
+    if len(set(axes)) != len(axes):
+        raise ShapeError(f"{name}: axis must not repeat, got {axis}")
+    return axes
+
+
+def shape_argument(name: str, shape: Any) -> tuple[int, ...]:
+    """Return a shape given as an integer, or a sequence of them, as a tuple."""
+    if type(shape) is tuple:
+        for n in shape:
+            if type(n) is not int:
+                break
+        else:
+            return shape
+    try:
+        if isinstance(shape, tuple | list):
+            return tuple([n.__index__() for n in shape])
+        return (shape.__index__(),)
+    except AttributeError:
+        raise DtypeError(
+            f"{name}: shape must be an integer or a sequence of integers, got {shape!r}"
+        ) from None
+
+
+def public(name: str, function: Callable[..., Any], **attributes: Any) -> Any:
+    """Give a function its public name, and what is known about it."""
+    function.__name__ = function.__qualname__ = name
+    function.__module__ = "tensorflowlite"
+    for key, value in attributes.items():
+        setattr(function, key, value)
+    return function
