@@ -337,21 +337,14 @@ def joint_node(op: Primitive, xs: Any, arrays: Any, attributes: Any, out: Any,
     node.g = node.hooks = None
     node.attributes = attributes
     node.fix = tuple([(a.shape, a.dtype) for a in arrays])
-    if op.joint:
-        wanted = op.saved_names
-    else:
-        wanted = {
-            name
-            for names, parent in zip(op.saves, parents, strict=True)
-            if parent is not None
-            for name in names
-        }
-    names = op.input_names(len(arrays)) if op.variadic else op.inputs
-    node.saved = tuple(
-        [a if name in wanted else None for a, name in zip(arrays, names, strict=True)]
-    )
-    node.out = out if "out" in wanted else None
-    node.residual = residual if "residual" in wanted else None
+    need = tuple([parent is not None for parent in parents])
+    keeps = op.plans.get(need)
+    if keeps is None:
+        keeps = op.plan(need)
+    inputs, keeps_out, keeps_residual = keeps
+    node.saved = tuple([a if keep else None for a, keep in zip(arrays, inputs, strict=True)])
+    node.out = out if keeps_out else None
+    node.residual = residual if keeps_residual else None
     if op.outputs == 1:
         node.forms = None
     else:

@@ -104,7 +104,7 @@ class Primitive:
     __slots__ = (
         "name", "inputs", "attributes", "rules", "joint", "variadic", "outputs", "view",
         "keeps_residual", "rebuild_residual", "tensors", "differentiable", "saves", "saved_names",
-        "implementations", "raw", "run_traced", "defers", "explain", "form", "decompose",
+        "implementations", "raw", "run_traced", "defers", "explain", "form", "decompose", "plans",
     )  # fmt: skip
 
     def __init__(
@@ -142,6 +142,7 @@ class Primitive:
         self.rules: tuple[Rule | None, ...] = (rules,) if callable(rules) else tuple(rules)
         self.differentiable = any(rule is not None for rule in self.rules)
         self.saves = tuple(self._names(rule) for rule in self.rules)
+        self.plans: dict[tuple[bool, ...], tuple[tuple[bool, ...], bool, bool]] = {}
         self.saved_names = frozenset(n for names in self.saves for n in names)
         plain = form != "general"
         self.raw: Any = tuple(self._adapter(r, n, plain, False) for r, n in self._pairs())
@@ -157,6 +158,16 @@ class Primitive:
     def input_names(self, count: int) -> tuple[str, ...]:
         """Return a name for each of ``count`` inputs; the last one repeats where variadic."""
         return self.inputs + (self.inputs[-1],) * (count - len(self.inputs))
+
+    def plan(self, need: tuple[bool, ...]) -> tuple[tuple[bool, ...], bool, bool]:
+        """Return what to save for these inputs: each input, the output, the residual."""
+        wanted: frozenset[str] | set[str] = self.saved_names
+        if not self.joint:
+            asked = [names for names, wants in zip(self.saves, need, strict=True) if wants]
+            wanted = {name for names in asked for name in names}
+        inputs = tuple([name in wanted for name in self.input_names(len(need))])
+        self.plans[need] = plan = (inputs, "out" in wanted, "residual" in wanted)
+        return plan
 
     def _pairs(self) -> Any:
         return zip(self.rules, self.saves, strict=True)

@@ -1,0 +1,85 @@
+"""Random tensors: reproducible, of the right distribution, and dropout's gradient."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import tensorflowlite as tfl
+from tensorflowlite.backend import philox
+from tensorflowlite.errors import ArgumentError
+from tensorflowlite.ops.random import dropout
+
+
+def test_the_same_seed_gives_the_same_numbers():
+    draws = []
+    for _ in range(2):
+        tfl.manual_seed(11)
+        draws.append([tfl.rand(5).tolist(), tfl.randn(2, 2).tolist(), tfl.random.permutation(9).tolist()])
+    assert draws[0] == draws[1]
+
+
+def test_draws_are_the_streams_of_the_definition():
+    tfl.manual_seed(11)
+    first, second = tfl.rand(6), tfl.randn(6, dtype=tfl.float64)
+    np.testing.assert_array_equal(first.numpy(), philox.uniform(11, 0, 6))
+    np.testing.assert_array_equal(second.numpy(), philox.normal(11, 1, 6, np.float64))
+
+
+def test_state_can_be_kept_and_set_again():
+    tfl.manual_seed(3)
+    tfl.rand(4)
+    state = tfl.random.get_state()
+    expected = tfl.rand(4).tolist()
+    tfl.manual_seed(99)
+    tfl.random.set_state(state)
+    assert tfl.rand(4).tolist() == expected
+
+
+def test_distributions():
+    tfl.manual_seed(0)
+    u = tfl.random.uniform(-2, 3, (20000,)).numpy()
+    assert u.min() >= -2 and u.max() < 3 and abs(u.mean() - 0.5) < 0.05
+    n = tfl.random.normal(1.0, 2.0, (20000,)).numpy()
+    assert abs(n.mean() - 1) < 0.06 and abs(n.std() - 2) < 0.05
+    k = tfl.random.randint(3, 7, (20000,)).numpy()
+    assert set(k.tolist()) == {3, 4, 5, 6} and k.dtype == np.int64
+    assert np.bincount(k)[3:].min() > 4700
+
+
+def test_dtypes():
+    assert tfl.rand(2).dtype == tfl.float32
+    assert tfl.rand(2, dtype=tfl.bfloat16).dtype == tfl.bfloat16
+    assert tfl.random.normal(0, 2, (2,), dtype=tfl.float16).dtype == tfl.float16
+
+
+def test_dropout_keeps_the_expectation_and_masks_the_gradient():
+    tfl.manual_seed(5)
+    x = tfl.ones((100, 100), requires_grad=True)
+    y = dropout(x, 0.25)
+    kept = y.detach().numpy() != 0
+    assert abs(kept.mean() - 0.75) < 0.02
+    np.testing.assert_allclose(y.detach().numpy()[kept], 1 / 0.75, rtol=1e-6)
+    y.sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), kept / np.float32(0.75), rtol=1e-6)
+
+
+def test_dropout_differs_from_call_to_call():
+    x = tfl.ones(1000)
+    assert dropout(x, 0.5).tolist() != dropout(x, 0.5).tolist()
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: tfl.manual_seed(-1), "manual_seed: seed must be an integer in"),
+        (lambda: tfl.manual_seed(1.5), "manual_seed: seed must be an integer in"),
+        (lambda: tfl.random.normal(0, -1, (2,)), "normal: std must not be negative, got -1"),
+        (lambda: tfl.random.randint(5, 5, (2,)), "randint: low must be below high, got 5 and 5"),
+        (lambda: dropout(tfl.ones(2), 1.0), r"dropout: probability must lie in \[0, 1\), got 1.0"),
+        (lambda: tfl.rand(2, dtype=tfl.int64), "random: dtype must be a float one, got int64"),
+    ],
+)
+def test_bad_arguments(call, text):
+    with pytest.raises(ArgumentError, match=text):
+        call()
