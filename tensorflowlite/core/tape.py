@@ -105,6 +105,18 @@ def _count_consumers(roots: Iterable[Any], relevant: Any) -> dict[Any, int]:
     return count
 
 
+def _forget(roots: Iterable[Any]) -> None:
+    """Drop the gradients that a pass which failed has left on its nodes, wherever it stopped."""
+    stack, seen = list(roots), set()
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        node.g = None
+        stack.extend([p for p in _parents(node) if p is not None])
+
+
 def _relevant(roots: Iterable[Any], targets: Any) -> set[Any]:
     """Return the nodes through which a root depends on a target."""
     order, stack, seen = [], list(dict.fromkeys(roots)), set()
@@ -206,8 +218,7 @@ class _Pass:
             while node is not None:
                 node = self.plain(node) if type(node) is Node else self.several(node)
         except BaseException:
-            for left in [*self.waiting.values(), *self.leaves]:
-                left.g = None
+            _forget(self.roots)
             raise
 
     def intercept(self, node: Any) -> bool:
@@ -400,11 +411,16 @@ class _Pass:
     # -- delivery --------------------------------------------------------------------------------
     def deliver(self) -> None:
         """Hand the leaves what reached them."""
+        try:  # hooks may raise: all of them run before the first leaf is touched
+            for leaf in self.leaves:
+                if leaf.hooks:
+                    leaf.g, leaf.owned = _run_hooks(leaf, leaf.g, self.trace), False
+        except BaseException:
+            _forget(self.leaves)
+            raise
         for leaf in self.leaves:
             g, owned = leaf.g, leaf.owned
             leaf.g = None
-            if leaf.hooks:
-                g, owned = _run_hooks(leaf, g, self.trace), False
             if self.sink is not None:
                 if leaf in self.sink:
                     self.sink[leaf] = (g, owned)
@@ -553,8 +569,14 @@ def grad(
     relevant = _relevant([output.node for output in outputs if output.node is not None], targets)
     sink: dict[Any, Any] = dict.fromkeys(targets)
     _run("grad", _Pass(retain, create_graph, sink, relevant), outputs, gradients)
+    results = []
     with set_mode(grad=create_graph):
-        return [_result(sink[x.node], x, create_graph) for x in inputs]
+        for x in inputs:
+            found = sink[x.node]
+            results.append(_result(found, x, create_graph))
+            if found is not None:
+                sink[x.node] = (found[0], False)  # an input that is named twice gets a copy
+    return results
 
 
 def _result(found: Any, x: Tensor, trace: bool) -> Tensor | None:

@@ -80,7 +80,12 @@ class Retained:
         self.grad: Tensor | None = None
 
     def __call__(self, grad: Tensor) -> None:
-        self.grad = grad if self.grad is None else self.grad + grad
+        if self.grad is not None:
+            self.grad = self.grad + grad
+        elif grad.node is not None:
+            self.grad = grad
+        else:  # others may own that array, and its elements may share memory
+            self.grad = wrap(backend_of(grad.array).copy(grad.array), None)
 
 
 class HookHandle:
