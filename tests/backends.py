@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import tensorflowlite as tfl
-from tensorflowlite.backend import backend_for
+from tensorflowlite.backend import Device, backend_for
 
 from . import shadow
 
@@ -38,9 +38,7 @@ class TestBackend:
         return self.name
 
     def array(self, array: Any) -> Any:
-        """Return a NumPy array as one of this backend, contiguous or not as it was."""
-        if self.on_host:
-            return array
+        """Return a copy of a NumPy array on this backend, contiguous or not as it was."""
         if array.flags.c_contiguous or array.ndim == 0:
             return self._moved(array)
         if array.flags.f_contiguous:
@@ -50,7 +48,7 @@ class TestBackend:
         return self._moved(wide)[..., ::2]
 
     def _moved(self, array: Any) -> Any:
-        return self.backend.from_host(np.array(array, order="C"), tfl.tensor(0).device)
+        return self.backend.from_host(np.array(array, order="C"), Device(self.device))
 
     def tensor(self, data: Any, requires_grad: bool = False, dtype: Any = None) -> tfl.Tensor:
         """Return a tensor on this backend; an array's layout is kept."""
