@@ -7,6 +7,7 @@ written with ``k.exp``, ``k.sum`` ... run on the arrays themselves.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -75,7 +76,9 @@ class Backend:
         if slot.startswith("_"):
             raise AttributeError(slot)
         found = self.slots.get(slot)
-        if found is None:
+        if slot in decompositions:
+            found = _with_decomposition(found, functools.partial(decompositions[slot], self))
+        elif found is None:
             found = getattr(self.namespace, slot, None)
             if found is None:
                 raise AttributeError(f"the {self.device_type} backend has no slot {slot!r}")
@@ -99,6 +102,25 @@ class Backend:
 
     def synchronize(self) -> None:
         """Wait until all work that was handed to the device is done."""
+
+
+# Slots that other slots can stand in for: name -> (k, *arguments) -> the result. A backend without
+# an implementation of its own, or with one that doesn't accept the arguments, runs it.
+decompositions: dict[str, Callable[..., Any]] = {}
+
+
+def _with_decomposition(found: Any, decomposed: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an implementation that falls back on the decomposition where it doesn't accept."""
+    if found is None:
+        return decomposed
+    accepts = getattr(found, "accepts", None)
+    if accepts is None:
+        return found
+
+    def choose(*args: Any) -> Any:
+        return found(*args) if accepts(*args) else decomposed(*args)
+
+    return choose
 
 
 class _Registry(dict[type, Backend]):

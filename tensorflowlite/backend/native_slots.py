@@ -6,6 +6,7 @@ where the extension isn't built, the decomposition runs.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy
@@ -20,8 +21,11 @@ def _all_of_one_float(*arrays: Any) -> bool:
     return dtype in _FLOATS and all([array.dtype == dtype for array in arrays])
 
 
-def slots() -> dict[str, Any]:
-    """Return the native slots; none where the extension isn't loaded."""
+def slots(library: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
+    """Return the native slots; none where the extension isn't loaded.
+
+    ``library`` holds NumPy's slots, for what a native one builds on.
+    """
     module = native.module
     if module is None:
         return {}
@@ -67,6 +71,21 @@ def slots() -> dict[str, Any]:
             and (activation is None or activation in from_output)
         )
 
+    def conv_act(x: Any, w: Any, *rest: Any) -> tuple[Any, Any]:
+        *bias, stride, padding, dilation, groups, activation = rest
+        z = library["conv2d"](x, w, stride, padding, dilation, groups)
+        return activate(z, bias[0] if bias else None, activation, True)
+
+    def accepts_conv(*args: Any) -> bool:
+        *arrays, _, _, _, _, activation = args
+        x, w = arrays[:2]
+        return (
+            _all_of_one_float(*arrays)
+            and w.size > 0
+            and x.size > 0
+            and (activation is None or activation in from_output)
+        )
+
     def bias_activation_gradient(g: Any, saved: Any, activation: str, axis: int) -> Any:
         dz = numpy.empty(g.shape, g.dtype)
         db = numpy.empty(g.shape[axis], g.dtype)
@@ -89,9 +108,10 @@ def slots() -> dict[str, Any]:
         )
 
     linear_act.accepts = accepts_linear  # type: ignore[attr-defined]
+    conv_act.accepts = accepts_conv  # type: ignore[attr-defined]
     bias_activation_gradient.accepts = accepts_gradient  # type: ignore[attr-defined]
     return {
         "linear_act": linear_act,
+        "conv_act": conv_act,
         "bias_activation_gradient": bias_activation_gradient,
-        "bias_activation": activate,
     }

@@ -22,9 +22,8 @@ def as_array(value: Any, dtype: Any = None) -> Any:
 
 
 # Every family of slots is listed in library_slots: add a new family there.
-numpy_backend = Backend(
-    "cpu", numpy, numpy.ndarray, {**library_slots.slots(numpy), **native_slots.slots()}
-)
+_library = library_slots.slots(numpy)
+numpy_backend = Backend("cpu", numpy, numpy.ndarray, {**_library, **native_slots.slots(_library)})
 register(numpy_backend)
 
 

@@ -18,11 +18,10 @@ They are read once, when the operation is declared; an unknown name fails at imp
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
-from ..backend import by_array_type
+from ..backend import by_array_type, decompositions
 from ..runtime import set_mode, tick
 from .tensor import JointNode, Node, Output, Tensor, new, recording, wrap
 
@@ -35,32 +34,13 @@ traced = SimpleNamespace()  # name -> entry point: the operations that a traced 
 class _Implementations(dict[type, Callable[..., Any]]):
     """Array type to implementation, looked up in the backend's table once."""
 
-    def __init__(self, slot: str, decompose: Callable[..., Any] | None) -> None:
-        self.slot, self.decompose = slot, decompose
+    def __init__(self, slot: str) -> None:
+        self.slot = slot
 
     def __missing__(self, array_type: type) -> Callable[..., Any]:
-        backend = by_array_type[array_type]
-        found: Any = getattr(backend, self.slot, None)
-        if self.decompose is not None:
-            found = _with_decomposition(found, partial(self.decompose, backend))
-        elif found is None:
-            found = getattr(backend, self.slot)  # raises, naming the slot
+        found = getattr(by_array_type[array_type], self.slot)
         self[array_type] = found
         return found
-
-
-def _with_decomposition(found: Any, decomposed: Callable[..., Any]) -> Callable[..., Any]:
-    """Return an implementation that falls back on the decomposition where it doesn't accept."""
-    if found is None:
-        return decomposed
-    accepts = getattr(found, "accepts", None)
-    if accepts is None:
-        return found
-
-    def choose(*args: Any) -> Any:
-        return found(*args) if accepts(*args) else decomposed(*args)
-
-    return choose
 
 
 class Primitive:
@@ -136,7 +116,9 @@ class Primitive:
         self.keeps_residual, self.rebuild_residual = keeps_residual, rebuild_residual
         self.form, self.explain, self.decompose = form, explain, decompose
         self.defers: dict[Primitive, Rule] | None = None
-        self.implementations = _Implementations(name, decompose)
+        self.implementations = _Implementations(name)
+        if decompose is not None:
+            decompositions[name] = decompose
         if rules is None:
             rules = () if self.joint else (None,) * len(self.inputs)
         self.rules: tuple[Rule | None, ...] = (rules,) if callable(rules) else tuple(rules)
@@ -156,8 +138,8 @@ class Primitive:
         return self.name
 
     def input_names(self, count: int) -> tuple[str, ...]:
-        """Return a name for each of ``count`` inputs; the last one repeats where variadic."""
-        return self.inputs + (self.inputs[-1],) * (count - len(self.inputs))
+        """Return a name for each of ``count`` inputs; the last one repeats, or lacks, where variadic."""
+        return (self.inputs + (self.inputs[-1],) * (count - len(self.inputs)))[:count]
 
     def plan(self, need: tuple[bool, ...]) -> tuple[tuple[bool, ...], bool, bool]:
         """Return what to save for these inputs: each input, the output, the residual."""

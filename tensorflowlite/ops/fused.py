@@ -1,0 +1,372 @@
+"""Layers with their bias and activation in one operation, forward and backward.
+
+``linear_act`` is activation(x wᵀ + b) and ``conv_act`` its convolution. Their backward passes do
+the activation's derivative and the bias gradient in one sweep; where a ``linear_act`` feeds
+another, the second hands over its gradient unevaluated, and the first does the product, the
+derivative and the bias gradient together. A separate activation after a layer without one defers
+to the layer in the same way.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ..core.fused import fused
+from ..core.primitive import Primitive
+from ..core.tape import DEFER, Deferred, defer
+from ..core.tensor import Tensor
+from ..errors import ArgumentError, ShapeError
+from . import activation as _activation
+from . import conv as _conv
+from . import elementwise as _elementwise
+from .reduction import as_tensor
+from .shaping import _reshape
+
+_SQRT_HALF = math.sqrt(0.5)
+_DENSITY = 1 / math.sqrt(2 * math.pi)
+_TANH_SCALE, _TANH_CUBE = math.sqrt(2 / math.pi), 0.044715
+
+
+class Activation(NamedTuple):
+    """An activation, and its gradient from what is saved of it."""
+
+    apply: Callable[..., Any]  # (k, z) -> out
+    gradient: Callable[..., Any]  # (k, g, saved) -> the gradient of z
+    saves_output: bool  # whether `saved` is the output, else z
+
+
+def _gelu_gradient(k: Any, g: Any, z: Any) -> Any:
+    density = _DENSITY * k.exp(-0.5 * z * z)
+    return g * (0.5 * (1 + k.erf(z * _SQRT_HALF)) + z * density)
+
+
+def _gelu_tanh_gradient(k: Any, g: Any, z: Any) -> Any:
+    t = k.tanh(_TANH_SCALE * (z + _TANH_CUBE * z * z * z))
+    slope = _TANH_SCALE * (1 + 3 * _TANH_CUBE * z * z)
+    return g * (0.5 * (1 + t) + 0.5 * z * (1 - t * t) * slope)
+
+
+def _silu_gradient(k: Any, g: Any, z: Any) -> Any:
+    s = k.sigmoid(z)
+    return g * (s * (1 + z * (1 - s)))
+
+
+def _leaky_gradient(k: Any, g: Any, out: Any) -> Any:
+    return k.where(out > 0, g, g * 0.01)
+
+
+ACTIVATIONS = {
+    "relu": Activation(lambda k, z: k.relu(z), lambda k, g, out: g * (out > 0), True),
+    "leaky_relu": Activation(lambda k, z: k.leaky_relu(z, 0.01), _leaky_gradient, True),
+    "sigmoid": Activation(
+        lambda k, z: k.sigmoid(z), lambda k, g, out: g * out * (1 - out), True
+    ),
+    "tanh": Activation(lambda k, z: k.tanh(z), lambda k, g, out: g * (1 - out * out), True),
+    "silu": Activation(lambda k, z: k.silu(z), _silu_gradient, False),
+    "gelu": Activation(lambda k, z: k.gelu(z, "none"), _gelu_gradient, False),
+    "gelu_tanh": Activation(lambda k, z: k.gelu(z, "tanh"), _gelu_tanh_gradient, False),
+}
+
+
+# -- the parts of a backward pass --------------------------------------------------------------------
+def _other_axes(ndim: int, axis: int) -> tuple[int, ...]:
+    return tuple([i for i in range(ndim) if i != axis % ndim])
+
+
+activation_gradient = fused(
+    "activation_gradient",
+    ("x", "saved"),
+    lambda k, x, saved, activation: ACTIVATIONS[activation].gradient(k, x, saved),
+    attributes=("activation",),
+    doc="The gradient ``x`` of an activation's output, taken to its input.",
+)
+
+
+def _bias_activation_gradient(k: Any, x: Any, saved: Any, activation: str, axis: int) -> Any:
+    dz = k.activation_gradient(x, saved, activation)
+    return dz, k.sum(dz, _other_axes(dz.ndim, axis))
+
+
+bias_activation_gradient = fused(
+    "bias_activation_gradient",
+    ("x", "saved"),
+    _bias_activation_gradient,
+    attributes=("activation", "axis"),
+    outputs=2,
+    doc="The gradient of an activation's input, and of the bias along ``axis``, in one sweep.",
+)
+
+
+def _product_activation_gradient(k: Any, x: Any, w: Any, saved: Any, activation: str) -> Any:
+    return k.bias_activation_gradient(k.matmul(x, w), saved, activation, -1)
+
+
+product_activation_gradient = fused(
+    "product_activation_gradient",
+    ("x", "w", "saved"),
+    _product_activation_gradient,
+    attributes=("activation",),
+    outputs=2,
+    doc="`bias_activation_gradient` of ``x @ w``: the backward of two layers that follow.",
+)
+
+
+# -- what is handed over -------------------------------------------------------------------------------
+class ProductGradient(Deferred):
+    """Stands for ``g @ w``: the gradient that a linear layer gives its input."""
+
+    __slots__ = ("g", "w")
+
+    def __init__(self, g: Any, w: Any) -> None:
+        self.g, self.w = g, w
+
+    def evaluate(self, k: Any) -> Any:
+        return k.matmul(self.g, self.w)
+
+
+class ActivationGradient(Deferred):
+    """Stands for the gradient that an activation gives its input; ``g`` may itself be deferred."""
+
+    __slots__ = ("g", "saved", "activation")
+
+    def __init__(self, g: Any, saved: Any, activation: str) -> None:
+        self.g, self.saved, self.activation = g, saved, activation
+
+    def evaluate(self, k: Any) -> Any:
+        g = self.g.evaluate(k) if isinstance(self.g, Deferred) else self.g
+        return k.activation_gradient(g, self.saved, self.activation)
+
+
+def _layer_gradients(
+    k: Any, g: Any, saved: Any, activation: str | None, axis: int, wants_bias: bool
+) -> tuple[Any, Any]:
+    """Return the gradients of a layer's pre-activation and bias, whatever form ``g`` comes in."""
+    if isinstance(g, ActivationGradient):
+        g, saved, activation = g.g, g.saved, g.activation
+    if isinstance(g, ProductGradient):
+        if activation is not None and wants_bias:
+            return k.product_activation_gradient(g.g, g.w, saved, activation)
+        g = g.evaluate(k)
+    if activation is not None:
+        if wants_bias:
+            return k.bias_activation_gradient(g, saved, activation, axis)
+        g = k.activation_gradient(g, saved, activation)
+    return g, k.sum(g, _other_axes(g.ndim, axis)) if wants_bias else None
+
+
+# -- linear --------------------------------------------------------------------------------------------
+def _activate(k: Any, z: Any, activation: str | None) -> tuple[Any, Any]:
+    """Return an activation's output and what its gradient needs saved."""
+    if activation is None:
+        return z, None
+    chosen = ACTIVATIONS[activation]
+    out = chosen.apply(k, z)
+    return out, out if chosen.saves_output else z
+
+
+def _linear(k: Any, x: Any, w: Any, *rest: Any) -> tuple[Any, Any]:
+    *bias, activation = rest
+    z = k.matmul(x, k.mT(w))
+    return _activate(k, z + bias[0] if bias else z, activation)
+
+
+def _linear_residual(k: Any, x: Any, w: Any, *rest: Any) -> Any:
+    return _linear(k, x, w, *rest)[1]
+
+
+def _linear_backward(
+    k: Any, g: Any, need: Any, x: Any, w: Any, bias: Any, residual: Any, activation: Any
+) -> Any:
+    dz, db = _layer_gradients(k, g, residual, activation, -1, len(need) > 2 and need[2])
+    dx = None
+    if need[0]:
+        dx = ProductGradient(dz, w) if need[0] is DEFER else k.matmul(dz, w)
+    dw = k.matmul(k.mT(_rows(k, dz)), _rows(k, x)) if need[1] else None
+    return (dx, dw, db)[: len(need)]
+
+
+def _rows(k: Any, x: Any) -> Any:
+    return x if x.ndim == 2 else k.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
+
+
+def _explain_linear(shapes: list[tuple[int, ...]], activation: Any) -> str:
+    x, w = shapes[:2]
+    if x[-1] != w[-1]:
+        return f"the last axis of x must be in_features={w[-1]}, got x {x}"
+    return f"the bias must have shape ({w[0]},), got {shapes[2]}"
+
+
+_linear_act = fused(
+    "linear_act",
+    ("x", "w", "bias"),
+    _linear,
+    attributes=("activation",),
+    backward=_linear_backward,
+    variadic=True,
+    keeps_residual=True,
+    rebuild_residual=_linear_residual,
+    explain=_explain_linear,
+    doc="activation(x @ w.T + bias), with no bias or one.",
+)
+
+
+def check_activation(name: str, activation: str | None) -> None:
+    """Raise for an activation that has no fused form."""
+    if activation is not None and activation not in ACTIVATIONS:
+        known = ", ".join(ACTIVATIONS)
+        raise ArgumentError(f"{name}: activation must be None or one of {known}, got {activation!r}")
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None,
+           activation: str | None = None) -> Tensor:  # fmt: skip
+    """Return ``activation(x @ weight.T + bias)``, as one operation forward and backward.
+
+    Parameters
+    ----------
+    x : Tensor, shape (..., in_features)
+    weight : Tensor, shape (out_features, in_features)
+    bias : Tensor, shape (out_features,), optional
+    activation : str, optional
+        relu, leaky_relu, sigmoid, tanh, silu, gelu or gelu_tanh.
+
+    Returns
+    -------
+    Tensor, shape (..., out_features)
+
+    Raises
+    ------
+    ShapeError
+        The last axis of ``x`` isn't in_features.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> from tensorflowlite.nn import functional as F
+    >>> F.linear(tfl.ones((2, 3)), tfl.ones((1, 3)), tfl.tensor([-5.0]), activation="relu")
+    tensor([[0.],
+            [0.]])
+    """
+    check_activation("linear", activation)
+    x, weight = as_tensor(x), as_tensor(weight)
+    shape = x.array.shape
+    if not shape or weight.ndim != 2 or shape[-1] != weight.array.shape[1]:
+        wanted = weight.shape[1] if weight.ndim == 2 else "2-D weight's second axis"
+        raise ShapeError(
+            f"linear: the last axis of x must be in_features={wanted}, got x {shape} and weight "
+            f"{weight.shape}"
+        )
+    biases = () if bias is None else (bias,)
+    if bias is not None and bias.shape != (weight.shape[0],):
+        raise ShapeError(
+            f"linear: the bias must have shape ({weight.shape[0]},), got {bias.shape}"
+        )
+    if len(shape) > 1:
+        return _linear_act(x, weight, *biases, activation)
+    row = _linear_act(_reshape(x, (1, shape[0])), weight, *biases, activation)
+    return _reshape(row, (weight.array.shape[0],))
+
+
+# -- convolution ---------------------------------------------------------------------------------------
+_GEOMETRY = ("stride", "padding", "dilation", "groups")
+
+
+def _convolution(k: Any, x: Any, w: Any, *rest: Any) -> tuple[Any, Any]:
+    *bias, stride, padding, dilation, groups, activation = rest
+    z = k.conv2d(x, w, stride, padding, dilation, groups)
+    if bias:
+        z = z + k.reshape(bias[0], (1, w.shape[0], 1, 1))
+    return _activate(k, z, activation)
+
+
+def _convolution_residual(k: Any, x: Any, w: Any, *rest: Any) -> Any:
+    return _convolution(k, x, w, *rest)[1]
+
+
+def _convolution_backward(k: Any, g: Any, need: Any, x: Any, w: Any, bias: Any, residual: Any,
+                          stride: Any, padding: Any, dilation: Any, groups: Any,
+                          activation: Any) -> Any:  # fmt: skip
+    dz, db = _layer_gradients(k, g, residual, activation, 1, len(need) > 2 and need[2])
+    geometry = (stride, padding, dilation, groups)
+    dx = k.conv2d_input_gradient(dz, w, x.shape, *geometry) if need[0] else None
+    dw = k.conv2d_weight_gradient(dz, x, w.shape, *geometry) if need[1] else None
+    return (dx, dw, db)[: len(need)]
+
+
+_conv_act = fused(
+    "conv_act",
+    ("x", "w", "bias"),
+    _convolution,
+    attributes=(*_GEOMETRY, "activation"),
+    backward=_convolution_backward,
+    variadic=True,
+    keeps_residual=True,
+    rebuild_residual=_convolution_residual,
+    doc="activation(conv2d(x, w) + bias), with no bias or one.",
+)
+
+
+def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
+           dilation: Any = 1, groups: int = 1, activation: str | None = None) -> Tensor:  # fmt: skip
+    """Return ``activation(conv2d(x, weight) + bias)``, as one operation forward and backward.
+
+    Parameters
+    ----------
+    x : Tensor, shape (images, channels, height, width)
+    weight : Tensor, shape (out_channels, channels / groups, kernel_height, kernel_width)
+    bias : Tensor, shape (out_channels,), optional
+    stride, padding, dilation, groups
+        As of `ops.conv.conv2d`.
+    activation : str, optional
+        As of `linear`.
+
+    Returns
+    -------
+    Tensor, shape (images, out_channels, out_height, out_width)
+
+    Raises
+    ------
+    ShapeError
+        The channels don't match, or the kernel is larger than the padded image.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> from tensorflowlite.nn import functional as F
+    >>> F.conv2d(tfl.ones((1, 1, 2, 2)), tfl.ones((1, 1, 2, 2)), tfl.tensor([0.5]))
+    tensor([[[[4.5]]]])
+    """
+    check_activation("conv2d", activation)
+    x, weight = as_tensor(x), as_tensor(weight)
+    geometry = _conv.convolution_geometry(
+        x.array.shape, weight.array.shape, None if bias is None else bias.shape, stride, padding,
+        dilation, groups,
+    )  # fmt: skip
+    return _conv_act(x, weight, *(() if bias is None else (bias,)), *geometry, activation)
+
+
+# -- who defers to whom --------------------------------------------------------------------------------
+def _payload(activation: str, saves_output: bool) -> Callable[..., Any]:
+    if saves_output:
+        return lambda g, out: ActivationGradient(g, out, activation)
+    return lambda g, x: ActivationGradient(g, x, activation)
+
+
+def _declare_deferrals() -> None:
+    layers: list[Primitive] = [_linear_act.primitive, _conv_act.primitive]
+    separate = {
+        "relu": _activation.relu,
+        "sigmoid": _activation.sigmoid,
+        "tanh": _elementwise.tanh,
+        "silu": _activation.silu,
+    }
+    for name, function in separate.items():
+        payload = _payload(name, ACTIVATIONS[name].saves_output)
+        for layer in layers:
+            defer(function.primitive, layer, payload)
+        defer(_linear_act.primitive, function.primitive)
+    defer(_linear_act.primitive, _linear_act.primitive)
+
+
+_declare_deferrals()
