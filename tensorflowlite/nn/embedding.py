@@ -1,0 +1,90 @@
+"""Embeddings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core.tensor import Tensor
+from ..errors import ArgumentError
+from ..ops.creation import zeros
+from ..runtime import set_mode
+from . import functional as F
+from . import init
+from .linear import size_argument
+from .module import Module
+from .parameter import Parameter
+
+
+class Embedding(Module):
+    """A table of vectors, looked up by index.
+
+    Parameters
+    ----------
+    num_embeddings : int
+        How many vectors there are.
+    embedding_dim : int
+        Their length.
+    padding_idx : int, optional
+        The index of a vector that starts as zeros and gets no gradient.
+    device, dtype
+        Where the table lives, and its dtype; float32 by default.
+
+    Attributes
+    ----------
+    weight : Tensor, shape (num_embeddings, embedding_dim)
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> from tensorflowlite import nn
+    >>> nn.Embedding(10, 3)(tfl.tensor([[1, 2], [4, 5]])).shape
+    (2, 2, 3)
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        *,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        self.num_embeddings = size_argument("Embedding", "num_embeddings", num_embeddings)
+        self.embedding_dim = size_argument("Embedding", "embedding_dim", embedding_dim)
+        if padding_idx is not None:
+            if not -num_embeddings <= padding_idx < num_embeddings:
+                raise ArgumentError(
+                    f"Embedding: padding_idx must lie in [{-num_embeddings}, {num_embeddings}), "
+                    f"got {padding_idx}"
+                )
+            padding_idx %= num_embeddings
+        self.padding_idx = padding_idx
+        self.weight = Parameter(
+            zeros((num_embeddings, embedding_dim), dtype=dtype, device=device)
+        )
+        self.reset_parameters()
+
+    @classmethod
+    def from_pretrained(
+        cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None
+    ) -> Embedding:
+        """Return an embedding with a given table, frozen unless asked otherwise."""
+        made = cls(*embeddings.shape, padding_idx=padding_idx)
+        made.weight = Parameter(embeddings, requires_grad=not freeze)
+        return made
+
+    def reset_parameters(self) -> None:
+        """Draw the vectors anew from a normal distribution."""
+        init.normal_(self.weight)
+        if self.padding_idx is not None:
+            with set_mode(grad=False):
+                self.weight[self.padding_idx] = 0
+
+    def forward(self, indices: Tensor) -> Tensor:
+        return F.embedding(indices, self.weight, self.padding_idx)
+
+    def extra_repr(self) -> str:
+        text = f"{self.num_embeddings}, {self.embedding_dim}"
+        return text if self.padding_idx is None else f"{text}, padding_idx={self.padding_idx}"
