@@ -69,18 +69,22 @@ def shape_argument(name: str, shape: Any) -> tuple[int, ...]:
     """Return a shape given as an integer, or a sequence of them, as a tuple."""
     if type(shape) is tuple:
         for n in shape:
-            if type(n) is not int:
+            if type(n) is not int or n < -1:
                 break
         else:
             return shape
     try:
         if isinstance(shape, tuple | list):
-            return tuple([n.__index__() for n in shape])
-        return (shape.__index__(),)
+            found = tuple([n.__index__() for n in shape])
+        else:
+            found = (shape.__index__(),)
     except AttributeError:
         raise DtypeError(
             f"{name}: shape must be an integer or a sequence of integers, got {shape!r}"
         ) from None
+    if any(n < -1 for n in found):  # NumPy takes any negative length for -1
+        raise ShapeError(f"{name}: lengths must not be negative, got {found}")
+    return found
 
 
 def public(name: str, function: Callable[..., Any], **attributes: Any) -> Any:

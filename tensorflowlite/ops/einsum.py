@@ -202,7 +202,10 @@ def _sum_alone(
     ])  # fmt: skip
     if not alone:
         return x, labels
-    return traced.sum(x, alone), tuple([n for i, n in enumerate(labels) if i not in alone])
+    total = traced.sum(x, alone)
+    if total.array.dtype != x.array.dtype:  # sums of small integers are wider; products aren't
+        total = traced.cast(total, x.array.dtype)
+    return total, tuple([label for i, label in enumerate(labels) if i not in alone])
 
 
 def tensordot(x: Tensor, y: Tensor, /, axes: Any = 2) -> Tensor:

@@ -96,11 +96,11 @@ def _power_by_base(k, g, x, y):  # type: ignore[no-untyped-def]
 
 
 def _power_by_exponent(k, g, x, y, out):  # type: ignore[no-untyped-def]
-    base_is_zero = x == 0
-    slope = out * k.log(k.where(base_is_zero, k.ones_like(x), x))
-    pole = k.log(k.zeros_like(x)) if x.dtype.kind == "f" else slope
-    negative_power = y < 0 if y.dtype.kind != "c" else k.zeros_like(base_is_zero)
-    return g * k.where(base_is_zero & negative_power, pole + slope, slope)
+    zero = x == 0
+    slope = out * k.log(k.where(zero, k.ones_like(x), x))
+    if x.dtype.kind != "c" and y.dtype.kind != "c":  # 0 ** y has a pole where y is negative
+        slope = k.where(k.logical_and(zero, y < 0), -math.inf * k.ones_like(slope), slope)
+    return g * slope
 
 
 power = binary(

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ..backend import numpy_backend
 from ..core.tensor import Tensor
 from ..core.views import register_view
 from ..errors import ArgumentError, ShapeError, UnsupportedArgumentError
@@ -329,7 +328,8 @@ def repeat(x: Tensor, repeats: Any, /, axis: int | None = None) -> Tensor:
                 f"repeat: a number for each of {shape[axis]} places along axis {axis} is needed, "
                 f"got {len(counts)}"
             )
-        return take(x, numpy_backend.repeat(numpy_backend.arange(shape[axis]), counts), axis=axis)
+        places = [i for i, count in enumerate(counts) for _ in range(count)]
+        return take(x, places, axis=axis)
     times = counts[0]
     spread = expand_dims(x, axis + 1)
     repeated = _broadcast_to(spread, (*shape[: axis + 1], times, *shape[axis + 1 :]))

@@ -19,8 +19,6 @@ def _explain_reshape(shapes: list[tuple[int, ...]], shape: tuple[int, ...]) -> s
     unknown = shape.count(-1)
     if unknown > 1:
         return f"one length may be -1, got {before} -> {shape}"
-    if any(n < -1 for n in shape):
-        return f"lengths must not be negative (-1 is worked out), got {before} -> {shape}"
     have, want = math.prod(before), math.prod([n for n in shape if n != -1])
     if unknown:
         return f"the known lengths must divide the size, got {before} ({have} elements) -> {shape}"
