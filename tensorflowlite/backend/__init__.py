@@ -18,6 +18,7 @@ from .base import is_array as is_array
 from .base import register as register
 from .numpy_backend import as_array as as_array
 from .numpy_backend import from_data as from_data
+from .numpy_backend import host_array as host_array
 from .numpy_backend import index_array as index_array
 from .numpy_backend import ndarray as ndarray
 from .numpy_backend import numpy_backend as numpy_backend

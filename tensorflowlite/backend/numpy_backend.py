@@ -11,6 +11,7 @@ from . import dtypes, library_slots, native_slots
 from .base import Backend, register
 
 ndarray = numpy.ndarray
+host_array = numpy.asarray  # for results of NumPy: makes its scalars 0-d arrays
 number_types = (bool, int, float, complex, numpy.generic)
 
 

@@ -34,15 +34,17 @@ def transfer(array: Any, device: Any) -> Any:
 def shaping_slots(xp: Any) -> dict[str, Callable[..., Any]]:
     """Return the slots of the shaping operations that differ from ``xp``'s functions."""
 
-    def reshape(x: Any, shape: tuple[int, ...]) -> Any:
-        return x.reshape(shape)
-
-    def permute_dims(x: Any, axes: tuple[int, ...]) -> Any:
-        return x.transpose(axes)
-
     if xp is numpy:
+        # The methods themselves: a Python function around them costs as much as they do.
+        reshape, permute_dims = numpy.ndarray.reshape, numpy.ndarray.transpose
         mT = operator.attrgetter("mT")
     else:
+
+        def reshape(x: Any, shape: tuple[int, ...]) -> Any:
+            return x.reshape(shape)
+
+        def permute_dims(x: Any, axes: tuple[int, ...]) -> Any:
+            return x.transpose(axes)
 
         def mT(x: Any) -> Any:
             return x.swapaxes(-1, -2)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..backend import as_array, by_array_type, dtypes, is_array, ndarray, number_types
+from ..backend import as_array, by_array_type, dtypes, host_array, is_array, ndarray, number_types
 from ..errors import DtypeError
 from ..runtime import mode, shared, tick
 from .messages import explain
@@ -97,7 +97,7 @@ def unary_entry(op: Primitive) -> Callable[[Any], Tensor]:
             if type(array) is ndarray:
                 out = run(array)
                 if type(out) is not ndarray:
-                    out = as_array(out)
+                    out = host_array(out)
             else:
                 out = implementations[type(array)](array)
         except Exception as error:
@@ -171,7 +171,7 @@ def binary_entry(op: Primitive, *, contracts: bool = False,
             if type(x_array) is ndarray and type(y_array) is ndarray:
                 out = run(x_array, y_array)
                 if type(out) is not ndarray:
-                    out = as_array(out)
+                    out = host_array(out)
             elif type(x_array) is type(y_array):
                 out = implementations[type(x_array)](x_array, y_array)
             else:
@@ -242,7 +242,7 @@ def attr1_entry(op: Primitive) -> Callable[[Any, Any], Tensor]:
             if type(array) is ndarray:
                 out = run(array, attribute)
                 if type(out) is not ndarray:
-                    out = as_array(out)
+                    out = host_array(out)
             else:
                 out = implementations[type(array)](array, attribute)
         except Exception as error:

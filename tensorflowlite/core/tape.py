@@ -12,6 +12,7 @@ boundary, so that users see PyTorch's convention.
 
 from __future__ import annotations
 
+import functools
 import heapq
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -475,6 +476,13 @@ def _run_hooks(node: Any, g: Any, trace: bool) -> Any:
     return tensor if trace else tensor.array
 
 
+@functools.cache
+def _ones_of(dtype: Any) -> Any:
+    ones = as_array(1, dtype)
+    ones.flags.writeable = False
+    return ones
+
+
 # -- the public ways in ----------------------------------------------------------------------------
 def _seed(name: str, output: Tensor, gradient: Tensor | None, trace: bool) -> Any:
     """Return the incoming gradient of an output, raw or traced."""
@@ -490,7 +498,9 @@ def _seed(name: str, output: Tensor, gradient: Tensor | None, trace: bool) -> An
                 f"{name}: the output must be a scalar, got shape {array.shape}; pass "
                 "gradient=, or reduce it with sum() or mean()"
             )
-        ones = backend_of(array).ones_like(array)
+        ones = _ones_of(array.dtype) if type(array) is ndarray and array.ndim == 0 else None
+        if ones is None:
+            ones = backend_of(array).ones_like(array)
         return wrap(ones, None) if trace else ones
     if type(gradient) is not Tensor:
         raise DtypeError(f"{name}: gradient must be a Tensor, got {type(gradient).__name__}")
@@ -503,11 +513,9 @@ def _seed(name: str, output: Tensor, gradient: Tensor | None, trace: bool) -> An
             f"{name}: gradient must be on the output's device {output.device}, got "
             f"{gradient.device}"
         )
-    with set_mode(grad=trace):
-        if gradient.dtype != array.dtype:
-            gradient = traced.cast(gradient, array.dtype)
-        if array.dtype.kind == "c":
-            gradient = traced.conj(gradient)
+    if gradient.dtype != array.dtype or array.dtype.kind == "c":
+        with set_mode(grad=trace):
+            gradient = traced.conj(traced.cast(gradient, array.dtype))
     return gradient if trace else gradient.array
 
 
@@ -521,8 +529,8 @@ def _start(name: str, this: _Pass, outputs: Sequence[Tensor], gradients: Sequenc
         this.k = backend_of(seeds[0])
     this.roots = [output.node for output in outputs]
     try:
-        for root, seed, gradient in zip(this.roots, seeds, gradients, strict=True):
-            this.give(root, seed, gradient is None)
+        for root, seed in zip(this.roots, seeds, strict=True):
+            this.give(root, seed, False)
     except BaseException:
         for root in this.roots:
             root.g = None

@@ -11,8 +11,8 @@ from typing import Any
 from weakref import ref as reference
 
 from ..backend import backend_of, takes_out
-from ..errors import DtypeError, GradientError
-from ..runtime import mode, note_change, tick
+from ..errors import ArgumentError, DtypeError, GradientError
+from ..runtime import mode, note_change, owner_of, tick
 from .messages import explain
 from .primitive import Primitive, registry
 from .tensor import JointNode, Leaf, Node, Tensor, new, recording
@@ -48,9 +48,17 @@ def register_view(x: Tensor, view: Tensor, op: Primitive, attribute: Any) -> Non
 
 def prepare_change(name: str, x: Tensor, others: tuple[Tensor, ...] = ()) -> bool:
     """Return whether an in-place change of ``x`` is to be recorded; raise where it can't be."""
+    root = x
+    if type(x.base) is tuple:
+        root, path = x.base
+        for length, stride in zip(x.array.shape, x.array.strides, strict=True):
+            if stride == 0 and length > 1:
+                raise ArgumentError(
+                    f"{name}: each element must have memory of its own, got a broadcast view "
+                    f"{x.dtype} {x.shape}; clone() it first"
+                )
     if not recording():
         return False
-    root = x.base[0] if type(x.base) is tuple else x
     if type(root.node) is Leaf or type(x.node) is Leaf:
         what = "a leaf that requires grad" if root is x else "a view of a leaf that requires grad"
         raise GradientError(
@@ -64,6 +72,8 @@ def prepare_change(name: str, x: Tensor, others: tuple[Tensor, ...] = ()) -> boo
             f"{name}: a tensor that takes recorded values must be float or complex, got {x.dtype}; "
             "cast with astype(float32) first"
         )
+    if x.node is None and root.node is not None:  # a view that was made without recording
+        x.node = _view_node("read_view", root, path, None)
     return True
 
 
@@ -144,8 +154,12 @@ def change_in_place(op: Primitive, name: str, *xs: Tensor) -> Tensor:
                 raise DtypeError("devices differ")
         run = op.implementations[backend.array_type]
         before = arrays
-        if track and "x" in op.saved_names:
-            before = [x.array.copy(), *arrays[1:]]
+        if track:  # what a rule needs of the memory that is about to change is kept as a copy
+            memory = owner_of(x.array)
+            before = [
+                a.copy() if input_name in op.saved_names and owner_of(a) is memory else a
+                for a, input_name in zip(arrays, op.inputs, strict=True)
+            ]
         node = plain_node(op, xs, before, None, x.array) if track else None
         if takes_out(run):
             run(*arrays, x.array)

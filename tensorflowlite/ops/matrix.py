@@ -6,7 +6,7 @@ from typing import Any
 
 from ..core.primitive import traced
 from ..core.tensor import Tensor
-from ..errors import ShapeError
+from ..errors import DtypeError, ShapeError
 from .declare import binary
 from .arguments import as_tensor
 from .shaping import _reshape, matrix_transpose
@@ -86,3 +86,19 @@ def _with_vectors(x: Any, y: Any) -> Tensor:
     if y.ndim > 1:
         shape += (out.shape[-1],)
     return _reshape(out, shape)
+
+
+def _operate(x: Any, y: Any) -> Any:
+    """Return ``x @ y`` for the operator; NotImplemented for what is no operand."""
+    try:
+        if x.array.ndim > 1 and y.array.ndim > 1:
+            return _matmul(x, y)
+    except AttributeError:
+        try:
+            y = as_tensor(y)
+        except DtypeError:
+            return NotImplemented
+    return matmul(x, y)
+
+
+matmul.operator = _operate  # type: ignore[attr-defined]
