@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import array_slots, optimizer_slots, random_slots, special
+from . import array_slots, network_slots, optimizer_slots, random_slots, special
 
-_FAMILIES = (array_slots, special, random_slots, optimizer_slots)
+_FAMILIES = (array_slots, special, random_slots, optimizer_slots, network_slots)
 
 
 def slots(xp: Any) -> dict[str, Callable[..., Any]]:

@@ -1,0 +1,159 @@
+"""Slots of the two-dimensional convolution and its two gradients.
+
+The values under each window are gathered into columns, so that the convolution of an image is one
+matrix product. Images are taken a few at a time: their columns stay in the processor's cache.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy
+
+from . import dtypes
+from .windows import Pair, out_length, taps
+from .workers import Process, pieces, share
+
+_CACHE = 1 << 20  # bytes of columns at a time: what two cores keep near
+_DEVICE = 1 << 28  # elsewhere as much as is modest beside the images
+_THREADS_FROM = 2e7  # multiplications below which a second thread costs more than it brings
+
+
+class _Plan:
+    """The numbers of one convolution, and the gathering of its columns."""
+
+    def __init__(self, xp: Any, shape: Any, weight_shape: Any, dtype: Any, stride: Pair,
+                 padding: Any, dilation: Pair, groups: int) -> None:  # fmt: skip
+        self.xp, self.dtype, self.groups = xp, dtype, groups
+        self.images, self.channels, *self.size = shape
+        self.outputs, within, *self.kernel = weight_shape
+        self.count = tuple([
+            out_length(self.size[a], self.kernel[a], stride[a], padding[a], dilation[a])
+            for a in (0, 1)
+        ])  # fmt: skip
+        self.places = math.prod(self.count)
+        self.depth = within * math.prod(self.kernel)  # a column's length within its group
+        self.padded = padding != ((0, 0), (0, 0))
+        self.pointwise = (
+            not self.padded and self.kernel == [1, 1] and tuple(stride) == (1, 1)
+        )
+        self.taps = taps(tuple(self.size), self.count, tuple(self.kernel), stride, padding, dilation)
+        per_image = self.places * (groups * self.depth + self.outputs) * dtype.itemsize
+        self.parts = pieces(self.images, (_CACHE if xp is numpy else _DEVICE) // max(per_image, 1))
+        self.most = max([b - a for a, b in self.parts], default=0)
+
+    def grouped_weight(self, weight: Any) -> Any:
+        within = self.outputs // self.groups
+        return weight.reshape(self.groups, within, self.depth).astype(self.dtype, copy=False)
+
+    def grouped(self, y: Any) -> Any:
+        """Return images of outputs as (image, group, output, place), in the working dtype."""
+        y = self.xp.ascontiguousarray(y.astype(self.dtype, copy=False))
+        return y.reshape(y.shape[0], self.groups, self.outputs // self.groups, self.places)
+
+    def buffer(self) -> Any:
+        """Return room for the columns of one piece; what lies in the padding stays zero."""
+        make = self.xp.zeros if self.padded else self.xp.empty
+        return make((self.most, self.channels, *self.kernel, *self.count), self.dtype)
+
+    def flat(self, columns: Any, images: int) -> Any:
+        return columns[:images].reshape(images, self.groups, self.depth, self.places)
+
+    def gather(self, columns: Any, x: Any) -> Any:
+        """Return the columns of the images ``x``, in the buffer where they need one."""
+        if self.pointwise:
+            x = self.xp.ascontiguousarray(x.astype(self.dtype, copy=False))
+            return x.reshape(x.shape[0], self.groups, self.depth, self.places)
+        into = columns[: x.shape[0]]
+        for row, column, out, image in self.taps:
+            into[:, :, row, column, out[0], out[1]] = x[:, :, image[0], image[1]]
+        return self.flat(columns, x.shape[0])
+
+    def run(self, begin: Any) -> None:
+        if self.xp is not numpy:
+            process = begin()
+            for index, (first, last) in enumerate(self.parts):
+                process(index, first, last)
+            return
+        work = self.images * self.places * self.outputs * self.depth
+        share(self.parts, begin, work > _THREADS_FROM)
+
+
+def slots(xp: Any) -> dict[str, Any]:
+    """Return the slots of the convolution."""
+
+    def working(*arrays: Any) -> tuple[Any, Any]:
+        """Return the dtype of the result, and the one to accumulate in."""
+        dtype = dtypes.promote(*[array.dtype for array in arrays])
+        return dtype, dtypes.accumulator(dtype)
+
+    def conv2d(x: Any, weight: Any, *geometry: Any) -> Any:
+        dtype, wide = working(x, weight)
+        plan = _Plan(xp, x.shape, weight.shape, wide, *geometry)
+        kernels = plan.grouped_weight(weight)
+        shape = (plan.images, plan.groups, plan.outputs // plan.groups, plan.places)
+        out = xp.empty(shape, wide)
+
+        def begin() -> Process:
+            columns = None if plan.pointwise else plan.buffer()
+
+            def process(index: int, first: int, last: int) -> None:
+                xp.matmul(kernels, plan.gather(columns, x[first:last]), out=out[first:last])
+
+            return process
+
+        plan.run(begin)
+        return out.reshape(plan.images, plan.outputs, *plan.count).astype(dtype, copy=False)
+
+    def conv2d_input_gradient(y: Any, weight: Any, shape: Any, *geometry: Any) -> Any:
+        dtype, wide = working(y, weight)
+        plan = _Plan(xp, shape, weight.shape, wide, *geometry)
+        kernels = plan.grouped_weight(weight).swapaxes(1, 2)
+        g = plan.grouped(y)
+        out = (xp.empty if plan.pointwise else xp.zeros)(shape, wide)
+
+        def begin() -> Process:
+            columns = None if plan.pointwise else plan.buffer()
+
+            def process(index: int, first: int, last: int) -> None:
+                if columns is None:
+                    into = out[first:last].reshape(-1, plan.groups, plan.depth, plan.places)
+                    xp.matmul(kernels, g[first:last], out=into)
+                    return
+                xp.matmul(kernels, g[first:last], out=plan.flat(columns, last - first))
+                for row, column, places, image in plan.taps:
+                    target = out[first:last, :, image[0], image[1]]
+                    target += columns[: last - first, :, row, column, places[0], places[1]]
+
+            return process
+
+        plan.run(begin)
+        return out.astype(dtype, copy=False)
+
+    def conv2d_weight_gradient(y: Any, x: Any, shape: Any, *geometry: Any) -> Any:
+        dtype, wide = working(y, x)
+        plan = _Plan(xp, x.shape, shape, wide, *geometry)
+        g = plan.grouped(y)
+        sums = [None] * len(plan.parts)
+
+        def begin() -> Process:
+            columns = None if plan.pointwise else plan.buffer()
+
+            def process(index: int, first: int, last: int) -> None:
+                gathered = plan.gather(columns, x[first:last])
+                sums[index] = xp.matmul(g[first:last], gathered.swapaxes(2, 3)).sum(0)
+
+            return process
+
+        plan.run(begin)
+        total = xp.zeros((plan.groups, plan.outputs // plan.groups, plan.depth), wide)
+        for one in sums:
+            total += one
+        return total.reshape(shape).astype(dtype, copy=False)
+
+    return {
+        "conv2d": conv2d,
+        "conv2d_input_gradient": conv2d_input_gradient,
+        "conv2d_weight_gradient": conv2d_weight_gradient,
+    }

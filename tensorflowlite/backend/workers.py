@@ -1,0 +1,127 @@
+"""Work shared by threads, where NumPy's own calls would use one core.
+
+NumPy releases the interpreter's lock inside its loops, so threads that copy and multiply parts of
+an array run side by side. Meanwhile BLAS is held to one thread: its own threads cost more than they
+bring on products as small as an image's.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy
+
+Process = Callable[[int, int, int], None]
+
+
+class _Blas:
+    """The thread count of the OpenBLAS that NumPy's wheels bring; nothing with another BLAS."""
+
+    def __init__(self) -> None:
+        self.count: Callable[[], int] | None = None
+        self.set: Callable[[int], None] | None = None
+        for path in Path(numpy.__file__).parents[1].glob("numpy.libs/libscipy_openblas*"):
+            library: Any = ctypes.CDLL(str(path))
+            for suffix in ("64_", ""):
+                self.count = getattr(library, f"scipy_openblas_get_num_threads{suffix}", None)
+                self.set = getattr(library, f"scipy_openblas_set_num_threads{suffix}", None)
+                if self.count is not None:
+                    return
+        self.set = None
+
+
+_blas: _Blas | None = None
+_pool: ThreadPoolExecutor | None = None
+_lock = Lock()
+_inside = 0
+_before = 1
+
+
+def _forget() -> None:
+    """Start again in a forked child: it has the parent's objects, but not its threads."""
+    global _pool, _lock, _inside
+    if _inside and _blas is not None and _blas.set is not None:
+        _blas.set(_before)
+    _pool, _lock, _inside = None, Lock(), 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[int]:
+    """Hold BLAS to one thread; gives the number of threads that it would use."""
+    global _blas, _inside, _before
+    with _lock:
+        if _blas is None:
+            _blas = _Blas()
+        if _blas.count is None or _blas.set is None:
+            threads = 1
+        else:
+            if _inside == 0:
+                _before = _blas.count()
+                _blas.set(1)
+            _inside += 1
+            threads = _before
+    try:
+        yield threads
+    finally:
+        with _lock:
+            if _blas.set is not None:
+                _inside -= 1
+                if _inside == 0:
+                    _blas.set(_before)
+
+
+def pieces(count: int, size: int) -> list[tuple[int, int]]:
+    """Split ``range(count)`` into even pieces of about ``size``, whatever the number of cores.
+
+    Sums over pieces thus have the same bits on any machine with the same BLAS.
+    """
+    parts = -(-count // max(size, 1))
+    if parts > 1:
+        parts = min(count, -(-parts // 4) * 4)
+    bounds = [count * i // max(parts, 1) for i in range(parts + 1)]
+    return list(itertools.pairwise(bounds))
+
+
+def share(parts: Sequence[tuple[int, int]], begin: Callable[[], Process], threaded: bool) -> None:
+    """Run ``process(index, first, last)`` for every piece, on several threads where it pays.
+
+    ``begin()`` makes the process of one thread, with buffers of its own.
+    """
+    global _pool
+    with one_blas_thread() as threads:
+        threads = min(threads, len(parts)) if threaded else 1
+        if threads == 1:
+            process = begin()
+            for index, (first, last) in enumerate(parts):
+                process(index, first, last)
+            return
+        waiting = iter(list(enumerate(parts)))  # a list's iterator hands each out once
+
+        def drain() -> None:
+            process = begin()
+            for index, (first, last) in waiting:
+                process(index, first, last)
+
+        with _lock:
+            if _pool is None:
+                _pool = ThreadPoolExecutor(os.cpu_count(), "tensorflowlite")
+            helpers = [_pool.submit(drain) for _ in range(threads - 1)]
+        try:
+            drain()
+        finally:
+            for helper in helpers:
+                helper.exception()  # wait for all, also where one failed
+        for helper in helpers:
+            helper.result()

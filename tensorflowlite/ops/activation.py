@@ -1,0 +1,276 @@
+"""Activations of networks, elementwise, and the two forms of softmax."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..backend import Kept
+from ..core.tensor import Tensor
+from ..errors import ArgumentError
+from .declare import attr1, general, unary
+from .docs import unary_doc
+from .elementwise import tanh
+from .reduction import as_tensor, normalize_axes
+
+_SQRT_HALF = math.sqrt(0.5)
+_DENSITY = 1 / math.sqrt(2 * math.pi)
+_TANH_SCALE, _TANH_CUBE = math.sqrt(2 / math.pi), 0.044715
+
+
+def _doc(what: str, given: list[float], result: list[float]) -> str:
+    text = unary_doc(what, given, result)
+    return text.replace(
+        "as tfl\n", "as tfl\n    >>> from tensorflowlite.ops.activation import {name}\n"
+    ).replace("tfl.{name}(", "{name}(")
+
+
+def _silu_gradient(k, g, x):
+    s = k.sigmoid(x)
+    return g * (s * (1 + x * (1 - s)))
+
+
+def _gelu_gradient(k, g, x, approximate):
+    if approximate == "none":
+        density = _DENSITY * k.exp(-0.5 * x * x)
+        return g * (0.5 * (1 + k.erf(x * _SQRT_HALF)) + x * density)
+    t = k.tanh(_TANH_SCALE * (x + _TANH_CUBE * x * x * x))
+    slope = _TANH_SCALE * (1 + 3 * _TANH_CUBE * x * x)
+    return g * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * slope)
+
+
+relu = unary(
+    "relu",
+    lambda g, out: g * (out > 0),
+    _doc("The greater of x and 0; its derivative at 0 is 0", [-2.0, 3.0], [0.0, 3.0]),
+)
+sigmoid = unary(
+    "sigmoid", lambda g, out: g * out * (1 - out), _doc("1 / (1 + exp(-x))", [0.0], [0.5])
+)
+silu = unary("silu", _silu_gradient, _doc("x * sigmoid(x), also called swish", [0.0], [0.0]))
+_leaky_relu = attr1(
+    "leaky_relu", "slope", lambda k, g, x, slope: k.where(x > 0, g, g * slope)
+)
+_elu = attr1(
+    "elu", "alpha", lambda k, g, x, out, alpha: k.where(x > 0, g, g * (out + alpha))
+)
+_gelu = attr1("gelu", "approximate", _gelu_gradient)
+_softplus = general(
+    "softplus",
+    ("x",),
+    (
+        lambda k, g, x, beta, threshold: g
+        * k.where(x * beta > threshold, k.ones_like(x), k.sigmoid(x * beta)),
+    ),
+    attributes=("beta", "threshold"),
+)
+_hardtanh = general(
+    "hardtanh",
+    ("x",),
+    (lambda k, g, x, low, high: g * k.logical_and(x > low, x < high),),
+    attributes=("low", "high"),
+)
+_softmax = attr1(
+    "softmax",
+    "axis",
+    lambda k, g, out, axis: out * (g - k.sum(g * out, Kept((axis,)))),
+)
+_log_softmax = attr1(
+    "log_softmax",
+    "axis",
+    lambda k, g, out, axis: g - k.exp(out) * k.sum(g, Kept((axis,))),
+)
+
+
+def leaky_relu(x: Any, negative_slope: float = 0.01) -> Tensor:
+    """Return ``x`` where it is positive and ``negative_slope * x`` elsewhere.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> from tensorflowlite.ops.activation import leaky_relu
+    >>> leaky_relu(tfl.tensor([-2.0, 3.0]), 0.5)
+    tensor([-1.,  3.])
+    """
+    return _leaky_relu(as_tensor(x), float(negative_slope))
+
+
+def elu(x: Any, alpha: float = 1.0) -> Tensor:
+    """Return ``x`` where it is positive and ``alpha * (exp(x) - 1)`` elsewhere.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> from tensorflowlite.ops.activation import elu
+    >>> elu(tfl.tensor([0.0, 3.0]))
+    tensor([0., 3.])
+    """
+    return _elu(as_tensor(x), float(alpha))
+
+
+def selu(x: Any) -> Tensor:
+    """Return the self-normalising `elu` of Klambauer et al., 2017.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> from tensorflowlite.ops.activation import selu
+    >>> selu(tfl.tensor([0.0, 1.0]))
+    tensor([0.      , 1.050701])
+    """
+    return _elu(as_tensor(x), 1.6732632423543772) * 1.0507009873554805
+
+
+def gelu(x: Any, approximate: str = "none") -> Tensor:
+    """Return ``x`` times the normal distribution function of ``x`` (Hendrycks and Gimpel, 2016).
+
+    Parameters
+    ----------
+    x : Tensor
+        Any shape.
+    approximate : str
+        'none' for the error function, 'tanh' for the approximation by tanh.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> from tensorflowlite.ops.activation import gelu
+    >>> gelu(tfl.tensor([0.0, 1.0]))
+    tensor([0.       , 0.8413447])
+    """
+    if approximate not in ("none", "tanh"):
+        raise ArgumentError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
+    return _gelu(as_tensor(x), approximate)
+
+
+def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """Return ``log(1 + exp(beta * x)) / beta``, and ``x`` where ``beta * x > threshold``.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> from tensorflowlite.ops.activation import softplus
+    >>> softplus(tfl.tensor([0.0, 100.0]))
+    tensor([  0.6931472, 100.       ])
+    """
+    if beta == 0:
+        raise ArgumentError("softplus: beta must not be 0, got 0")
+    return _softplus(as_tensor(x), float(beta), float(threshold))
+
+
+def hardtanh(x: Any, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
+    """Return ``x`` held between two bounds; at the bounds the derivative is 0.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> from tensorflowlite.ops.activation import hardtanh
+    >>> hardtanh(tfl.tensor([-3.0, 0.5]))
+    tensor([-1. ,  0.5])
+    """
+    if min_val > max_val:
+        raise ArgumentError(
+            f"hardtanh: min_val must not exceed max_val, got {min_val} and {max_val}"
+        )
+    return _hardtanh(as_tensor(x), float(min_val), float(max_val))
+
+
+def relu6(x: Any) -> Tensor:
+    """Return ``x`` held between 0 and 6.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> from tensorflowlite.ops.activation import relu6
+    >>> relu6(tfl.tensor([-3.0, 7.0]))
+    tensor([0., 6.])
+    """
+    return _hardtanh(as_tensor(x), 0.0, 6.0)
+
+
+def mish(x: Any) -> Tensor:
+    """Return ``x * tanh(softplus(x))`` (Misra, 2019).
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> from tensorflowlite.ops.activation import mish
+    >>> mish(tfl.tensor([0.0]))
+    tensor([0.])
+    """
+    x = as_tensor(x)
+    return x * tanh(_softplus(x, 1.0, math.inf))
+
+
+def logsigmoid(x: Any) -> Tensor:
+    """Return ``log(sigmoid(x))``, exact also where the sigmoid underflows.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> from tensorflowlite.ops.activation import logsigmoid
+    >>> logsigmoid(tfl.tensor([-1000.0]))
+    tensor([-1000.])
+    """
+    return -_softplus(-as_tensor(x), 1.0, math.inf)
+
+
+def softmax(x: Any, axis: int = -1) -> Tensor:
+    """Return ``exp(x)`` divided by its sum over ``axis``.
+
+    Parameters
+    ----------
+    x : Tensor
+        At least one axis. Half precision is computed in float32 and rounded once.
+    axis : int
+        The axis that sums to one.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> from tensorflowlite.ops.activation import softmax
+    >>> softmax(tfl.tensor([1000.0, 1000.0]))
+    tensor([0.5, 0.5])
+    """
+    x = as_tensor(x)
+    return _softmax(x, normalize_axes("softmax", axis, x.ndim)[0])
+
+
+def log_softmax(x: Any, axis: int = -1) -> Tensor:
+    """Return the logarithm of `softmax`, without overflow.
+
+    Parameters
+    ----------
+    x : Tensor
+        At least one axis. Half precision is computed in float32 and rounded once.
+    axis : int
+        The axis over which the exponentials sum to one.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> from tensorflowlite.ops.activation import log_softmax
+    >>> log_softmax(tfl.tensor([0.0, 1000.0]))
+    tensor([-1000.,     0.])
+    """
+    x = as_tensor(x)
+    return _log_softmax(x, normalize_axes("log_softmax", axis, x.ndim)[0])
+
+
+for _public, _op in (
+    (leaky_relu, _leaky_relu), (elu, _elu), (gelu, _gelu), (softplus, _softplus),
+    (hardtanh, _hardtanh), (softmax, _softmax), (log_softmax, _log_softmax),
+):  # fmt: skip
+    _public.primitive = _op.primitive  # type: ignore[attr-defined]

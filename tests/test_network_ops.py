@@ -1,0 +1,637 @@
+"""The operations of networks: values and gradients against PyTorch, differences and definitions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tensorflowlite as tfl
+from tensorflowlite.autograd import grad, gradcheck, gradgradcheck
+from tensorflowlite.backend import dtypes
+from tensorflowlite.errors import (
+    ArgumentError,
+    DtypeError,
+    GradientError,
+    OutOfRangeError,
+    ShapeError,
+)
+from tensorflowlite.ops import activation, conv, embedding, losses, normalization, pooling
+
+from .backends import TestBackend, backend  # noqa: F401
+
+RNG = np.random.default_rng(0)
+
+
+def normal(*shape: int) -> Any:
+    return np.random.default_rng([7, *shape]).standard_normal(shape)
+
+
+def leaf(array: Any) -> tfl.Tensor:
+    return tfl.tensor(array, requires_grad=True)
+
+
+def check_orders(function: Any, *arrays: Any) -> None:
+    """Hold the first and second derivatives against central differences."""
+    inputs = [leaf(a) for a in arrays]
+    gradcheck(function, inputs)
+    gradgradcheck(function, inputs)
+
+
+def check_torch(ours: Any, theirs: Any, *arrays: Any, tolerance: float = 1e-10) -> None:
+    """Compare values, gradients, and gradients of gradients with PyTorch's, in float64."""
+    torch = pytest.importorskip("torch")
+    xs = [leaf(a) for a in arrays]
+    ts = [torch.tensor(a, requires_grad=True) for a in arrays]
+    y, t = ours(*xs), theirs(*ts)
+    close = {"rtol": tolerance, "atol": tolerance}
+    np.testing.assert_allclose(y.detach().numpy(), t.detach().numpy(), **close)
+    g = np.asarray(np.random.default_rng(1).standard_normal(y.shape))
+    tg = torch.tensor(g, requires_grad=True)
+    first = grad(y, xs, tfl.tensor(g, requires_grad=True), create_graph=True)
+    expected = torch.autograd.grad(t, ts, tg, create_graph=True)
+    for a, b in zip(first, expected, strict=True):
+        np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), **close)
+    pairs = [(a, b) for a, b in zip(first, expected, strict=True) if b.requires_grad]
+    if not pairs:
+        return
+    second = grad([(a * a).sum() for a, _ in pairs], xs, allow_unused=True)
+    wanted = torch.autograd.grad([(b * b).sum() for _, b in pairs], ts, allow_unused=True)
+    for a, b in zip(second, wanted, strict=True):
+        if b is not None:
+            found = np.zeros(b.shape) if a is None else a.numpy()
+            np.testing.assert_allclose(found, b.numpy(), **close)
+
+
+# -- convolution -----------------------------------------------------------------------------------
+CONVOLUTIONS = [
+    ((2, 3, 5, 6), (4, 3, 3, 3), {}),
+    ((2, 3, 5, 6), (4, 3, 3, 2), {"padding": 1}),
+    ((2, 3, 7, 6), (4, 3, 3, 2), {"stride": 2, "padding": (2, 1)}),
+    ((1, 2, 9, 8), (3, 2, 2, 3), {"stride": (1, 3), "dilation": (2, 3), "padding": (0, 2)}),
+    ((2, 3, 5, 5), (4, 3, 4, 3), {"padding": "same", "dilation": 2}),
+    ((2, 3, 5, 5), (4, 3, 3, 3), {"padding": "valid"}),
+    ((2, 4, 5, 5), (6, 2, 3, 3), {"groups": 2, "padding": 1}),
+    ((2, 4, 5, 5), (4, 1, 3, 3), {"groups": 4, "padding": 1, "stride": 2}),
+    ((2, 4, 3, 3), (5, 4, 1, 1), {}),
+    ((2, 4, 3, 3), (6, 2, 1, 1), {"groups": 2, "stride": 2}),
+    ((1, 1, 1, 1), (1, 1, 3, 3), {"padding": 2}),
+]
+
+
+@pytest.mark.parametrize(("x", "weight", "options"), CONVOLUTIONS)
+def test_conv2d_agrees_with_torch(x: Any, weight: Any, options: Any) -> None:
+    functional = pytest.importorskip("torch.nn.functional")
+    check_torch(
+        lambda a, b: conv.conv2d(a, b, **options),
+        lambda a, b: functional.conv2d(a, b, **options),
+        normal(*x), normal(*weight),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("x", "weight", "options"), CONVOLUTIONS)
+def test_conv2d_gradients(x: Any, weight: Any, options: Any) -> None:
+    check_orders(lambda a, b: conv.conv2d(a, b, **options), normal(*x), normal(*weight))
+
+
+def direct_convolution(x: Any, weight: Any, stride: int, padding: int) -> Any:
+    """The definition, element by element."""
+    n, _, height, width = x.shape
+    outputs, _, rows, columns = weight.shape
+    padded = np.pad(x, [(0, 0), (0, 0), (padding, padding), (padding, padding)])
+    out_shape = [(size + 2 * padding - k) // stride + 1 for size, k in ((height, rows), (width, columns))]
+    out = np.zeros((n, outputs, *out_shape))
+    for i in range(out_shape[0]):
+        for j in range(out_shape[1]):
+            window = padded[:, :, i * stride : i * stride + rows, j * stride : j * stride + columns]
+            out[:, :, i, j] = np.einsum("ncij,ocij->no", window, weight)
+    return out
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16", "complex64"])
+def test_conv2d_by_definition(backend: TestBackend, dtype: str) -> None:  # noqa: F811
+    x, weight = normal(3, 2, 6, 5), normal(4, 2, 3, 3)
+    kind = dtypes.as_dtype(dtype)
+    a, b = (backend.tensor(v, dtype=kind) for v in (x, weight))
+    out = conv.conv2d(a, b, stride=2, padding=1)
+    assert out.dtype == kind
+    tolerance = {"float64": 1e-12, "float16": 1e-2, "bfloat16": 1e-1}.get(dtype, 1e-5)
+    found = backend.host(out).astype(np.complex128).real
+    expected = direct_convolution(*(backend.host(v).astype(np.complex128).real for v in (a, b)), 2, 1)
+    np.testing.assert_allclose(found, expected, atol=tolerance, rtol=tolerance)
+
+
+def test_conv2d_in_many_pieces_is_the_same() -> None:
+    """Enough images for several threads: the same as image by image."""
+    x = normal(40, 8, 12, 12).astype(np.float32)
+    weight = normal(16, 8, 3, 3).astype(np.float32)
+    a, b = leaf(x), leaf(weight)
+    out = conv.conv2d(a, b, padding=1)
+    out.sum().backward()
+    single = [conv.conv2d(tfl.tensor(x[i : i + 1]), b.detach(), padding=1).numpy() for i in range(40)]
+    np.testing.assert_allclose(out.detach().numpy(), np.concatenate(single), atol=1e-4)
+    sums = conv.conv2d(tfl.tensor(x.sum(0, keepdims=True)), b, padding=1)
+    (by_sum,) = grad(sums.sum(), [b])
+    np.testing.assert_allclose(b.grad.numpy(), by_sum.numpy(), rtol=1e-3, atol=1e-2)
+
+
+def test_conv2d_of_no_images() -> None:
+    x, weight = leaf(np.zeros((0, 2, 4, 4))), leaf(normal(3, 2, 3, 3))
+    out = conv.conv2d(x, weight)
+    assert out.shape == (0, 3, 2, 2)
+    out.sum().backward()
+    assert x.grad.shape == (0, 2, 4, 4)
+    assert not weight.grad.numpy().any()
+
+
+@pytest.mark.parametrize(
+    ("x", "weight", "options", "error", "text"),
+    [
+        ((2, 3, 5, 5), (4, 2, 3, 3), {}, ShapeError,
+         "conv2d: x must have 2 channels, got x (2, 3, 5, 5) with weight (4, 2, 3, 3) and groups=1"),
+        ((3, 5, 5), (4, 3, 3, 3), {}, ShapeError,
+         "conv2d: x must be (images, channels, height, width) and weight (out_channels, channels / "
+         "groups, height, width), got x (3, 5, 5) and weight (4, 3, 3, 3)"),
+        ((2, 3, 2, 5), (4, 3, 3, 3), {}, ShapeError,
+         "conv2d: the kernel must fit in the padded image, got x (2, 3, 2, 5), weight "
+         "(4, 3, 3, 3), padding ((0, 0), (0, 0)) and dilation (1, 1)"),
+        ((2, 3, 5, 5), (4, 3, 3, 3), {"stride": 0}, ArgumentError,
+         "conv2d: stride must be an integer of at least 1, or two of them, got 0"),
+        ((2, 3, 5, 5), (4, 3, 3, 3), {"padding": "full"}, ArgumentError,
+         "conv2d: padding must be 'same', 'valid', an integer or two, got 'full'"),
+        ((2, 3, 5, 5), (4, 3, 3, 3), {"padding": "same", "stride": 2}, ArgumentError,
+         "conv2d: padding 'same' needs stride 1, got stride (2, 2)"),
+        ((2, 3, 5, 5), (4, 3, 3, 3), {"groups": 3}, ArgumentError,
+         "conv2d: groups must divide out_channels=4, got groups=3"),
+    ],
+)  # fmt: skip
+def test_conv2d_refuses(x: Any, weight: Any, options: Any, error: Any, text: str) -> None:
+    with pytest.raises(error) as caught:
+        conv.conv2d(tfl.tensor(np.zeros(x)), tfl.tensor(np.zeros(weight)), **options)
+    assert str(caught.value) == text
+
+
+# -- pooling ---------------------------------------------------------------------------------------
+POOLS = [
+    ((2, 3, 4, 6), {"kernel_size": 2}),
+    ((2, 3, 5, 7), {"kernel_size": 2}),
+    ((2, 3, 5, 7), {"kernel_size": (3, 2), "stride": (2, 1), "padding": 1}),
+    ((2, 3, 5, 7), {"kernel_size": 2, "ceil_mode": True}),
+    ((2, 3, 6, 7), {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True}),
+    ((1, 1, 2, 2), {"kernel_size": 2, "stride": 3, "padding": 1, "ceil_mode": True}),
+]
+
+
+def distinct(*shape: int) -> Any:
+    """Values without ties, far enough apart for differences."""
+    size = int(np.prod(shape))
+    return np.random.default_rng(3).permutation(np.linspace(-2, 2, size)).reshape(shape)
+
+
+@pytest.mark.parametrize(("x", "options"), [*POOLS, ((2, 3, 6, 7), {"kernel_size": 2, "dilation": 2})])
+def test_max_pool2d(x: Any, options: Any) -> None:
+    check_orders(lambda a: pooling.max_pool2d(a, **options), distinct(*x))
+    functional = pytest.importorskip("torch.nn.functional")
+    check_torch(
+        lambda a: pooling.max_pool2d(a, **options),
+        lambda a: functional.max_pool2d(a, **options),
+        distinct(*x),
+    )
+
+
+@pytest.mark.parametrize("padded", [True, False])
+@pytest.mark.parametrize(("x", "options"), POOLS)
+def test_avg_pool2d(x: Any, options: Any, padded: bool) -> None:
+    options = {**options, "count_include_pad": padded}
+    check_orders(lambda a: pooling.avg_pool2d(a, **options), normal(*x))
+    functional = pytest.importorskip("torch.nn.functional")
+    check_torch(
+        lambda a: pooling.avg_pool2d(a, **options),
+        lambda a: functional.avg_pool2d(a, **options),
+        normal(*x),
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_pools_by_definition(backend: TestBackend, dtype: str) -> None:  # noqa: F811
+    x = backend.leaf(distinct(2, 3, 4, 6), dtypes.as_dtype(dtype))
+    host = backend.host(x).astype(np.float64)
+    blocks = host.reshape(2, 3, 2, 2, 3, 2).transpose(0, 1, 2, 4, 3, 5).reshape(2, 3, 2, 3, 4)
+    highest, mean = pooling.max_pool2d(x, 2), pooling.avg_pool2d(x, 2)
+    assert highest.dtype == mean.dtype == x.dtype
+    np.testing.assert_array_equal(backend.host(highest).astype(np.float64), blocks.max(-1))
+    tolerance = {"float32": 1e-6, "float16": 2e-3, "bfloat16": 1.6e-2}[dtype]
+    np.testing.assert_allclose(backend.host(mean).astype(np.float64), blocks.mean(-1), atol=tolerance)
+    highest.sum().backward()
+    chosen = backend.host(x.grad).astype(np.float64)
+    assert chosen.sum() == highest.size
+    np.testing.assert_array_equal(host[chosen == 1].sum(), blocks.max(-1).sum())
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_max_pool2d_ties_go_to_the_first_place(stride: int) -> None:
+    x = leaf(np.zeros((1, 1, 3, 3)))
+    pooling.max_pool2d(x, 2, stride).sum().backward()
+    expected = {2: [[1, 0, 0], [0, 0, 0], [0, 0, 0]], 1: [[1, 1, 0], [1, 1, 0], [0, 0, 0]]}
+    np.testing.assert_array_equal(x.grad.numpy()[0, 0], expected[stride])
+
+
+def test_max_pool2d_keeps_nan_and_infinities() -> None:
+    x = np.full((1, 1, 2, 4), -np.inf)
+    x[0, 0, 1, 2] = np.nan
+    out = pooling.max_pool2d(tfl.tensor(x), 2).numpy()[0, 0]
+    np.testing.assert_array_equal(out, [[-np.inf, np.nan]])
+
+
+def test_pools_refuse() -> None:
+    x = tfl.zeros((1, 1, 4, 4))
+    for function in (pooling.max_pool2d, pooling.avg_pool2d):
+        name = function.__name__
+        with pytest.raises(ArgumentError, match=f"{name}: padding must be at most half of kernel"):
+            function(x, 2, padding=2)
+        with pytest.raises(ShapeError, match=f"{name}: the window must fit in the padded image"):
+            function(x, 5)
+        with pytest.raises(ShapeError, match=f"{name}: x must be .images, channels"):
+            function(tfl.zeros((4, 4)), 2)
+        with pytest.raises(ArgumentError, match=f"{name}: kernel_size must be an integer of at"):
+            function(x, 0)
+
+
+# -- normalisation ---------------------------------------------------------------------------------
+@pytest.mark.parametrize("shape", [(6, 3), (4, 3, 5), (3, 2, 5, 4)])
+@pytest.mark.parametrize("parameters", [0, 1, 2])
+def test_batch_norm(shape: Any, parameters: int) -> None:
+    arrays = [normal(*shape), normal(shape[1]) + 2, normal(shape[1])][: 1 + parameters]
+    check_orders(lambda *xs: normalization.batch_norm(*xs)[0], *arrays)
+    functional = pytest.importorskip("torch.nn.functional")
+    check_torch(
+        lambda *xs: normalization.batch_norm(*xs)[0],
+        lambda x, *rest: functional.batch_norm(x, None, None, *rest, training=True),
+        *arrays, tolerance=1e-8,
+    )  # fmt: skip
+
+
+def test_batch_norm_statistics_and_bias_alone() -> None:
+    x = normal(8, 3, 2, 2)
+    bias = leaf(normal(3))
+    out, mean, variance = normalization.batch_norm(leaf(x), bias=bias, eps=1e-3)
+    np.testing.assert_allclose(mean.numpy(), x.mean((0, 2, 3)))
+    np.testing.assert_allclose(variance.numpy(), x.var((0, 2, 3)))
+    assert not mean.requires_grad
+    assert not variance.requires_grad
+    shape = (1, 3, 1, 1)
+    expected = (x - x.mean((0, 2, 3)).reshape(shape)) / np.sqrt(x.var((0, 2, 3)).reshape(shape) + 1e-3)
+    np.testing.assert_allclose(out.detach().numpy(), expected + bias.detach().numpy().reshape(shape))
+    out.sum().backward()
+    np.testing.assert_allclose(bias.grad.numpy(), np.full(3, 32.0))
+
+
+def test_batch_norm_inference() -> None:
+    statistics = normal(3), np.abs(normal(3)) + 0.5
+    arrays = normal(4, 3, 2, 2), normal(3), normal(3) + 1
+    mean, variance = (tfl.tensor(s) for s in statistics)
+    check_orders(
+        lambda x, w, b: normalization.batch_norm_inference(x, mean, variance, w, b), *arrays
+    )
+    torch = pytest.importorskip("torch")
+    check_torch(
+        lambda x, w, b: normalization.batch_norm_inference(x, mean, variance, w, b),
+        lambda x, w, b: torch.nn.functional.batch_norm(x, *map(torch.tensor, statistics), w, b),
+        *arrays,
+    )
+
+
+@pytest.mark.parametrize(("shape", "last"), [((4, 5), (5,)), ((5, 5), (5,)), ((2, 3, 4, 5), (4, 5)), ((6,), (6,))])
+@pytest.mark.parametrize("parameters", [0, 1, 2])
+def test_layer_norm(shape: Any, last: Any, parameters: int) -> None:
+    arrays = [normal(*shape), normal(*last) + 2, normal(*last)][: 1 + parameters]
+    check_orders(lambda x, *rest: normalization.layer_norm(x, last, *rest), *arrays)
+    functional = pytest.importorskip("torch.nn.functional")
+    check_torch(
+        lambda x, *rest: normalization.layer_norm(x, last, *rest),
+        lambda x, *rest: functional.layer_norm(x, last, *rest),
+        *arrays, tolerance=1e-8,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("shape", "last"), [((4, 5), (5,)), ((2, 3, 4, 5), (4, 5))])
+@pytest.mark.parametrize("parameters", [0, 1])
+def test_rms_norm(shape: Any, last: Any, parameters: int) -> None:
+    arrays = [normal(*shape), normal(*last) + 2][: 1 + parameters]
+    check_orders(lambda x, *rest: normalization.rms_norm(x, last, *rest), *arrays)
+    functional = pytest.importorskip("torch.nn.functional")
+    check_torch(
+        lambda x, *rest: normalization.rms_norm(x, last, *rest),
+        lambda x, *rest: functional.rms_norm(x, last, *rest),
+        *arrays, tolerance=1e-8,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_normalisation_survives_a_large_offset(backend: TestBackend, dtype: str) -> None:  # noqa: F811
+    """The variance is taken of what is left after the mean: no digits are lost to the offset."""
+    x = backend.leaf(normal(64, 8) + 100, dtypes.as_dtype(dtype))
+    host = backend.host(x).astype(np.float64)
+    tolerance = {"float32": 1e-4, "float16": 4e-3, "bfloat16": 3e-2}[dtype]
+    for axis, function in (
+        (0, lambda a: normalization.batch_norm(a)[0]),
+        (1, lambda a: normalization.layer_norm(a, 8)),
+    ):
+        out = function(x)
+        assert out.dtype == x.dtype
+        expected = (host - host.mean(axis, keepdims=True)) / np.sqrt(
+            host.var(axis, keepdims=True) + 1e-5
+        )
+        np.testing.assert_allclose(
+            backend.host(out).astype(np.float64), expected, atol=tolerance, rtol=tolerance
+        )
+        (g,) = grad((out * out * out).sum(), [x])
+        assert g.dtype == x.dtype
+
+
+def test_normalisation_refuses() -> None:
+    x = tfl.zeros((2, 3))
+    for call, error, text in (
+        (lambda: normalization.batch_norm(x, tfl.ones(2)), ShapeError,
+         "batch_norm: weight must have shape (3,), a number per channel of x (2, 3), got (2,)"),
+        (lambda: normalization.batch_norm(tfl.zeros((1, 3))), ShapeError,
+         "batch_norm: training needs more than one value per channel, got x (1, 3); use a larger "
+         "batch, or eval()"),
+        (lambda: normalization.batch_norm(tfl.zeros(3)), ShapeError,
+         "batch_norm: x must be (images, channels, ...), got x (3,)"),
+        (lambda: normalization.layer_norm(x, 4), ShapeError,
+         "layer_norm: the last axes of x must be normalized_shape=(4,), got x (2, 3)"),
+        (lambda: normalization.rms_norm(x, 3, tfl.ones(2)), ShapeError,
+         "rms_norm: weight must have the shape (3,) of normalized_shape, got (2,)"),
+        (lambda: normalization.layer_norm(tfl.tensor([1, 2]), 2), DtypeError,
+         "layer_norm: x must be of a float dtype, got int64"),
+    ):  # fmt: skip
+        with pytest.raises(error) as caught:
+            call()
+        assert str(caught.value) == text
+
+
+# -- activations -----------------------------------------------------------------------------------
+ACTIVATIONS: dict[str, Any] = {
+    "relu": {}, "sigmoid": {}, "silu": {}, "relu6": {}, "mish": {}, "selu": {}, "logsigmoid": {},
+    "leaky_relu": {"negative_slope": 0.2}, "elu": {"alpha": 0.7}, "gelu": {},
+    "softplus": {"beta": 1.5, "threshold": 3.0}, "hardtanh": {"min_val": -0.5, "max_val": 1.25},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations(name: str) -> None:
+    options = ACTIVATIONS[name]
+    function = getattr(activation, name)
+    x = np.concatenate([normal(5, 7), 4 * normal(5, 7) + 0.01])
+    check_orders(lambda a: function(a, **options), x)
+    functional = pytest.importorskip("torch.nn.functional")
+    name = {"logsigmoid": "logsigmoid"}.get(name, name)
+    theirs = getattr(functional, name)
+    check_torch(lambda a: function(a, **options), lambda a: theirs(a, **options), x)
+
+
+def test_gelu_tanh() -> None:
+    functional = pytest.importorskip("torch.nn.functional")
+    check_orders(lambda a: activation.gelu(a, "tanh"), normal(4, 5))
+    check_torch(
+        lambda a: activation.gelu(a, "tanh"),
+        lambda a: functional.gelu(a, approximate="tanh"),
+        normal(4, 5),
+    )
+    with pytest.raises(ArgumentError, match="gelu: approximate must be 'none' or 'tanh', got 'x'"):
+        activation.gelu(tfl.zeros(2), "x")
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+@pytest.mark.parametrize("axis", [0, -1, 1])
+def test_softmax(name: str, axis: int) -> None:
+    function = getattr(activation, name)
+    check_orders(lambda a: function(a, axis), normal(3, 4, 2))
+    functional = pytest.importorskip("torch.nn.functional")
+    check_torch(lambda a: function(a, axis), lambda a: getattr(functional, name)(a, axis), normal(3, 4, 2))
+
+
+@pytest.mark.parametrize("name", [*ACTIVATIONS, "softmax", "log_softmax"])
+def test_activations_pass_nan_on_and_keep_the_dtype(backend: TestBackend, name: str) -> None:  # noqa: F811
+    function = getattr(activation, name)
+    for dtype in ("float64", "float32", "float16", "bfloat16"):
+        x = backend.leaf(np.array([[1.0, np.nan], [0.5, -0.5]]), dtypes.as_dtype(dtype))
+        out = function(x)
+        assert out.dtype == x.dtype
+        host = backend.host(out).astype(np.float64)
+        assert np.isnan(host[0, 1])
+        assert np.isfinite(host[1]).all()
+        out.sum().backward()
+        assert x.grad.dtype == x.dtype
+        assert np.isfinite(backend.host(x.grad).astype(np.float64)[1]).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_activations_at_the_ends(dtype: str) -> None:
+    x = leaf(np.array([-1e4, -100.0, 0.0, 100.0, 1e4], dtype))
+    with np.errstate(all="raise", under="ignore"):
+        for name in (*ACTIVATIONS, "softmax", "log_softmax"):
+            out = getattr(activation, name)(x)
+            (g,) = grad(out.sum(), [x])
+            assert np.isfinite(out.detach().numpy()).all(), name
+            assert np.isfinite(g.numpy()).all(), name
+    np.testing.assert_array_equal(grad(activation.relu(x).sum(), [x])[0].numpy(), [0, 0, 0, 1, 1])
+    small = activation.sigmoid(tfl.tensor(np.array([-80.0], dtype))).numpy()
+    np.testing.assert_allclose(small, np.exp(-80.0), rtol=1e-5)
+
+
+# -- losses ----------------------------------------------------------------------------------------
+CROSS_ENTROPIES: list[dict[str, Any]] = [
+    {},
+    {"reduction": "sum"},
+    {"reduction": "none"},
+    {"label_smoothing": 0.1},
+    {"ignore_index": 2},
+    {"weight": True},
+    {"weight": True, "ignore_index": 0, "label_smoothing": 0.2},
+    {"weight": True, "ignore_index": -5, "label_smoothing": 0.2, "reduction": "none"},
+]
+
+
+def _with_weight(options: dict[str, Any], make: Any) -> dict[str, Any]:
+    weight = np.array([0.5, 2.0, 1.0, 0.25])
+    return {key: make(weight) if key == "weight" else value for key, value in options.items()}
+
+
+@pytest.mark.parametrize("options", CROSS_ENTROPIES, ids=str)
+@pytest.mark.parametrize("shape", [(6, 4), (3, 4, 2, 5), (4,)])
+@pytest.mark.parametrize("name", ["cross_entropy", "nll_loss"])
+def test_losses_over_classes(name: str, shape: Any, options: dict[str, Any]) -> None:
+    if name == "nll_loss" and "label_smoothing" in options:
+        options = {key: value for key, value in options.items() if key != "label_smoothing"}
+    places = (shape[0], *shape[2:]) if len(shape) > 1 else ()
+    target = np.asarray(np.random.default_rng(5).integers(0, 4, places))
+    if places:
+        target.flat[0] = options.get("ignore_index", 1)
+    elif options.get("ignore_index") == int(target):
+        target = np.asarray((target + 1) % 4)
+    mine = _with_weight(options, tfl.tensor)
+    function = getattr(losses, name)
+    check_orders(lambda a: function(a, tfl.tensor(target), **mine), normal(*shape))
+    torch = pytest.importorskip("torch")
+    theirs = _with_weight(options, torch.tensor)
+    check_torch(
+        lambda a: function(a, tfl.tensor(target), **mine),
+        lambda a: getattr(torch.nn.functional, name)(a, torch.tensor(target), **theirs),
+        normal(*shape),
+    )
+
+
+@pytest.mark.parametrize("options", [{}, {"weight": True}, {"label_smoothing": 0.3}, {"reduction": "none"}], ids=str)
+@pytest.mark.parametrize("shape", [(6, 4), (3, 4, 2), (4,)])
+def test_cross_entropy_of_probabilities(shape: Any, options: dict[str, Any]) -> None:
+    target = np.abs(normal(*shape))
+    mine = _with_weight(options, tfl.tensor)
+    check_orders(lambda a, t: losses.cross_entropy(a, t, **mine), normal(*shape), target)
+    torch = pytest.importorskip("torch")
+    theirs = _with_weight(options, torch.tensor)
+    check_torch(
+        lambda a, t: losses.cross_entropy(a, t, **mine),
+        lambda a, t: torch.nn.functional.cross_entropy(a, t, **theirs),
+        normal(*shape), target,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_cross_entropy_dtype_and_extremes(backend: TestBackend, dtype: str) -> None:  # noqa: F811
+    x = backend.leaf(np.array([[1e4, 0.0], [-1e4, 0.0], [0.0, 0.0]]), dtypes.as_dtype(dtype))
+    loss = losses.cross_entropy(x, backend.tensor(np.array([0, 1, 0])))
+    assert loss.dtype == x.dtype
+    np.testing.assert_allclose(float(loss), np.log(2) / 3, rtol=1e-2)
+    loss.backward()
+    assert x.grad.dtype == x.dtype
+    expected = [[0, 0], [0, 0], [-1 / 6, 1 / 6]]
+    np.testing.assert_allclose(backend.host(x.grad).astype(np.float64), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "nll_loss"])
+def test_class_indices_out_of_range(backend: TestBackend, name: str) -> None:  # noqa: F811
+    function = getattr(losses, name)
+    x = backend.leaf(normal(4, 10), dtypes.float32)
+    target = backend.tensor(np.array([1, 12, 3, -100]))
+    if backend.on_host:
+        with pytest.raises(OutOfRangeError) as caught:
+            function(x, target)
+        assert str(caught.value) == (
+            f"{name}: class indices must lie in [0, 10), got 12; only ignore_index=-100 may lie "
+            "outside"
+        )
+        return
+    loss = function(x, target, reduction="none")
+    np.testing.assert_array_equal(np.isnan(backend.host(loss)), [False, True, False, False])
+    assert np.isnan(float(function(x, target)))
+
+
+def test_losses_refuse() -> None:
+    x, target = tfl.zeros((4, 3)), tfl.tensor([0, 1, 2, 0])
+    for call, error, text in (
+        (lambda: losses.cross_entropy(x, tfl.tensor([[0], [1], [2], [0]])), ShapeError,
+         "cross_entropy: target must have shape (4,), a class index per sample, got (4, 1) for "
+         "logits (4, 3)"),
+        (lambda: losses.cross_entropy(x, tfl.zeros(4)), DtypeError,
+         "cross_entropy: target must hold class indices (integers) or probabilities of the "
+         "logits' shape, got float32 (4,) for logits (4, 3)"),
+        (lambda: losses.cross_entropy(x, target, weight=tfl.ones(4)), ShapeError,
+         "cross_entropy: weight must have shape (3,), a number per class, got (4,)"),
+        (lambda: losses.cross_entropy(x, target, weight=leaf([1.0, 1.0, 1.0])), GradientError,
+         "cross_entropy: weight must not require grad, the class weights have no gradient; use "
+         "detach()"),
+        (lambda: losses.cross_entropy(x, target, reduction="avg"), ArgumentError,
+         "cross_entropy: reduction must be 'mean', 'sum' or 'none', got 'avg'"),
+        (lambda: losses.cross_entropy(x, target, label_smoothing=1.5), ArgumentError,
+         "cross_entropy: label_smoothing must lie in [0, 1], got 1.5"),
+        (lambda: losses.nll_loss(x, tfl.zeros((4, 3))), DtypeError,
+         "nll_loss: target must hold class indices (integers), got float32 (4, 3) for "
+         "log_probabilities (4, 3)"),
+        (lambda: losses.binary_cross_entropy_with_logits(tfl.zeros((32, 1)), tfl.zeros(32)),
+         ShapeError,
+         "binary_cross_entropy_with_logits: logits and target must have one shape, got (32, 1) "
+         "and (32,); reshape one of them"),
+    ):  # fmt: skip
+        with pytest.raises(error) as caught:
+            call()
+        assert str(caught.value) == text
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_binary_cross_entropy_with_logits(reduction: str, weighted: bool) -> None:
+    arrays = 5 * normal(4, 3), np.random.default_rng(2).random((4, 3))
+    factors = {"weight": np.array([1.0, 0.5, 2.0]), "pos_weight": np.array([3.0, 1.0, 0.2])}
+    factors = factors if weighted else {}
+    mine = {key: tfl.tensor(value) for key, value in factors.items()}
+    function = losses.binary_cross_entropy_with_logits
+    check_orders(lambda a, t: function(a, t, **mine, reduction=reduction), *arrays)
+    torch = pytest.importorskip("torch")
+    theirs = {key: torch.tensor(value) for key, value in factors.items()}
+    check_torch(
+        lambda a, t: function(a, t, **mine, reduction=reduction),
+        lambda a, t: torch.nn.functional.binary_cross_entropy_with_logits(
+            a, t, **theirs, reduction=reduction
+        ),
+        *arrays,
+    )
+
+
+def test_binary_cross_entropy_takes_labels_and_keeps_float32() -> None:
+    x = leaf(np.array([1e4, -1e4, 0.0], np.float32))
+    loss = losses.binary_cross_entropy_with_logits(x, tfl.tensor([1, 0, 1]))
+    assert loss.dtype == tfl.float32
+    np.testing.assert_allclose(float(loss), np.log(2) / 3, rtol=1e-6)
+
+
+# -- embedding -------------------------------------------------------------------------------------
+@pytest.mark.parametrize("padding", [None, 2, -3])
+def test_embedding(padding: int | None) -> None:
+    indices = np.array([[0, 2, 2], [4, 0, 2]])
+    check_orders(lambda w: embedding.embedding(tfl.tensor(indices), w), normal(5, 3))
+    functional = pytest.importorskip("torch.nn.functional")
+    torch = pytest.importorskip("torch")
+    check_torch(
+        lambda w: embedding.embedding(tfl.tensor(indices), w, padding),
+        lambda w: functional.embedding(torch.tensor(indices), w, padding),
+        normal(5, 3),
+    )
+
+
+def test_embedding_adds_up_repeated_rows(backend: TestBackend) -> None:  # noqa: F811
+    for dtype in ("float32", "float16", "bfloat16"):
+        weight = backend.leaf(normal(4, 2), dtypes.as_dtype(dtype))
+        out = embedding.embedding(backend.tensor(np.array([1, 1, 3, 1])), weight, padding_idx=3)
+        assert out.dtype == weight.dtype
+        out.sum().backward()
+        np.testing.assert_array_equal(
+            backend.host(weight.grad).astype(np.float64), [[0, 0], [3, 3], [0, 0], [0, 0]]
+        )
+
+
+def test_embedding_out_of_range(backend: TestBackend) -> None:  # noqa: F811
+    weight = backend.tensor(normal(5, 3))
+    for bad in (5, -1):
+        indices = backend.tensor(np.array([0, bad]))
+        if backend.on_host:
+            with pytest.raises(OutOfRangeError) as caught:
+                embedding.embedding(indices, weight)
+            assert str(caught.value) == (
+                f"embedding: indices must lie in [0, 5), got {bad}; weight has 5 rows"
+            )
+        else:
+            out = backend.host(embedding.embedding(indices, weight))
+            np.testing.assert_array_equal(np.isnan(out), [[False] * 3, [True] * 3])
+
+
+def test_embedding_refuses() -> None:
+    weight = tfl.zeros((5, 3))
+    with pytest.raises(DtypeError, match="embedding: indices must be integers, got float32"):
+        embedding.embedding(tfl.zeros(2), weight)
+    with pytest.raises(ShapeError, match=r"embedding: weight must be \(rows, size\), got \(3,\)"):
+        embedding.embedding(tfl.tensor([0]), tfl.zeros(3))
+    with pytest.raises(ArgumentError, match=r"embedding: padding_idx must lie in \[-5, 5\), got 7"):
+        embedding.embedding(tfl.tensor([0]), weight, 7)
