@@ -8,7 +8,7 @@ from ..backend import Device, backend_for, backend_of, dtypes, is_array, number_
 from ..core.tensor import Tensor, wrap
 from ..errors import DtypeError
 from .arguments import as_tensor
-from .declare import attr1, unary
+from .declare import general, unary
 from .gradient import cast as _cast
 
 clone = unary(
@@ -34,7 +34,13 @@ clone = unary(
     """,
 )
 # The pair (from, to): the gradient goes the way back.
-_to_device = attr1("to_device", "move", lambda k, g, move: k.to_device(g, (move[1], move[0])))
+_to_device = general(
+    "to_device",
+    ("x",),
+    (lambda k, g, move: k.to_device(g, (move[1], move[0])),),
+    "The same values on another device.",
+    attributes=("move",),
+)
 
 
 def astype(x: Tensor, dtype: Any, /, *, copy: bool = True) -> Tensor:

@@ -12,6 +12,7 @@ from typing import Any
 from ..backend import backend_of, number_types
 from ..core.entry import lift
 from ..core.tensor import Tensor, wrap
+from ..errors import ShapeError
 from .arguments import as_tensor, public
 from .casting import clone, result_type
 from .declare import binary, general, unary
@@ -301,6 +302,9 @@ def where(condition: Any, x: Any, y: Any, /) -> Tensor:
     return _where(condition, x, y)
 
 
+where.primitive = _where.primitive  # type: ignore[attr-defined]
+
+
 def _pair(x: Any, y: Any, beside: Tensor) -> tuple[Tensor, Tensor]:
     """Return two operands as tensors: a number is weak beside the other one, and lives with it."""
     if isinstance(x, number_types) and isinstance(y, number_types):
@@ -356,9 +360,12 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Tensor:
     """
     if min is None and max is None:
         return clone(as_tensor(x))
-    if min is not None:
-        x = _clip_low(x, min)
-    return x if max is None else _clip_high(x, max)
+    try:
+        if min is not None:
+            x = _clip_low(x, min)
+        return x if max is None else _clip_high(x, max)
+    except ShapeError as error:
+        raise ShapeError(f"clip:{str(error).partition(':')[2]}") from error
 
 
 ones_like_slot = general("ones_like", ("x",), (None,), "Ones of the shape and dtype of ``x``.")
