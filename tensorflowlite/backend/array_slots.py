@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy
 
+from ..runtime import owner_of
 from . import dtypes
 from .dtypes import half
 from .indexing_slots import INDEX as INDEX
@@ -86,13 +87,21 @@ def _gradient_slots(xp: Any) -> dict[str, Any]:
 
     def place_view(x: Any, path: Any, shape: tuple[int, ...]) -> Any:
         out = xp.zeros(shape, x.dtype)
-        read_view(out, path)[...] = x
+        write_through(out, path, x)
         return out
 
     def clear_view(x: Any, path: Any) -> Any:
         out = xp.array(x, order="C")
-        read_view(out, path)[...] = 0
+        write_through(out, path, 0)
         return out
+
+    def write_through(out: Any, path: Any, value: Any) -> None:
+        view = read_view(out, path)
+        if type(view) is type(out) and owner_of(view) is out:
+            view[...] = value
+        else:  # the root has another layout: what is a view of it is a copy of an array in C order
+            places = read_view(xp.arange(out.size).reshape(out.shape), path)
+            out.reshape(-1)[places] = value
 
     def identity(x: Any) -> Any:
         return x
