@@ -148,7 +148,11 @@ class ShadowArray:
         return {"shape": self.shape, "typestr": self.dtype.str, "version": 3}
 
     def __getitem__(self, key: Any) -> Any:
-        return _wrap(self._array[_key(key)], self)
+        key = _key(key)
+        found = self._array[key]
+        if not isinstance(found, np.ndarray):  # one element is a view too, not a scalar
+            found = self._array[(*key, ...) if type(key) is tuple else (key, ...)]
+        return _wrap(found, self)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         self._array[_key(key)] = _unwrap(value)
@@ -211,6 +215,16 @@ for _name in (
     "dot trace sort"
 ).split():
     setattr(ShadowArray, _name, _method(_name))
+
+
+def _diagonal(self: ShadowArray, *args: Any) -> ShadowArray:
+    """Return a view that can be written to, as CuPy's diagonal is; NumPy's is read-only."""
+    view = self._array.diagonal(*args)
+    view.flags.writeable = True
+    return _wrap(view, self)
+
+
+setattr(ShadowArray, "diagonal", _diagonal)
 
 
 def _infix(name: str, reflected: bool = False) -> Any:
