@@ -52,7 +52,7 @@ def prepare_change(name: str, x: Tensor, others: tuple[Tensor, ...] = ()) -> boo
     if type(x.base) is tuple:
         root, path = x.base
         for length, stride in zip(x.array.shape, x.array.strides, strict=True):
-            if stride == 0 and length > 1:
+            if stride == 0 and length > 1 and x.array.size:
                 raise ArgumentError(
                     f"{name}: each element must have memory of its own, got a broadcast view "
                     f"{x.dtype} {x.shape}; clone() it first"
