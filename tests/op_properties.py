@@ -165,6 +165,13 @@ def random_like(rng: Any, array: Any) -> Any:
     return values + 1j * rng.normal(size=array.shape) if array.dtype.kind == "c" else values
 
 
+def stepped(array: Any, step: Any) -> Any:
+    """Return ``array + step``, laid out as the array is."""
+    out = np.empty_like(array)
+    out[...] = array + step
+    return out
+
+
 def dot(x: Any, y: Any) -> float:
     """The real inner product; complex numbers are pairs of reals."""
     return float(np.sum(np.real(np.conj(x) * y)))
@@ -196,7 +203,7 @@ def check_gradients(row: Row, backend: TestBackend, dtype: str) -> None:
         moves = [random_like(rng, a) for a in points]
 
         def value(step: float) -> list[Any]:
-            moved = [np.asarray(a + step * v) for a, v in zip(points, moves, strict=True)]
+            moved = [stepped(a, step * v) for a, v in zip(points, moves, strict=True)]
             found = call(row.reference, replaced(sample, moved, lambda a: a))
             return [y for y in found if np.asarray(y).dtype.kind in "fc"]
 
@@ -224,7 +231,7 @@ def check_second(row: Row, backend: TestBackend, sample: Sample, weights: list[A
     pushes = [random_like(rng, w) for w in weights]
 
     def projected(step: float) -> float:
-        moved = [np.asarray(a + step * v) for a, v in zip(points, moves, strict=True)]
+        moved = [stepped(a, step * v) for a, v in zip(points, moves, strict=True)]
         pushed = [w + step * p for w, p in zip(weights, pushes, strict=True)]
         at = replaced(sample, moved, Constant)
         _, _, found = gradients(row, backend, at, pushed, trace=False)
@@ -321,6 +328,12 @@ def spied(backend: TestBackend) -> Iterator[set[str]]:
             op.implementations.pop(kind, None)
             if run is not None:
                 op.implementations[kind] = run
+
+
+def has_implementation(name: str, backend: TestBackend) -> bool:
+    """Whether a primitive can be called: of some only the gradient is ever run."""
+    found = getattr(backend.backend, name, None)
+    return found is not None or registry[name].decompose is not None
 
 
 def primitives_run(row: Row, backend: TestBackend) -> set[str]:

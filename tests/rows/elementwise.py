@@ -90,7 +90,7 @@ rows = [
     binary("add", dtypes=(*numbers, *booleans)),
     binary("subtract", dtypes=numbers),
     binary("multiply", dtypes=(*numbers, *booleans)),
-    binary("divide", domain=(0.5, 2.0), dtypes=(*both, "int64")),
+    binary("divide", domain=(0.6, 2.0), dtypes=(*both, "int64")),
     binary("floor_divide", domain=(0.6, 8.0), dtypes=exact),
     binary("remainder", domain=(0.6, 8.0), dtypes=exact),
     unary("negative", dtypes=numbers),
