@@ -139,7 +139,7 @@ def _adam_step(lr: Any, step: Any, *args: Any) -> tuple[()]:
                 v *= beta2
                 v += t
                 if amsgrad:
-                    v = numpy.maximum(rest[0], v, rest[0])
+                    v = numpy.maximum(rest[0], v, out=rest[0])
                 if not rate:
                     continue
                 if keep != 1:
