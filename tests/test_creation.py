@@ -1,0 +1,124 @@
+"""Making tensors: default dtypes, sharing of memory, devices, and refusals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import tensorflowlite as tfl
+from tensorflowlite.errors import ArgumentError, DeviceError, DtypeError, ShapeError
+
+
+@pytest.mark.parametrize("make", [tfl.tensor, tfl.asarray])
+def test_python_data_takes_the_default_dtypes(make) -> None:
+    for data, dtype in [
+        (1, "int64"), (1.5, "float32"), (True, "bool"), (1j, "complex64"), ([1, 2.5], "float32"),
+        ([[1, 2], [3, 4]], "int64"), ([], "float32"), ((1.0, 2.0), "float32"),
+        ([tfl.tensor(1.0), 2.0], "float32"), ([True, False], "bool"), (range(3), "int64"),
+    ]:  # fmt: skip
+        assert make(data).dtype.name == dtype, data
+
+
+@pytest.mark.parametrize("make", [tfl.tensor, tfl.asarray])
+def test_arrays_keep_their_dtype(make) -> None:
+    for dtype in ("float64", "float16", "int8", "uint16", "complex128", "bool"):
+        assert make(np.ones(2, dtype)).dtype == dtype
+    assert make(np.float64(1.0)).dtype == np.float64
+    assert make([1.5, 2.5], dtype=tfl.bfloat16).dtype == tfl.bfloat16
+    assert make([1.5, 2.5], dtype="bfloat16").tolist() == [1.5, 2.5]
+    assert make(np.ones(2), dtype=float).dtype == tfl.float32
+
+
+def test_every_filler_has_the_defaults_and_takes_a_gradient_and_a_device() -> None:
+    x = tfl.ones((2, 3), dtype=tfl.float64)
+    for made, shape, dtype in [
+        (tfl.zeros((2, 3)), (2, 3), "float32"), (tfl.ones(2), (2,), "float32"),
+        (tfl.empty((2,)), (2,), "float32"), (tfl.full((2,), 1.5), (2,), "float32"),
+        (tfl.full((), 2), (), "int64"), (tfl.full(1, True), (1,), "bool"),
+        (tfl.full(1, 1j), (1,), "complex64"), (tfl.full(2, tfl.tensor(0.5)), (2,), "float32"),
+        (tfl.zeros_like(x), (2, 3), "float64"), (tfl.ones_like(x, dtype=tfl.int8), (2, 3), "int8"),
+        (tfl.full_like(x, 7), (2, 3), "float64"), (tfl.empty_like(x), (2, 3), "float64"),
+        (tfl.arange(3), (3,), "int64"), (tfl.arange(0.0, 1.0, 0.25), (4,), "float32"),
+        (tfl.arange(5, 1, -2), (2,), "int64"), (tfl.linspace(0, 1, 5), (5,), "float32"),
+        (tfl.linspace(0, 1j, 5), (5,), "complex64"), (tfl.eye(3), (3, 3), "float32"),
+        (tfl.eye(2, 3, k=1, dtype=tfl.bfloat16), (2, 3), "bfloat16"),
+        (tfl.arange(300, dtype=tfl.bfloat16), (300,), "bfloat16"),
+    ]:  # fmt: skip
+        assert made.shape == shape and made.dtype.name == dtype
+    for make in (
+        lambda **o: tfl.zeros(2, **o), lambda **o: tfl.ones(2, **o), lambda **o: tfl.empty(2, **o),
+        lambda **o: tfl.full(2, 1.0, **o), lambda **o: tfl.zeros_like(x, **o),
+        lambda **o: tfl.ones_like(x, **o), lambda **o: tfl.full_like(x, 2.0, **o),
+        lambda **o: tfl.empty_like(x, **o), lambda **o: tfl.arange(2.0, **o),
+        lambda **o: tfl.linspace(0, 1, 3, **o), lambda **o: tfl.eye(2, **o),
+        lambda **o: tfl.tensor([1.0], **o), lambda **o: tfl.asarray([1.0], **o),
+    ):  # fmt: skip
+        made = make(requires_grad=True, device="cpu")
+        assert made.requires_grad and made.is_leaf and made.device == "cpu"
+        with pytest.raises(DeviceError, match="device: must be one of"):
+            make(device="tpu")
+
+
+def test_values() -> None:
+    np.testing.assert_array_equal(tfl.linspace(0, 1, 4, endpoint=False).numpy(), [0, 0.25, 0.5, 0.75])
+    np.testing.assert_array_equal(tfl.arange(1, 7, 2).numpy(), [1, 3, 5])
+    np.testing.assert_array_equal(tfl.eye(3, k=-1).numpy(), np.eye(3, k=-1))
+    np.testing.assert_array_equal(tfl.full((2, 2), 3.5).numpy(), np.full((2, 2), 3.5))
+    # Half precision rounds each value once: not the step, which would be added up.
+    assert tfl.arange(0, 300, dtype=tfl.bfloat16)[257].item() == 256
+    assert tfl.arange(0, 300, dtype=tfl.bfloat16)[259].item() == 260
+
+
+def test_tensor_copies_and_asarray_shares() -> None:
+    a = np.zeros(3)
+    copied, shared = tfl.tensor(a), tfl.asarray(a)
+    a[0] = 1
+    assert copied.tolist() == [0, 0, 0] and shared.tolist() == [1, 0, 0]
+    assert tfl.from_numpy(a).numpy() is a
+    t = tfl.ones(2)
+    assert tfl.asarray(t) is t
+    assert tfl.asarray(t, copy=True) is not t
+    assert not np.shares_memory(tfl.tensor(t).numpy(), t.numpy())
+    assert np.shares_memory(tfl.from_dlpack(a).numpy(), a)
+    with pytest.raises(DtypeError, match="asarray: with copy=False data must be an array, got list"):
+        tfl.asarray([1.0], copy=False)
+    with pytest.raises(DtypeError, match="asarray: with copy=False data must be float32"):
+        tfl.asarray(a, dtype=tfl.float32, copy=False)
+
+
+def test_asarray_of_a_tensor_keeps_its_history() -> None:
+    x = tfl.tensor([1.0, 2.0], requires_grad=True)
+    (tfl.asarray(x, dtype=tfl.float64) * 3).sum().backward()
+    assert x.grad.tolist() == [3, 3]
+
+
+def test_meshgrid_carries_gradients() -> None:
+    x, y = tfl.tensor([1.0, 2.0], requires_grad=True), tfl.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    first, second = tfl.meshgrid(x, y, indexing="ij")
+    (first * second).sum().backward()
+    assert x.grad.tolist() == [6, 6] and y.grad.tolist() == [3, 3, 3]
+
+
+def test_refusals() -> None:
+    for call, error, text in [
+        (lambda: tfl.tensor([1, [2, 3]]), ShapeError, "tensor: nested data must be rectangular"),
+        (lambda: tfl.tensor("text"), DtypeError, "tensor: data must be numbers, got 'text'"),
+        (lambda: tfl.tensor([1, 2], requires_grad=True), DtypeError, "must be a float or complex one, got int64"),
+        (lambda: tfl.tensor([1j], dtype=tfl.float32), DtypeError, "tensor: complex data can't become real"),
+        (lambda: tfl.zeros((-1, 2)), ShapeError, "zeros: lengths must not be negative, got (-1, 2)"),
+        (lambda: tfl.empty(-1), ShapeError, "empty: lengths must not be negative, got (-1,)"),
+        (lambda: tfl.zeros(2.5), DtypeError, "zeros: shape must be an integer or a sequence of integers, got 2.5"),
+        (lambda: tfl.zeros(2, dtype="float8"), DtypeError, "dtype: must be one of bool, int8"),
+        (lambda: tfl.full(2, [1, 2]), DtypeError, "an operand must be a Tensor, an array or a number, got list"),
+        (lambda: tfl.full(2, tfl.ones(2)), ShapeError, "full: the value must be one number, got shape (2,)"),
+        (lambda: tfl.arange(0, 1, 0), ArgumentError, "arange: step must not be 0"),
+        (lambda: tfl.linspace(0, 1, -1), ArgumentError, "linspace: num must not be negative, got -1"),
+        (lambda: tfl.eye(-1), ShapeError, "eye: lengths must not be negative"),
+        (lambda: tfl.meshgrid(tfl.ones((2, 2))), ShapeError, "meshgrid: each tensor must have one axis"),
+        (lambda: tfl.meshgrid(indexing="yx"), ArgumentError, "meshgrid: indexing must be 'xy' or 'ij', got 'yx'"),
+        (lambda: tfl.from_numpy([1.0]), DtypeError, "from_numpy: a NumPy array is needed, got list"),
+        (lambda: tfl.from_dlpack([1.0]), DtypeError, "from_dlpack: an object with __dlpack__ is needed, got list"),
+    ]:  # fmt: skip
+        with pytest.raises(error) as caught:
+            call()
+        assert text in str(caught.value)
