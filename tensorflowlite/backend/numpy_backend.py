@@ -52,6 +52,8 @@ def from_data(name: str, data: Any, dtype: Any = None) -> Any:
         raise ShapeError(f"{name}: nested data must be rectangular, got {error}") from None
     if array.dtype.kind not in "biufcV":
         raise DtypeError(f"{name}: data must be numbers, got {data!r:.60}")
+    if dtype is not None and array.dtype.kind == "c" and dtype.kind not in "cb":
+        raise DtypeError(f"{name}: complex data can't become real, got {array.dtype} -> {dtype}")
     keeps = isinstance(data, numpy.generic)
     wanted = dtype or (array.dtype if keeps else dtypes.default_for(array))
     return array.astype(wanted, copy=False)
