@@ -20,6 +20,14 @@ from .views import register_view
 
 bfloat16, float32 = dtypes.bfloat16, dtypes.float32
 _none: dict[Any, Any] = {}
+
+
+class _NoParents(dict[int, tuple[None, ...]]):
+    def __missing__(self, count: int) -> tuple[None, ...]:
+        return self.setdefault(count, (None,) * count)
+
+
+_NO_PARENTS = _NoParents()
 _ready = (float, int)
 
 
@@ -284,8 +292,8 @@ def general_entry(op: Primitive) -> Callable[..., Any]:
     implementations = op.implementations
     count = None if op.variadic else len(op.inputs)
     attribute_count = len(op.attributes)
-    several, differentiable, view = op.outputs != 1, op.differentiable, op.view
-    keeps_residual = op.keeps_residual
+    several, keeps_residual = op.outputs != 1, op.keeps_residual
+    records = op.differentiable
 
     def call(*args: Any) -> Any:
         split = len(args) - attribute_count if count is None else count
@@ -299,45 +307,39 @@ def general_entry(op: Primitive) -> Callable[..., Any]:
             out = implementations[kind](*arrays, *attributes)
         except Exception as error:
             return recover(call, op, xs, error, attributes)
-        residual = None
+        residual = node = None
         if keeps_residual:
             out, residual = out
-        node = None
-        if differentiable and not (shared.special and not mode.grad):
-            for x in xs:
-                if x.node is not None:
-                    node = joint_node(op, xs, arrays, attributes, out, residual)
-                    break
+        if kind is ndarray and not several and type(out) is not ndarray:
+            out = as_array(out)
+        if records and not (shared.special and not mode.grad):
+            parents = tuple([x.node for x in xs])
+            if parents != _NO_PARENTS[len(parents)]:
+                node = joint_node(op, parents, arrays, attributes, out, residual)
         if several:
             return tuple([
                 wrap(a, make_output(node, i) if node is not None and node.forms[i][2] else None)
                 for i, a in enumerate(out)
             ])  # fmt: skip
-        if kind is ndarray and type(out) is not ndarray:
-            out = as_array(out)
-            if node is not None and node.out is not None:
-                node.out = out
         tensor = new(Tensor)
         tensor.array = out
         tensor.base = None
         tensor.node = node
-        if view and out.base is not None:
-            register_view(xs[0], tensor, op, attributes)
         return tensor
 
     return call
 
 
-def joint_node(op: Primitive, xs: Any, arrays: Any, attributes: Any, out: Any,
+def joint_node(op: Primitive, parents: tuple[Any, ...], arrays: Any, attributes: Any, out: Any,
                residual: Any = None) -> JointNode:  # fmt: skip
     """Return the node of a general operation, with what its rules need saved."""
     node = new(JointNode)
     node.op = op
-    node.parents = parents = tuple([x.node for x in xs])
+    node.parents = parents
     node.g = node.hooks = None
     node.attributes = attributes
     node.fix = tuple([(a.shape, a.dtype) for a in arrays])
-    need = tuple([parent is not None for parent in parents])
+    need = len(parents) if op.joint else tuple([parent is not None for parent in parents])
     keeps = op.plans.get(need)
     if keeps is None:
         keeps = op.plan(need)

@@ -124,7 +124,7 @@ class Primitive:
         self.rules: tuple[Rule | None, ...] = (rules,) if callable(rules) else tuple(rules)
         self.differentiable = any(rule is not None for rule in self.rules)
         self.saves = tuple(self._names(rule) for rule in self.rules)
-        self.plans: dict[tuple[bool, ...], tuple[tuple[bool, ...], bool, bool]] = {}
+        self.plans: dict[tuple[bool, ...] | int, tuple[tuple[bool, ...], bool, bool]] = {}
         self.saved_names = frozenset(n for names in self.saves for n in names)
         plain = form != "general"
         self.raw: Any = tuple(self._adapter(r, n, plain, False) for r, n in self._pairs())
@@ -141,13 +141,18 @@ class Primitive:
         """Return a name for each of ``count`` inputs; the last one repeats, or lacks, where variadic."""
         return (self.inputs + (self.inputs[-1],) * (count - len(self.inputs)))[:count]
 
-    def plan(self, need: tuple[bool, ...]) -> tuple[tuple[bool, ...], bool, bool]:
-        """Return what to save for these inputs: each input, the output, the residual."""
+    def plan(self, need: tuple[bool, ...] | int) -> tuple[tuple[bool, ...], bool, bool]:
+        """Return what to save: each input, the output, the residual.
+
+        A joint rule saves the same whatever needs a gradient; for it ``need`` is the number of
+        inputs.
+        """
         wanted: frozenset[str] | set[str] = self.saved_names
-        if not self.joint:
+        if isinstance(need, tuple):
             asked = [names for names, wants in zip(self.saves, need, strict=True) if wants]
             wanted = {name for names in asked for name in names}
-        inputs = tuple([name in wanted for name in self.input_names(len(need))])
+        count = len(need) if isinstance(need, tuple) else need
+        inputs = tuple([name in wanted for name in self.input_names(count)])
         self.plans[need] = plan = (inputs, "out" in wanted, "residual" in wanted)
         return plan
 

@@ -252,7 +252,8 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
         raise _of_key("setitem", error, x, indices) from error
     except Exception as error:
         raise _of_assignment(error, arrays, key) from error
-    finish_change(x, joint_node(op, xs, arrays, (key,), None) if track else None)
+    parents = tuple([t.node for t in xs])
+    finish_change(x, joint_node(op, parents, arrays, (key,), None) if track else None)
 
 
 def _region(x: Tensor, key: Any, indices: tuple[Tensor, ...]) -> tuple[int, ...]:
