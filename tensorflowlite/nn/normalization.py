@@ -32,6 +32,8 @@ class _BatchNorm(Module):
         track_running_stats: bool = True,
         device: Any = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         name = type(self).__name__
@@ -42,7 +44,7 @@ class _BatchNorm(Module):
         self.affine, self.track_running_stats = affine, track_running_stats
         where = {"dtype": dtype, "device": device}
         self.weight = Parameter(ones(num_features, **where)) if affine else None
-        self.bias = Parameter(zeros(num_features, **where)) if affine else None
+        self.bias = Parameter(zeros(num_features, **where)) if affine and bias else None
         tracked = track_running_stats
         self.register_buffer("running_mean", zeros(num_features, **where) if tracked else None)
         self.register_buffer("running_var", ones(num_features, **where) if tracked else None)
@@ -61,8 +63,9 @@ class _BatchNorm(Module):
     def reset_parameters(self) -> None:
         """Set the parameters and the running figures to what they start from."""
         self.reset_running_stats()
-        if self.weight is not None and self.bias is not None:
+        if self.weight is not None:
             init.ones_(self.weight)
+        if self.bias is not None:
             init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -71,16 +74,18 @@ class _BatchNorm(Module):
             raise ShapeError(
                 f"{type(self).__name__}: x must have shape {forms}, got {x.shape}"
             )
-        factor = self.momentum or 0.0
-        if self.training and self.num_batches_tracked is not None:
-            with set_mode(grad=False):
-                self.num_batches_tracked += 1
-            if self.momentum is None:
-                factor = 1.0 / float(self.num_batches_tracked)
-        return F.batch_norm(
+        count = self.num_batches_tracked if self.training else None
+        factor = self.momentum
+        if factor is None:
+            factor = 0.0 if count is None else 1.0 / (float(count) + 1)
+        out = F.batch_norm(
             x, self.running_mean, self.running_var, self.weight, self.bias,
             self.training or self.running_mean is None, factor, self.eps,
         )  # fmt: skip
+        if count is not None:
+            with set_mode(grad=False):
+                count += 1
+        return out
 
     def _forms(self) -> list[str]:
         axes = {2: "", 3: ", L", 4: ", H, W"}
@@ -89,7 +94,8 @@ class _BatchNorm(Module):
     def extra_repr(self) -> str:
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
-            f"affine={self.affine}, track_running_stats={self.track_running_stats}"
+            f"affine={self.affine}, bias={self.bias is not None}, "
+            f"track_running_stats={self.track_running_stats}"
         )
 
 
@@ -113,6 +119,8 @@ class BatchNorm1d(_BatchNorm):
         Whether to keep running figures; without them the batch's are used in every mode.
     device, dtype
         Where the parameters live, and their dtype; float32 by default.
+    bias : bool
+        Whether to shift, where ``affine``.
 
     References
     ----------
@@ -213,7 +221,7 @@ class LayerNorm(Module):
     def extra_repr(self) -> str:
         return (
             f"{self.normalized_shape}, eps={self.eps}, "
-            f"elementwise_affine={self.elementwise_affine}"
+            f"elementwise_affine={self.elementwise_affine}, bias={self.bias is not None}"
         )
 
 
