@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
-from types import ModuleType
-from typing import TYPE_CHECKING
+import importlib as _importlib
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from . import cuda as cuda
 from . import errors as errors
@@ -184,18 +183,19 @@ from .version import __version__ as __version__
 
 bool = bool_  # the standard's name
 # What else there is comes in at first use: `tfl.nn` costs no time where nobody says it.
-_LAZY = frozenset(("autograd", "data", "optim", "train"))
+_LAZY = frozenset(("autograd", "data", "nn", "optim", "train"))
 
-if TYPE_CHECKING:
+if _TYPE_CHECKING:
     from . import autograd as autograd
     from . import data as data
+    from . import nn as nn
     from . import optim as optim
     from . import train as train
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> object:
     if name in _LAZY:
-        return importlib.import_module(f"{__name__}.{name}")
+        return _importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module 'tensorflowlite' has no attribute {name!r}")
 
 

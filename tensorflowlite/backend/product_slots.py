@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from . import dtypes
 from .dtypes import half
@@ -29,60 +30,95 @@ def product_slots(xp: Any) -> dict[str, Callable[..., Any]]:
 
     def einsum(*rest: Any) -> Any:
         *arrays, labels, out_labels = rest
-        common = dtypes.promote(*[array.dtype for array in arrays])
-        wide = dtypes.accumulator(common)
-        terms = [
-            (array.astype(wide, copy=False), names)
-            for array, names in zip(arrays, labels, strict=True)
-        ]
-        while len(terms) > 1:
-            i, j = _cheapest(terms, out_labels)
-            second, first = terms.pop(j), terms.pop(i)
-            kept = {*out_labels}.union(*[names for _, names in terms])
-            terms.append(contract(first, second, kept))
-        found, names = terms[0]
-        found = found.transpose([names.index(name) for name in out_labels])
-        return found.astype(common, copy=False)
+        dtype = arrays[0].dtype
+        if dtype in half or any([array.dtype is not dtype for array in arrays]):
+            dtype = dtypes.promote(*[array.dtype for array in arrays])
+            wide = dtypes.accumulator(dtype)
+            arrays = [array.astype(wide, copy=False) for array in arrays]
+        steps, order = _plan(labels, out_labels, tuple([array.shape for array in arrays]))
+        for i, j, step in steps:
+            second, first = arrays.pop(j), arrays.pop(i)
+            arrays.append(contract(first, second, step))
+        found = arrays[0] if order is None else arrays[0].transpose(order)
+        return found if found.dtype is dtype else found.astype(dtype, copy=False)
 
-    def contract(first: Any, second: Any, kept: set[int]) -> tuple[Any, Labels]:
-        """Return the product of two terms, summed over the labels that both have and none keeps."""
-        (x, x_names), (y, y_names) = first, second
-        shared = [name for name in x_names if name in y_names]
-        batch = [name for name in shared if name in kept]
-        summed = [name for name in shared if name not in kept]
-        left = [name for name in x_names if name not in shared]
-        right = [name for name in y_names if name not in shared]
-        size = dict(zip(x_names, x.shape, strict=True)) | dict(zip(y_names, y.shape, strict=True))
-        lengths = [math.prod([size[n] for n in names]) for names in (batch, left, summed, right)]
-        x = x.transpose([x_names.index(name) for name in (*batch, *left, *summed)])
-        y = y.transpose([y_names.index(name) for name in (*batch, *summed, *right)])
-        b, m, s, n = lengths
-        if not summed:
-            out = x.reshape(b, m, 1) * y.reshape(b, 1, n)
-        elif not batch:
-            out = xp.dot(x.reshape(m, s), y.reshape(s, n))
+    def contract(x: Any, y: Any, step: Step) -> Any:
+        x = x.transpose(step.x_order).reshape(step.x_shape)
+        y = y.transpose(step.y_order).reshape(step.y_shape)
+        if step.kind == "multiply":
+            out = x * y
         else:
-            out = xp.matmul(x.reshape(b, m, s), y.reshape(b, s, n))
-        names = (*batch, *left, *right)
-        return out.reshape([size[name] for name in names]), names
+            out = (xp.dot if step.kind == "dot" else xp.matmul)(x, y)
+        return out.reshape(step.out_shape)
 
     return {"matmul": matmul, "einsum": einsum}
 
 
-def _cheapest(terms: Sequence[tuple[Any, Labels]], out_labels: Labels) -> tuple[int, int]:
+class Step(NamedTuple):
+    """How two arrays become one: their axes put in order and joined, a product, axes apart."""
+
+    kind: str
+    x_order: tuple[int, ...]
+    x_shape: tuple[int, ...]
+    y_order: tuple[int, ...]
+    y_shape: tuple[int, ...]
+    out_shape: tuple[int, ...]
+
+
+@lru_cache(maxsize=1024)
+def _plan(labels: tuple[Labels, ...], out_labels: Labels, shapes: Any) -> tuple[Any, Any]:
+    """Return the steps of a contraction, and the order of the last one's axes in the result."""
+    terms = list(labels)
+    size = {n: k for names, shape in zip(labels, shapes, strict=True)
+            for n, k in zip(names, shape, strict=True)}  # fmt: skip
+    steps = []
+    while len(terms) > 1:
+        i, j = _cheapest(terms, out_labels, size)
+        second, first = terms.pop(j), terms.pop(i)
+        step, names = _step(first, second, {*out_labels}.union(*terms), size)
+        steps.append((i, j, step))
+        terms.append(names)
+    order = tuple([terms[0].index(name) for name in out_labels])
+    return tuple(steps), None if order == tuple(range(len(order))) else order
+
+
+def _step(x: Labels, y: Labels, kept: set[int], size: dict[int, int]) -> tuple[Step, Labels]:
+    """Return the product of two terms, summed over the labels that both have and none keeps."""
+    shared = [name for name in x if name in y]
+    batch = [name for name in shared if name in kept]
+    summed = [name for name in shared if name not in kept]
+    left = [name for name in x if name not in shared]
+    right = [name for name in y if name not in shared]
+    b, m, s, n = [math.prod([size[name] for name in part]) for part in (batch, left, summed, right)]
+    x_order = tuple([x.index(name) for name in (*batch, *left, *summed)])
+    y_order = tuple([y.index(name) for name in (*batch, *summed, *right)])
+    names = (*batch, *left, *right)
+    if not summed:
+        kind, x_shape, y_shape = "multiply", (b, m, 1), (b, 1, n)
+    elif not batch:
+        kind, x_shape, y_shape = "dot", (m, s), (s, n)  # type: ignore[assignment]
+    else:
+        kind, x_shape, y_shape = "matmul", (b, m, s), (b, s, n)
+    out_shape = tuple([size[name] for name in names])
+    return Step(kind, x_order, x_shape, y_order, y_shape, out_shape), names
+
+
+def _cheapest(terms: Sequence[Labels], out_labels: Labels, size: dict[int, int]) -> tuple[int, int]:
     """Return the two terms whose product leaves the smallest array, by the fewest steps."""
     best, found = (math.inf, math.inf), (0, 1)
     if len(terms) == 2:
         return found
-    size = {n: k for array, names in terms for n, k in zip(names, array.shape, strict=True)}
+
+    def count(names: Any) -> int:
+        return math.prod([size[name] for name in names])
+
     for i in range(len(terms)):
         for j in range(i + 1, len(terms)):
-            others = [names for k, (_, names) in enumerate(terms) if k not in (i, j)]
-            kept = {*out_labels}.union(*others)
-            both = {*terms[i][1], *terms[j][1]}
-            after = math.prod([size[name] for name in both & kept])
-            grown = after - terms[i][0].size - terms[j][0].size
-            cost = (float(grown), float(math.prod([size[name] for name in both])))
+            others = [names for k, names in enumerate(terms) if k not in (i, j)]
+            both = {*terms[i], *terms[j]}
+            after = count(both & {*out_labels}.union(*others))
+            grown = after - count(terms[i]) - count(terms[j])
+            cost = (float(grown), float(count(both)))
             if cost < best:
                 best, found = cost, (i, j)
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from ..backend import from_data, is_array, number_types
@@ -23,9 +23,9 @@ def as_tensor(x: Any) -> Tensor:
     return lift(x, x)  # raises for what is no operand
 
 
-def tensor_list(name: str, xs: Any) -> list[Tensor]:
+def tensor_list(name: str, xs: Any) -> Any:
     """Return a sequence of operands as tensors; numbers in it are weak beside the tensors."""
-    if isinstance(xs, Tensor) or not isinstance(xs, Sequence):
+    if type(xs) is not list and type(xs) is not tuple:
         try:
             xs = list(xs)
         except TypeError:
@@ -38,7 +38,7 @@ def tensor_list(name: str, xs: Any) -> list[Tensor]:
         if type(x) is not Tensor:
             like = next((one for one in xs if type(one) is Tensor), None)
             return [as_tensor(one) if like is None else lift(one, like) for one in xs]
-    return list(xs)
+    return xs
 
 
 def one_axis(name: str, axis: Any, ndim: int) -> int:

@@ -52,11 +52,13 @@ _BINARY = """{what}, elementwise: ``{formula}``.
 
 
 def _list(values: Any) -> str:
+    """Return values as NumPy prints an array of them: all with a point, padded to one width."""
     if isinstance(values, str):
         return values
-    return "[" + ", ".join(f"{value:g}." for value in values) + "]" if all(
-        float(v).is_integer() for v in values
-    ) else "[" + ", ".join(f"{v:g}" if not float(v).is_integer() else f"{v:g}. " for v in values) + "]"
+    texts = [f"{value:g}" if value % 1 else f"{value:g}." for value in values]
+    width = max(len(text.partition(".")[2]) for text in texts)
+    padded = [text + " " * (width - len(text.partition(".")[2])) for text in texts]
+    return f"[{', '.join(padded)}]"
 
 
 def unary_doc(what: str, given: Any, result: Any) -> str:

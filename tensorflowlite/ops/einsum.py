@@ -9,7 +9,8 @@ primitive, with the incoming gradient in the operand's place.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from ..core.primitive import traced
 from ..core.tensor import Tensor
@@ -76,8 +77,13 @@ def einsum(equation: str, /, *xs: Tensor) -> Tensor:
     tensor(5.)
     """
     tensors = tensor_list("einsum", xs)
-    terms, result = _read(equation, [x.array.ndim for x in tensors])
-    return contract("einsum", tensors, terms, result, equation)
+    return _run(tensors, _plan(equation, tuple([x.array.shape for x in tensors])))
+
+
+@lru_cache(maxsize=1024)
+def _plan(equation: str, shapes: tuple[tuple[int, ...], ...]) -> Plan:
+    terms, result = _read(equation, [len(shape) for shape in shapes])
+    return _plan_terms("einsum", shapes, terms, result, equation)
 
 
 def _read(equation: str, ndims: Sequence[int]) -> tuple[list[Labels], Labels]:
@@ -136,76 +142,94 @@ def _spread(term: str, count: int, surplus: int) -> Labels:
     return (*before, *(range(surplus - count, surplus) if dots else ()), *after)
 
 
-def contract(
-    name: str, xs: Sequence[Tensor], terms: Sequence[Labels], result: Labels, equation: str
-) -> Tensor:
-    """Return the sum of products of ``xs``, whose axes are labelled by ``terms``."""
-    size = _sizes(name, xs, terms, equation)
-    pairs = [_simplify(x, labels, size) for x, labels in zip(xs, terms, strict=True)]
+class Plan(NamedTuple):
+    """What is done to each operand before the primitive, and what the primitive is told.
+
+    Of an operand: the shape without axes of length 1 that broadcast, the diagonals to take, the
+    axes to sum over; None and () where there is nothing to do.
+    """
+
+    operands: tuple[tuple[Any, tuple[tuple[int, int], ...], tuple[int, ...]], ...]
+    labels: tuple[tuple[int, ...], ...]
+    result: tuple[int, ...]
+
+
+def _run(xs: Sequence[Tensor], plan: Plan) -> Tensor:
+    """Return the sum of products as planned."""
+    ready = []
+    for x, (shape, diagonals, sums) in zip(xs, plan.operands, strict=True):
+        if shape is not None:
+            x = _reshape(x, shape)
+        for first, second in diagonals:
+            x = _diagonal(x, (0, first, second))
+        if sums:
+            total = traced.sum(x, sums)
+            if total.array.dtype != x.array.dtype:  # of small integers it is wider; products aren't
+                total = traced.cast(total, x.array.dtype)
+            x = total
+        ready.append(x)
+    if len(ready) == 1:
+        return _permute(ready[0], tuple([plan.labels[0].index(label) for label in plan.result]))
+    return _einsum(*ready, plan.labels, plan.result)
+
+
+def _plan_terms(
+    name: str,
+    shapes: Sequence[tuple[int, ...]],
+    terms: Sequence[Labels],
+    result: Labels,
+    equation: str,
+) -> Plan:
+    """Return how to sum the products of operands whose axes are labelled by ``terms``."""
+    size = _sizes(name, shapes, terms, equation)
+    simple = [_simplify(shape, term, size) for shape, term in zip(shapes, terms, strict=True)]
     count: dict[Any, int] = {}
-    for _, labels in pairs:
+    for _, _, labels in simple:
         for label in labels:
             count[label] = count.get(label, 0) + 1
-    pairs = [_sum_alone(x, labels, count, result) for x, labels in pairs]
-    if len(pairs) == 1:
-        x, labels = pairs[0]
-        return _permute(x, tuple([labels.index(label) for label in result]))
     number = {label: i for i, label in enumerate(count)}
-    return _einsum(
-        *[x for x, _ in pairs],
-        tuple([tuple([number[label] for label in labels]) for _, labels in pairs]),
-        tuple([number[label] for label in result]),
-    )
+    operands, left = [], []
+    for shape, diagonals, labels in simple:
+        alone = [n for n in labels if count[n] == 1 and n not in result]
+        operands.append((shape, diagonals, tuple([labels.index(label) for label in alone])))
+        left.append(tuple([number[label] for label in labels if label not in alone]))
+    return Plan(tuple(operands), tuple(left), tuple([number[label] for label in result]))
 
 
-def _sizes(name: str, xs: Sequence[Tensor], terms: Sequence[Labels], equation: str) -> dict[Any, int]:
+def _sizes(
+    name: str, shapes: Sequence[tuple[int, ...]], terms: Sequence[Labels], equation: str
+) -> dict[Any, int]:
     """Return the length of each label; lengths of 1 broadcast."""
     size: dict[Any, int] = {}
-    for x, labels in zip(xs, terms, strict=True):
-        for label, length in zip(labels, x.array.shape, strict=True):
+    for shape, labels in zip(shapes, terms, strict=True):
+        for label, length in zip(labels, shape, strict=True):
             known = size.get(label, 1)
             if known == 1 or known == length:
                 size[label] = length
             elif length != 1:
                 what = f"the axes {label!r}" if isinstance(label, str) else "the axes of '...'"
-                shapes = " and ".join([str(one.shape) for one in xs])
                 raise ShapeError(
                     f"{name}: {what} must have one length, got {known} and {length} in "
-                    f"{equation!r} with {shapes}"
+                    f"{equation!r} with {' and '.join(map(str, shapes))}"
                 )
     return size
 
 
-def _simplify(x: Tensor, labels: Labels, size: dict[Any, int]) -> tuple[Tensor, Labels]:
-    """Take diagonals for repeated labels, and drop axes of length 1 that broadcast."""
-    shape = x.array.shape
-    spread = [n == 1 and size[label] != 1 for n, label in zip(shape, labels, strict=True)]
-    if any(spread):
-        x = _reshape(x, tuple([n for n, drop in zip(shape, spread, strict=True) if not drop]))
-        labels = tuple([label for label, drop in zip(labels, spread, strict=True) if not drop])
+def _simplify(
+    shape: tuple[int, ...], labels: Labels, size: dict[Any, int]
+) -> tuple[Any, tuple[tuple[int, int], ...], Labels]:
+    """Return the shape without broadcast axes, the diagonals to take, and the labels after that."""
+    kept = [(n, label) for n, label in zip(shape, labels, strict=True) if n != 1 or size[label] == 1]
+    new_shape = None if len(kept) == len(shape) else tuple([n for n, _ in kept])
+    labels = tuple([label for _, label in kept])
+    diagonals = []
     while len(set(labels)) != len(labels):
         label = next(label for i, label in enumerate(labels) if label in labels[:i])
         first = labels.index(label)
         second = labels.index(label, first + 1)
-        x = _diagonal(x, (0, first, second))
-        rest = [one for i, one in enumerate(labels) if i not in (first, second)]
-        labels = (*rest, label)
-    return x, labels
-
-
-def _sum_alone(
-    x: Tensor, labels: Labels, count: dict[Any, int], result: Labels
-) -> tuple[Tensor, Labels]:
-    """Sum over the labels that neither another operand nor the result has."""
-    alone = tuple([
-        i for i, label in enumerate(labels) if count[label] == 1 and label not in result
-    ])  # fmt: skip
-    if not alone:
-        return x, labels
-    total = traced.sum(x, alone)
-    if total.array.dtype != x.array.dtype:  # sums of small integers are wider; products aren't
-        total = traced.cast(total, x.array.dtype)
-    return total, tuple([label for i, label in enumerate(labels) if i not in alone])
+        diagonals.append((first, second))
+        labels = (*[one for i, one in enumerate(labels) if i not in (first, second)], label)
+    return new_shape, tuple(diagonals), labels
 
 
 def tensordot(x: Tensor, y: Tensor, /, axes: Any = 2) -> Tensor:
@@ -321,4 +345,5 @@ def vecdot(x: Tensor, y: Tensor, /, axis: int = -1) -> Tensor:
     labels = tuple(range(ndim))
     result = tuple([label for label in labels if label != ndim + place])
     terms = [labels[ndim - one.array.ndim :] for one in (x, y)]
-    return contract("vecdot", [x, y], terms, result, "x, y")
+    shapes = (x.array.shape, y.array.shape)
+    return _run((x, y), _plan_terms("vecdot", shapes, terms, result, "x, y"))

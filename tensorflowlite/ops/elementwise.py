@@ -127,7 +127,7 @@ log1p = unary(
 )
 log2 = unary("log2", lambda g, x: g / (x * _LOG2), unary_doc("Logarithm to base 2", [8.0], [3.0]))
 log10 = unary(
-    "log10", lambda g, x: g / (x * _LOG10), unary_doc("Logarithm to base 10", [100.0], [2.0])
+    "log10", lambda g, x: g / (x * _LOG10), unary_doc("Logarithm to base 10", [1.0], [0.0])
 )
 logaddexp = binary(
     "logaddexp",
