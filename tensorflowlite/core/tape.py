@@ -289,7 +289,7 @@ class _Pass:
                 else:
                     # A view of an owned g may be handed on with it, unless elements repeat.
                     mine = trace or r.base is None or (
-                        owned and p1 is None and r.base is g and r.size == g.size
+                        owned and p1 is None and r.base is g and 0 < r.size == g.size
                     )
                 if p0.g is None:
                     p0.g, p0.owned = r, mine
