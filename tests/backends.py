@@ -1,7 +1,7 @@
 """The backends that the tests run on, and how a test moves arrays to and from one.
 
-A test that takes the fixture ``backend`` (import it from here) runs once on NumPy and once on the
-shadow device; with ``TENSORFLOWLITE_TEST_BACKEND=cupy`` in the environment it runs on a GPU.
+A test that takes the fixture ``backend`` runs once on NumPy and once on the shadow device; with
+``TENSORFLOWLITE_TEST_BACKEND=cupy`` in the environment it runs on a GPU.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 from tensorflowlite.backend import native
+from tests.backends import backend as backend  # a fixture: a test runs on every backend
 
 settings.register_profile("tensorflowlite", derandomize=True, deadline=None)
 settings.load_profile("tensorflowlite")

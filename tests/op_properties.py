@@ -59,7 +59,9 @@ def replaced(sample: Sample, arrays: list[Any], constant: Callable[[Any], Any]) 
     return made
 
 
-def on_backend(sample: Sample, backend: TestBackend, requires_grad: bool) -> tuple[Sample, list[Any]]:
+def on_backend(
+    sample: Sample, backend: TestBackend, requires_grad: bool
+) -> tuple[Sample, list[Any]]:
     """Return a sample of tensors, and those that it is differentiated by."""
     leaves = [backend.tensor(a, requires_grad) for a in arrays_of(sample)]
     return replaced(sample, leaves, backend.tensor), leaves
@@ -145,7 +147,9 @@ def check_own_memory(out: Any, inputs: list[Any], where: str) -> None:
     """An output that is no view shares no memory with an input, nor elements with itself."""
     for one in inputs:
         if hasattr(memory_of(out), "__array_interface__"):
-            assert not np.shares_memory(memory_of(out), memory_of(one)), f"{where}: aliases an input"
+            assert not np.shares_memory(memory_of(out), memory_of(one)), (
+                f"{where}: aliases an input"
+            )
     for length, stride in zip(out.shape, out.strides, strict=True):
         assert length <= 1 or stride != 0 or out.size == 0, f"{where}: elements share memory"
 
@@ -202,12 +206,7 @@ def check_gradients(row: Row, backend: TestBackend, dtype: str) -> None:
         points = arrays_of(sample)
         moves = [random_like(rng, a) for a in points]
 
-        def value(step: float) -> list[Any]:
-            moved = [stepped(a, step * v) for a, v in zip(points, moves, strict=True)]
-            found = call(row.reference, replaced(sample, moved, lambda a: a))
-            return [y for y in found if np.asarray(y).dtype.kind in "fc"]
-
-        high, low = value(STEP), value(-STEP)
+        high, low = (reference_at(row, sample, moves, step) for step in (STEP, -STEP))
         weights = [random_like(rng, np.asarray(y)) for y in high]
         _, _, found = gradients(row, backend, sample, weights, trace=False)
         given = 0.0
@@ -216,12 +215,19 @@ def check_gradients(row: Row, backend: TestBackend, dtype: str) -> None:
                 assert g.shape == array.shape and g.dtype == array.dtype, where
                 given += dot(backend.host(g), v)
         expected = sum(
-            dot(w, (h - l) / (2 * STEP)) for w, h, l in zip(weights, high, low, strict=True)
+            dot(w, (y - z) / (2 * STEP)) for w, y, z in zip(weights, high, low, strict=True)
         )
         scale = 1 + abs(expected)
         assert abs(given - expected) <= CLOSE * scale, f"{where}: {given} instead of {expected}"
         if row.orders > 1:
             check_second(row, backend, sample, weights, moves, rng, where)
+
+
+def reference_at(row: Row, sample: Sample, moves: list[Any], step: float) -> list[Any]:
+    """Return the reference's float and complex outputs a step along ``moves``."""
+    moved = [stepped(a, step * v) for a, v in zip(arrays_of(sample), moves, strict=True)]
+    found = call(row.reference, replaced(sample, moved, lambda a: a))
+    return [y for y in found if np.asarray(y).dtype.kind in "fc"]
 
 
 def check_second(row: Row, backend: TestBackend, sample: Sample, weights: list[Any],
@@ -235,7 +241,9 @@ def check_second(row: Row, backend: TestBackend, sample: Sample, weights: list[A
         pushed = [w + step * p for w, p in zip(weights, pushes, strict=True)]
         at = replaced(sample, moved, Constant)
         _, _, found = gradients(row, backend, at, pushed, trace=False)
-        return sum(dot(u, backend.host(g)) for u, g in zip(outer, found, strict=True) if g is not None)
+        return sum(
+            dot(u, backend.host(g)) for u, g in zip(outer, found, strict=True) if g is not None
+        )
 
     leaves, incoming, first = gradients(row, backend, sample, weights, trace=True)
     used = [(g, backend.tensor(u)) for g, u in zip(first, outer, strict=True)
@@ -259,7 +267,9 @@ def check_readings(row: Row, backend: TestBackend, dtype: str) -> None:
     for sample in row.drawn(dtype):
         where = f"{row.name} {dtype} {sample}"
         tensors, _ = on_backend(sample, backend, False)
-        shapes = [(y.shape, y.dtype) for y in call(row.function, tensors) if y.dtype in dtypes.inexact]
+        shapes = [
+            (y.shape, y.dtype) for y in call(row.function, tensors) if y.dtype in dtypes.inexact
+        ]
         for layout in (dense, spread, repeated):
             weights = [layout(rng, shape, kind) for shape, kind in shapes]
             _, _, raw = gradients(row, backend, sample, weights, trace=False)
@@ -316,7 +326,9 @@ def spied(backend: TestBackend) -> Iterator[set[str]]:
             return run(*args)
 
         if type(run).__name__ == "ufunc":  # what takes an array to write to must go on doing so
-            implementation = type("ufunc", (), {"__call__": lambda self, *a: (ran.add(op.name), run(*a))[1]})()
+            implementation = type(
+                "ufunc", (), {"__call__": lambda self, *a: (ran.add(op.name), run(*a))[1]}
+            )()
         op.implementations[kind] = implementation
 
     for op in registry.values():

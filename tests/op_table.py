@@ -104,7 +104,9 @@ class Draw:
             return np.asarray(self._rng.integers(0, 2, shape)).astype(np.bool_)
         if kind in "iu":
             low = max(low, 0) if kind == "u" else low
-            return np.asarray(self._rng.integers(round(low), round(high) + 1, shape)).astype(self.dtype)
+            return np.asarray(self._rng.integers(round(low), round(high) + 1, shape)).astype(
+                self.dtype
+            )
         values = np.asarray(self._rng.uniform(low, high, shape))
         if kind == "c":
             values = values + 1j * np.asarray(self._rng.uniform(low, high, shape))
@@ -112,7 +114,11 @@ class Draw:
 
     def strided(self, *shape: int) -> Any:
         """Return an array whose last axis steps over elements; backwards along the first one."""
-        return self(*shape[:-1], 2 * shape[-1])[::-1, ..., ::2] if len(shape) > 1 else self(2 * shape[0])[::-2]
+        return (
+            self(*shape[:-1], 2 * shape[-1])[::-1, ..., ::2]
+            if len(shape) > 1
+            else self(2 * shape[0])[::-2]
+        )
 
     def distinct(self, *shape: int) -> Any:
         """Return an array without ties: well apart, in random order."""

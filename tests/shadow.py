@@ -21,14 +21,16 @@ from tensorflowlite.backend.base import by_device_type
 
 # What NumPy has and CuPy hasn't (15.0): a slot that calls one of these would fail on a GPU.
 _LACKING = frozenset(
-    "block einsum_path geomspace insert matvec vecmat vecdot unstack nditer ndenumerate spacing".split()
+    ["block", "einsum_path", "geomspace", "insert", "matvec", "vecmat", "vecdot", "unstack"]
 )
 _REFUSED = {  # keyword arguments that CuPy's functions don't take
-    "initial": "sum prod max min amax amin any all mean var std".split(),
-    "where": "sum prod max min amax amin any all mean var std".split(),
+    "initial": ["sum", "prod", "max", "min", "amax", "amin", "any", "all", "mean", "var", "std"],
+    "where": ["sum", "prod", "max", "min", "amax", "amin", "any", "all", "mean", "var", "std"],
     "stable": ["sort", "argsort"],
 }
-_PLAIN = frozenset("result_type can_cast promote_types finfo iinfo isscalar shape ndim dtype issubdtype".split())
+_PLAIN = frozenset(
+    ["result_type", "can_cast", "promote_types", "finfo", "iinfo", "isscalar", "issubdtype"]
+)
 
 
 class HostCopies:
@@ -191,7 +193,7 @@ class ShadowArray:
         raise TypeError("a shadow array can't be pickled without a copy to the host")
 
 
-for _name in "bool float int complex index array".split():
+for _name in ["bool", "float", "int", "complex", "index", "array"]:
     setattr(ShadowArray, f"__{_name}__", _refuse(f"__{_name}__"))
 
 
@@ -209,11 +211,13 @@ def _method(name: str) -> Any:
     return method
 
 
-for _name in (
-    "reshape transpose swapaxes ravel flatten squeeze astype copy view fill sum prod mean var std "
-    "max min any all argmax argmin argsort cumsum cumprod take repeat diagonal nonzero clip round "
-    "dot trace sort"
-).split():
+_METHODS = """
+    reshape transpose swapaxes ravel flatten squeeze astype copy view fill sum prod mean var std max
+    min any all argmax argmin argsort cumsum cumprod take repeat diagonal nonzero clip round dot
+    trace sort
+"""
+_INFIX = "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift"
+for _name in _METHODS.split():
     setattr(ShadowArray, _name, _method(_name))
 
 
@@ -224,7 +228,7 @@ def _diagonal(self: ShadowArray, *args: Any) -> ShadowArray:
     return _wrap(view, self)
 
 
-setattr(ShadowArray, "diagonal", _diagonal)
+ShadowArray.diagonal = _diagonal
 
 
 def _infix(name: str, reflected: bool = False) -> Any:
@@ -249,15 +253,19 @@ def _changed(name: str) -> Any:
     return change
 
 
-for _name in "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split():
+for _name in _INFIX.split():
     _function = f"{_name}_" if _name in ("and", "or") else _name
     setattr(ShadowArray, f"__{_name}__", _infix(_function))
     setattr(ShadowArray, f"__r{_name}__", _infix(_function, reflected=True))
     setattr(ShadowArray, f"__i{_name}__", _changed(f"i{_name}"))
-for _name in "eq ne lt le gt ge".split():
+for _name in ["eq", "ne", "lt", "le", "gt", "ge"]:
     setattr(ShadowArray, f"__{_name}__", _infix(_name))
-for _name in "neg pos abs invert".split():
-    setattr(ShadowArray, f"__{_name}__", (lambda f: lambda self: _wrap(f(self._array)))(getattr(operator, _name)))
+for _name in ["neg", "pos", "abs", "invert"]:
+    setattr(
+        ShadowArray,
+        f"__{_name}__",
+        (lambda f: lambda self: _wrap(f(self._array)))(getattr(operator, _name)),
+    )
 
 
 # -- the namespace ---------------------------------------------------------------------------------
@@ -339,7 +347,9 @@ class Namespace:
         writable = np.lib.stride_tricks.as_strided(x._array, view.shape, view.strides)
         return ShadowArray(writable, x if x.base is None else x.base)
 
-    def copyto(self, target: Any, source: Any, casting: str = "same_kind", where: Any = None) -> None:
+    def copyto(
+        self, target: Any, source: Any, casting: str = "same_kind", where: Any = None
+    ) -> None:
         options = {} if where is None else {"where": _unwrap(where)}
         np.copyto(_unwrap(target), _unwrap(source), casting=casting, **options)
 

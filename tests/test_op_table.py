@@ -118,7 +118,11 @@ DEVICES = [backend for backend in all_backends() if not backend.on_host]
 
 @pytest.mark.parametrize(
     ("row", "backend"),
-    [pytest.param(row, backend, id=f"{row.name}-{backend.name}") for row in ROWS for backend in DEVICES],
+    [
+        pytest.param(row, backend, id=f"{row.name}-{backend.name}")
+        for row in ROWS
+        for backend in DEVICES
+    ],
 )
 def test_a_row_runs_what_it_covers(row: Row, backend: TestBackend) -> None:
     """Each primitive that a row stands for is called, forward, backward or twice backward."""
@@ -132,7 +136,9 @@ def test_rows_have_the_four_kinds_of_input() -> None:
         arrays = [a for sample in row.drawn(row.dtypes[0]) for a in properties.arrays_of(sample)]
         if any(a.ndim > 0 for a in arrays):
             assert any(a.size == 0 for a in arrays), f"{row.name} has no empty sample"
-            assert any(not a.flags.c_contiguous for a in arrays), f"{row.name} has no strided sample"
+            assert any(not a.flags.c_contiguous for a in arrays), (
+                f"{row.name} has no strided sample"
+            )
 
 
 def test_draws_are_the_same_each_time() -> None:

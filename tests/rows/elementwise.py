@@ -37,9 +37,7 @@ def binary(name, reference=None, *, samples=with_numbers, **options):
         ((np.zeros((2, 3), kind), np.zeros(4, kind)), ShapeError, f"{name}: {mismatch}"),
         ((np.zeros(2), "text"), DtypeError, "an operand must be a Tensor, an array or a number"),
     )
-    return Row(
-        function, reference or getattr(np, name), samples=samples, errors=refused, **options
-    )
+    return Row(function, reference or getattr(np, name), samples=samples, errors=refused, **options)
 
 
 def shifts(draw):
@@ -140,7 +138,10 @@ rows = [
     unary("conj", dtypes=both),
     # comparison and logic
     *[binary(name, dtypes=(*exact, *complexes), orders=0) for name in ("equal", "not_equal")],
-    *[binary(name, dtypes=exact, orders=0) for name in ("less", "less_equal", "greater", "greater_equal")],
+    *[
+        binary(name, dtypes=exact, orders=0)
+        for name in ("less", "less_equal", "greater", "greater_equal")
+    ],
     *[
         binary(name, dtypes=(*floats, *booleans, "int64"), orders=0)
         for name in ("logical_and", "logical_or", "logical_xor")
