@@ -15,9 +15,12 @@ from .base import backend_for, backend_of
 def alike(*arrays: Any) -> tuple[Any, ...]:
     """Return the arrays in one dtype where NumPy has no common one: bfloat16 beside others."""
     first = arrays[0].dtype
-    if all(array.dtype == first for array in arrays):
+    for array in arrays:
+        if array.dtype is not first:
+            break
+    else:
         return arrays
-    if all(array.dtype != dtypes.bfloat16 for array in arrays):
+    if dtypes.bfloat16 not in [array.dtype for array in arrays]:
         return arrays
     common = dtypes.promote(*[array.dtype for array in arrays])
     return tuple([array.astype(common) for array in arrays])
@@ -89,7 +92,7 @@ def shaping_slots(xp: Any) -> dict[str, Callable[..., Any]]:
         return tuple([x[(*lead, i, ...)] for i in range(x.shape[axis])])
 
     def where(condition: Any, x: Any, y: Any) -> Any:
-        if x.dtype != y.dtype:
+        if x.dtype is not y.dtype:
             x, y = alike(x, y)
         return xp.where(condition, x, y)
 

@@ -122,6 +122,7 @@ _scatter_along_axis = general(
 )
 _nonzero = general("nonzero", ("x",), None, "The places that aren't zero.", outputs=0)
 _argwhere = general("argwhere", ("x",), None, "The places that aren't zero, a row for each.")
+_ONE = (INDEX,)
 _BASIC = frozenset((int, slice, type(None), type(...)))
 
 
@@ -187,9 +188,13 @@ def getitem(x: Tensor, key: Any) -> Tensor:
     """
     if type(key) in _BASIC:
         return _getitem(x, key)
-    key, indices = split_key(key, x)
-    if not indices:
-        return _getitem(x, key)
+    indices: tuple[Tensor, ...]
+    if type(key) is Tensor and key.array.dtype.kind in "biu":
+        indices, key = (key,), _ONE
+    else:
+        key, indices = split_key(key, x)
+        if not indices:
+            return _getitem(x, key)
     try:
         return _getitem_arrays(x, *indices, key)
     except IndexError as error:
