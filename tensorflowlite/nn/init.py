@@ -12,6 +12,7 @@ from ..backend import dtypes
 from ..core.tensor import Tensor
 from ..errors import ArgumentError, ShapeError
 from ..ops import random
+from ..ops.elementwise import logical_or
 from ..runtime import set_mode
 
 _GAINS = {
@@ -115,7 +116,8 @@ def trunc_normal_(
     if not a < b:
         raise ArgumentError(f"trunc_normal_: a must be below b, got {a} and {b}")
     # How much of the distribution lies in [a, b]: where it is little, drawing anew takes forever.
-    share = 0.5 * (math.erf((b - mean) / std / math.sqrt(2)) - math.erf((a - mean) / std / math.sqrt(2)))
+    low, high = [math.erf((bound - mean) / std / math.sqrt(2)) for bound in (a, b)]
+    share = 0.5 * (high - low)
     if share < 1e-3:
         raise ArgumentError(
             f"trunc_normal_: [a, b] must hold a thousandth of the distribution, got [{a}, {b}] "
@@ -124,12 +126,11 @@ def trunc_normal_(
     with set_mode(grad=False):
         size = tensor.size
         kept = random.normal(mean, std, (size,), **_like(tensor))
-        outside = (kept < a) | (kept > b)
-        count = int(outside.sum())
+        count = size
         while count:
-            kept[outside] = random.normal(mean, std, (count,), **_like(tensor))
-            outside = (kept < a) | (kept > b)
+            outside = logical_or(kept < a, kept > b)
             count = int(outside.sum())
+            kept[outside] = random.normal(mean, std, (count,), **_like(tensor))
     return _assign(tensor, kept.reshape(tensor.shape))
 
 
