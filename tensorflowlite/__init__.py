@@ -31,8 +31,8 @@ from .io import load as load
 from .io import load_safetensors as load_safetensors
 from .io import save as save
 from .io import save_safetensors as save_safetensors
-from .ops import gradient as _gradient
-from .ops import methods as _methods
+from .ops import gradient as _gradient  # noqa: F401
+from .ops import methods as _methods  # noqa: F401
 from .ops.aliases import cat as cat
 from .ops.aliases import clamp as clamp
 from .ops.aliases import masked_fill as masked_fill
@@ -155,7 +155,19 @@ from .ops.random import initial_seed as initial_seed
 from .ops.random import manual_seed as manual_seed
 from .ops.random import rand as rand
 from .ops.random import randn as randn
+from .ops.reduction import all as all
+from .ops.reduction import any as any
+from .ops.reduction import argmax as argmax
+from .ops.reduction import argmin as argmin
+from .ops.reduction import count_nonzero as count_nonzero
+from .ops.reduction import logsumexp as logsumexp
+from .ops.reduction import max as max
+from .ops.reduction import mean as mean
+from .ops.reduction import min as min
+from .ops.reduction import prod as prod
+from .ops.reduction import std as std
 from .ops.reduction import sum as sum
+from .ops.reduction import var as var
 from .ops.shaping import broadcast_arrays as broadcast_arrays
 from .ops.shaping import broadcast_shapes as broadcast_shapes
 from .ops.shaping import broadcast_to as broadcast_to
@@ -174,6 +186,10 @@ from .ops.shaping import squeeze as squeeze
 from .ops.shaping import swapaxes as swapaxes
 from .ops.shaping import tril as tril
 from .ops.shaping import triu as triu
+from .ops.sorting import TopK as TopK
+from .ops.sorting import argsort as argsort
+from .ops.sorting import sort as sort
+from .ops.sorting import topk as topk
 from .transforms.gradients import grad as grad
 from .transforms.modes import enable_grad as enable_grad
 from .transforms.modes import inference_mode as inference_mode

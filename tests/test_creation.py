@@ -60,7 +60,9 @@ def test_every_filler_has_the_defaults_and_takes_a_gradient_and_a_device() -> No
 
 
 def test_values() -> None:
-    np.testing.assert_array_equal(tfl.linspace(0, 1, 4, endpoint=False).numpy(), [0, 0.25, 0.5, 0.75])
+    np.testing.assert_array_equal(
+        tfl.linspace(0, 1, 4, endpoint=False).numpy(), [0, 0.25, 0.5, 0.75]
+    )
     np.testing.assert_array_equal(tfl.arange(1, 7, 2).numpy(), [1, 3, 5])
     np.testing.assert_array_equal(tfl.eye(3, k=-1).numpy(), np.eye(3, k=-1))
     np.testing.assert_array_equal(tfl.full((2, 2), 3.5).numpy(), np.full((2, 2), 3.5))
@@ -80,7 +82,9 @@ def test_tensor_copies_and_asarray_shares() -> None:
     assert tfl.asarray(t, copy=True) is not t
     assert not np.shares_memory(tfl.tensor(t).numpy(), t.numpy())
     assert np.shares_memory(tfl.from_dlpack(a).numpy(), a)
-    with pytest.raises(DtypeError, match="asarray: with copy=False data must be an array, got list"):
+    with pytest.raises(
+        DtypeError, match="asarray: with copy=False data must be an array, got list"
+    ):
         tfl.asarray([1.0], copy=False)
     with pytest.raises(DtypeError, match="asarray: with copy=False data must be float32"):
         tfl.asarray(a, dtype=tfl.float32, copy=False)
@@ -93,7 +97,10 @@ def test_asarray_of_a_tensor_keeps_its_history() -> None:
 
 
 def test_meshgrid_carries_gradients() -> None:
-    x, y = tfl.tensor([1.0, 2.0], requires_grad=True), tfl.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    x, y = (
+        tfl.tensor([1.0, 2.0], requires_grad=True),
+        tfl.tensor([1.0, 2.0, 3.0], requires_grad=True),
+    )
     first, second = tfl.meshgrid(x, y, indexing="ij")
     (first * second).sum().backward()
     assert x.grad.tolist() == [6, 6] and y.grad.tolist() == [3, 3, 3]
@@ -103,22 +110,66 @@ def test_refusals() -> None:
     for call, error, text in [
         (lambda: tfl.tensor([1, [2, 3]]), ShapeError, "tensor: nested data must be rectangular"),
         (lambda: tfl.tensor("text"), DtypeError, "tensor: data must be numbers, got 'text'"),
-        (lambda: tfl.tensor([1, 2], requires_grad=True), DtypeError, "must be a float or complex one, got int64"),
-        (lambda: tfl.tensor([1j], dtype=tfl.float32), DtypeError, "tensor: complex data can't become real"),
-        (lambda: tfl.zeros((-1, 2)), ShapeError, "zeros: lengths must not be negative, got (-1, 2)"),
+        (
+            lambda: tfl.tensor([1, 2], requires_grad=True),
+            DtypeError,
+            "must be a float or complex one, got int64",
+        ),
+        (
+            lambda: tfl.tensor([1j], dtype=tfl.float32),
+            DtypeError,
+            "tensor: complex data can't become real",
+        ),
+        (
+            lambda: tfl.zeros((-1, 2)),
+            ShapeError,
+            "zeros: lengths must not be negative, got (-1, 2)",
+        ),
         (lambda: tfl.empty(-1), ShapeError, "empty: lengths must not be negative, got (-1,)"),
-        (lambda: tfl.zeros(2.5), DtypeError, "zeros: shape must be an integer or a sequence of integers, got 2.5"),
+        (
+            lambda: tfl.zeros(2.5),
+            DtypeError,
+            "zeros: shape must be an integer or a sequence of integers, got 2.5",
+        ),
         (lambda: tfl.zeros(2, dtype="float8"), DtypeError, "dtype: must be one of bool, int8"),
-        (lambda: tfl.full(2, [1, 2]), DtypeError, "an operand must be a Tensor, an array or a number, got list"),
-        (lambda: tfl.full(2, tfl.ones(2)), ShapeError, "full: the value must be one number, got shape (2,)"),
+        (
+            lambda: tfl.full(2, [1, 2]),
+            DtypeError,
+            "an operand must be a Tensor, an array or a number, got list",
+        ),
+        (
+            lambda: tfl.full(2, tfl.ones(2)),
+            ShapeError,
+            "full: the value must be one number, got shape (2,)",
+        ),
         (lambda: tfl.arange(0, 1, 0), ArgumentError, "arange: step must not be 0"),
-        (lambda: tfl.linspace(0, 1, -1), ArgumentError, "linspace: num must not be negative, got -1"),
+        (
+            lambda: tfl.linspace(0, 1, -1),
+            ArgumentError,
+            "linspace: num must not be negative, got -1",
+        ),
         (lambda: tfl.eye(-1), ShapeError, "eye: lengths must not be negative"),
-        (lambda: tfl.meshgrid(tfl.ones((2, 2))), ShapeError, "meshgrid: each tensor must have one axis"),
-        (lambda: tfl.meshgrid(indexing="yx"), ArgumentError, "meshgrid: indexing must be 'xy' or 'ij', got 'yx'"),
-        (lambda: tfl.from_numpy([1.0]), DtypeError, "from_numpy: a NumPy array is needed, got list"),
-        (lambda: tfl.from_dlpack([1.0]), DtypeError, "from_dlpack: an object with __dlpack__ is needed, got list"),
-    ]:  # fmt: skip
+        (
+            lambda: tfl.meshgrid(tfl.ones((2, 2))),
+            ShapeError,
+            "meshgrid: each tensor must have one axis",
+        ),
+        (
+            lambda: tfl.meshgrid(indexing="yx"),
+            ArgumentError,
+            "meshgrid: indexing must be 'xy' or 'ij', got 'yx'",
+        ),
+        (
+            lambda: tfl.from_numpy([1.0]),
+            DtypeError,
+            "from_numpy: a NumPy array is needed, got list",
+        ),
+        (
+            lambda: tfl.from_dlpack([1.0]),
+            DtypeError,
+            "from_dlpack: an object with __dlpack__ is needed, got list",
+        ),
+    ]:
         with pytest.raises(error) as caught:
             call()
         assert text in str(caught.value)

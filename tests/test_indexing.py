@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tensorflowlite as tfl
-from tensorflowlite.errors import DeviceError, DtypeError, GradientError, OutOfRangeError, ShapeError
+from tensorflowlite.errors import (
+    DeviceError,
+    DtypeError,
+    GradientError,
+    OutOfRangeError,
+    ShapeError,
+)
 from tests.backends import backend as backend
 
 
@@ -116,7 +122,9 @@ def test_take_along_axis_matches_numpy(data) -> None:
     indices = data.draw(hnp.arrays(np.int64, tuple(wanted), elements=st.integers(-n, n - 1)))
     x = tfl.tensor(numbered(shape), requires_grad=True)
     found = tfl.take_along_axis(x, tfl.tensor(indices), axis)
-    np.testing.assert_array_equal(found.detach().numpy(), np.take_along_axis(numbered(shape), indices, axis))
+    np.testing.assert_array_equal(
+        found.detach().numpy(), np.take_along_axis(numbered(shape), indices, axis)
+    )
     found.sum().backward()
     counts = np.zeros(shape)
     for place in np.ndindex(*wanted):
@@ -215,17 +223,23 @@ def test_assignment_takes_lower_kinds_only() -> None:
     assert x.tolist() == [1.5, 2, 1]
     x[:] = np.float64(0.25)
     assert x.tolist() == [0.25] * 3
-    with pytest.raises(DtypeError, match="setitem: values must be of the tensor's kind or a lower one, got complex"):
+    with pytest.raises(
+        DtypeError, match="setitem: values must be of the tensor's kind or a lower one, got complex"
+    ):
         x[0] = 1j
     with pytest.raises(DtypeError, match="got float64 into int64"):
         tfl.zeros(2, dtype=tfl.int64)[0] = 1.5
-    with pytest.raises(DtypeError, match="an operand must be a Tensor, an array or a number, got str"):
+    with pytest.raises(
+        DtypeError, match="an operand must be a Tensor, an array or a number, got str"
+    ):
         x[0] = "1"
 
 
 def test_assignment_to_leaves_raises_and_changes_nothing() -> None:
     x = tfl.zeros(3, requires_grad=True)
-    with pytest.raises(GradientError, match=r"setitem: the tensor must not be a leaf that requires grad"):
+    with pytest.raises(
+        GradientError, match=r"setitem: the tensor must not be a leaf that requires grad"
+    ):
         x[0] = 1
     view = x[1:]
     with pytest.raises(GradientError, match=r"a view of a leaf that requires grad"):
@@ -247,13 +261,18 @@ def test_a_mask_assigns_only_where_it_is_true() -> None:
 
 def test_errors_name_the_key(backend) -> None:
     x = backend.tensor(numbered((2, 3)))
-    with pytest.raises(OutOfRangeError, match="getitem: index 2 is out of bounds for axis 0 with size 2"):
+    with pytest.raises(
+        OutOfRangeError, match="getitem: index 2 is out of bounds for axis 0 with size 2"
+    ):
         x[2]
     with pytest.raises(OutOfRangeError, match="getitem: too many indices"):
         x[0, 0, 0]
     with pytest.raises(OutOfRangeError, match="getitem: boolean index did not match"):
         x[backend.tensor([True])]
-    with pytest.raises(ShapeError, match=r"setitem: values must broadcast to the shape of x\[key\], got \(2,\) -> \(3,\)"):
+    with pytest.raises(
+        ShapeError,
+        match=r"setitem: values must broadcast to the shape of x\[key\], got \(2,\) -> \(3,\)",
+    ):
         x[0] = backend.tensor([1.0, 2.0])
     if not backend.on_host:
         with pytest.raises(DeviceError, match="must be on one device"):

@@ -82,7 +82,9 @@ def test_copies_are_copies() -> None:
 def test_reshape_without_a_copy() -> None:
     x = tfl.zeros((2, 3))
     assert np.shares_memory(tfl.reshape(x, (3, 2), copy=False).numpy(), x.numpy())
-    with pytest.raises(ShapeError, match=r"reshape: with copy=False the memory must allow a view, got strides"):
+    with pytest.raises(
+        ShapeError, match=r"reshape: with copy=False the memory must allow a view, got strides"
+    ):
         tfl.reshape(tfl.permute_dims(x, (1, 0)), (6,), copy=False)
 
 
@@ -128,10 +130,14 @@ def test_broadcast_shapes_are_numpys(case) -> None:
 def test_moveaxis_is_numpys(shape, data) -> None:
     order = data.draw(st.permutations(range(len(shape))))
     count = data.draw(st.integers(0, len(shape)))
-    source, destination = tuple(order[:count]), tuple(data.draw(st.permutations(range(len(shape))))[:count])
+    source, destination = (
+        tuple(order[:count]),
+        tuple(data.draw(st.permutations(range(len(shape))))[:count]),
+    )
     a = numbered(*shape)
     np.testing.assert_array_equal(
-        tfl.moveaxis(tfl.tensor(a), source, destination).numpy(), np.moveaxis(a, source, destination)
+        tfl.moveaxis(tfl.tensor(a), source, destination).numpy(),
+        np.moveaxis(a, source, destination),
     )
 
 
@@ -189,7 +195,9 @@ def test_questions_about_dtypes() -> None:
     assert tfl.iinfo(tfl.uint8).max == 255
     assert tfl.isdtype(tfl.bfloat16, "real floating") and not tfl.isdtype(tfl.bool, "numeric")
     assert tfl.isdtype(tfl.int8, (tfl.int16, "signed integer"))
-    with pytest.raises(DtypeError, match="finfo: the dtype must be a float or complex one, got int64"):
+    with pytest.raises(
+        DtypeError, match="finfo: the dtype must be a float or complex one, got int64"
+    ):
         tfl.finfo(tfl.int64)
     with pytest.raises(DtypeError, match="iinfo: the dtype must be an integer one, got float32"):
         tfl.iinfo(tfl.float32)

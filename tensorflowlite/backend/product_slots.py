@@ -31,7 +31,7 @@ def product_slots(xp: Any) -> dict[str, Callable[..., Any]]:
     def einsum(*rest: Any) -> Any:
         *arrays, labels, out_labels = rest
         dtype = arrays[0].dtype
-        if dtype in half or any([array.dtype is not dtype for array in arrays]):
+        if dtype in half or any(array.dtype is not dtype for array in arrays):
             dtype = dtypes.promote(*[array.dtype for array in arrays])
             wide = dtypes.accumulator(dtype)
             arrays = [array.astype(wide, copy=False) for array in arrays]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy
@@ -37,20 +38,15 @@ def transfer(array: Any, device: Any) -> Any:
 def shaping_slots(xp: Any) -> dict[str, Callable[..., Any]]:
     """Return the slots of the shaping operations that differ from ``xp``'s functions."""
 
+    reshape: Any
+    permute_dims: Any
+    mT: Any
     if xp is numpy:
         # The methods themselves: a Python function around them costs as much as they do.
         reshape, permute_dims = numpy.ndarray.reshape, numpy.ndarray.transpose
         mT = operator.attrgetter("mT")
     else:
-
-        def reshape(x: Any, shape: tuple[int, ...]) -> Any:
-            return x.reshape(shape)
-
-        def permute_dims(x: Any, axes: tuple[int, ...]) -> Any:
-            return x.transpose(axes)
-
-        def mT(x: Any) -> Any:
-            return x.swapaxes(-1, -2)
+        reshape, permute_dims, mT = _reshape, _permute_dims, _mT
 
     def diagonal(x: Any, place: tuple[int, int, int]) -> Any:
         out = x.diagonal(*place)
@@ -84,7 +80,7 @@ def shaping_slots(xp: Any) -> dict[str, Callable[..., Any]]:
         lead = (slice(None),) * axis
         return tuple([
             x[(*lead, slice(start, stop))]
-            for start, stop in zip(bounds[:-1], bounds[1:], strict=True)
+            for start, stop in pairwise(bounds)
         ])  # fmt: skip
 
     def unstack(x: Any, axis: int) -> Any:
@@ -107,6 +103,18 @@ def shaping_slots(xp: Any) -> dict[str, Callable[..., Any]]:
     if xp is numpy:
         found["broadcast_to"] = _broadcast_to
     return found
+
+
+def _reshape(x: Any, shape: tuple[int, ...]) -> Any:
+    return x.reshape(shape)
+
+
+def _permute_dims(x: Any, axes: tuple[int, ...]) -> Any:
+    return x.transpose(axes)
+
+
+def _mT(x: Any) -> Any:
+    return x.swapaxes(-1, -2)
 
 
 def _broadcast_to(x: Any, shape: tuple[int, ...]) -> Any:

@@ -133,11 +133,14 @@ def from_dlpack(x: Any, /, *, requires_grad: bool = False) -> Tensor:
     tensor([0., 1., 2.], dtype=float64)
     """
     if not hasattr(x, "__dlpack_device__"):
-        raise DtypeError(f"from_dlpack: an object with __dlpack__ is needed, got {type(x).__name__}")
+        raise DtypeError(
+            f"from_dlpack: an object with __dlpack__ is needed, got {type(x).__name__}"
+        )
     kind = _DLPACK_DEVICES.get(int(x.__dlpack_device__()[0]))
     if kind is None:
         raise DtypeError(
-            f"from_dlpack: the array must be on the CPU or a CUDA device, got {x.__dlpack_device__()}"
+            "from_dlpack: the array must be on the CPU or a CUDA device, got "
+            f"{x.__dlpack_device__()}"
         )
     return _finish(wrap(backend_for(kind).from_dlpack(x), None), requires_grad)
 
@@ -150,7 +153,9 @@ def _make(name: str, data: Any, dtype: Any, device: Any, copy: bool | None) -> T
     source = data.array if type(data) is Tensor else data
     array = source if is_array(source) else from_data(name, source, dtype)
     if copy is False and not is_array(source):
-        raise DtypeError(f"{name}: with copy=False data must be an array, got {type(data).__name__}")
+        raise DtypeError(
+            f"{name}: with copy=False data must be an array, got {type(data).__name__}"
+        )
     found = array
     if dtype is not None and found.dtype != dtype:
         if found.dtype.kind == "c" and dtype.kind not in "cb":
@@ -181,7 +186,9 @@ def move(array: Any, device: Any) -> Any:
 
 
 # -- filled with one value -------------------------------------------------------------------------
-def _fill(name: str, shape: Any, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+def _fill(
+    name: str, shape: Any, value: Any, dtype: Any, device: Any, requires_grad: bool
+) -> Tensor:
     backend = backend_for(device or "cpu")
     found = dtypes.default["f"] if dtype is None else dtypes.as_dtype(dtype)
     shape = shape_argument(name, shape)
@@ -192,7 +199,9 @@ def _fill(name: str, shape: Any, value: Any, dtype: Any, device: Any, requires_g
     return _finish(wrap(array, None), requires_grad)
 
 
-def zeros(shape: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros(
+    shape: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Return a tensor of zeros, float32 by default.
 
     Examples
@@ -205,7 +214,9 @@ def zeros(shape: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     return _fill("zeros", shape, 0, dtype, device, requires_grad)
 
 
-def ones(shape: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def ones(
+    shape: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Return a tensor of ones, float32 by default.
 
     Examples
@@ -258,7 +269,9 @@ def _number(name: str, value: Any) -> tuple[Any, Any]:
     return held.item(), held.dtype
 
 
-def empty(shape: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def empty(
+    shape: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Return a tensor whose elements aren't set, float32 by default.
 
     Examples
@@ -283,7 +296,9 @@ def _like(name: str, x: Any, value: Any, dtype: Any, device: Any, requires_grad:
     return _fill(name, x.array.shape, value, found, device or x.device, requires_grad)
 
 
-def zeros_like(x: Tensor, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros_like(
+    x: Tensor, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Return zeros of the shape, the dtype and on the device of ``x``.
 
     Examples
@@ -295,7 +310,9 @@ def zeros_like(x: Tensor, /, *, dtype: Any = None, device: Any = None, requires_
     return _like("zeros_like", x, 0, dtype, device, requires_grad)
 
 
-def ones_like(x: Tensor, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def ones_like(
+    x: Tensor, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Return ones of the shape, the dtype and on the device of ``x``.
 
     Examples
@@ -328,7 +345,9 @@ def full_like(
     return _like("full_like", x, value, dtype, device, requires_grad)
 
 
-def empty_like(x: Tensor, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def empty_like(
+    x: Tensor, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Return a tensor that isn't set, of the shape, the dtype and on the device of ``x``.
 
     Examples
@@ -460,9 +479,7 @@ def eye(
     try:
         array = numpy_backend.eye(n_rows, n_cols, k, dtype=found)
     except ValueError as error:
-        raise ShapeError(
-            f"eye: lengths must not be negative, got {(n_rows, n_cols)}"
-        ) from error
+        raise ShapeError(f"eye: lengths must not be negative, got {(n_rows, n_cols)}") from error
     return _from_host(array, device, requires_grad)
 
 

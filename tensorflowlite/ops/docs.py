@@ -70,7 +70,9 @@ def binary_doc(what: str, formula: str, second: Any, result: Any) -> str:
     """Return the docstring of ``name(x, y)`` for ``x = [1, 2]`` and a number ``second``."""
     if result is None:
         return _BINARY.format(
-            what=what, formula=formula, example="tfl.{name}(tfl.tensor([1]), tfl.tensor([1])).shape",
+            what=what,
+            formula=formula,
+            example="tfl.{name}(tfl.tensor([1]), tfl.tensor([1])).shape",
             result="(1,)",
         )  # fmt: skip
     return _BINARY.format(

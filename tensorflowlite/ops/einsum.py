@@ -22,7 +22,7 @@ from .shaping import _diagonal, _permute, _reshape
 Labels = tuple[Any, ...]
 
 
-def _einsum_rule(k, g, need, xs, labels, out_labels):  # type: ignore[no-untyped-def]
+def _einsum_rule(k, g, need, xs, labels, out_labels):
     gradients = []
     for i, wanted in enumerate(need):
         others = (*xs[:i], *xs[i + 1 :])
@@ -111,10 +111,10 @@ def _read(equation: str, ndims: Sequence[int]) -> tuple[list[Labels], Labels]:
         for term, ndim in zip(written, ndims, strict=True)
     ]
     if arrow:
-        letters = _letters(right, equation)
-        if len(set(letters)) != len(letters):
+        wanted = _letters(right, equation)
+        if len(set(wanted)) != len(wanted):
             raise ArgumentError(f"einsum: the result must not repeat a letter, got {equation!r}")
-        unknown = sorted(set(letters) - {label for term in terms for label in term})
+        unknown = sorted(set(wanted) - {label for term in terms for label in term})
         if unknown:
             raise ArgumentError(
                 f"einsum: each letter of the result must stand in a term, got {unknown[0]!r} in "
@@ -164,7 +164,7 @@ def _run(xs: Sequence[Tensor], plan: Plan) -> Tensor:
             x = _diagonal(x, (0, first, second))
         if sums:
             total = traced.sum(x, sums)
-            if total.array.dtype != x.array.dtype:  # of small integers it is wider; products aren't
+            if total.array.dtype != x.array.dtype:  # small integers are summed wide
                 total = traced.cast(total, x.array.dtype)
             x = total
         ready.append(x)
@@ -219,7 +219,9 @@ def _simplify(
     shape: tuple[int, ...], labels: Labels, size: dict[Any, int]
 ) -> tuple[Any, tuple[tuple[int, int], ...], Labels]:
     """Return the shape without broadcast axes, the diagonals to take, and the labels after that."""
-    kept = [(n, label) for n, label in zip(shape, labels, strict=True) if n != 1 or size[label] == 1]
+    kept = [
+        (n, label) for n, label in zip(shape, labels, strict=True) if n != 1 or size[label] == 1
+    ]
     new_shape = None if len(kept) == len(shape) else tuple([n for n, _ in kept])
     labels = tuple([label for _, label in kept])
     diagonals = []

@@ -22,11 +22,11 @@ _TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)
 _LOG2, _LOG10 = math.log(2), math.log(10)
 
 
-def _zero(k, g):  # type: ignore[no-untyped-def]
+def _zero(k, g):
     return k.zeros_like(g)
 
 
-def _share(k, g, wins, ties):  # type: ignore[no-untyped-def]
+def _share(k, g, wins, ties):
     """Give a gradient to the winner; two that tie share it."""
     return k.where(wins, g, k.where(ties, g * 0.5, k.zeros_like(g)))
 
@@ -57,7 +57,9 @@ remainder = binary(
     binary_doc("Remainder with the divisor's sign", "x - y * (x // y)", 2.0, [1.0, 0.0]),
 )
 negative = unary("negative", lambda g: -g, unary_doc("Negation", [1.0], [-1.0]))
-positive = unary("positive", lambda g: g, unary_doc("The same value, as a new tensor", [1.0], [1.0]))
+positive = unary(
+    "positive", lambda g: g, unary_doc("The same value, as a new tensor", [1.0], [1.0])
+)
 reciprocal = unary(
     "reciprocal", lambda g, out: -g * out * out, unary_doc("One over x", [2.0], [0.5])
 )
@@ -66,16 +68,22 @@ abs = unary(
     lambda k, g, x: g * k.conj(k.sign(x)),
     unary_doc("Absolute value; of complex input its modulus", [-2.0], [2.0]),
 )
-def _sign_rule(k, g, x, out):  # type: ignore[no-untyped-def]
+
+
+def _sign_rule(k, g, x, out):
     if x.dtype.kind != "c":
         return k.zeros_like(g)
     length = k.abs(x)
     along = k.real(g * out) * k.conj(out)
-    return k.where(length == 0, k.zeros_like(g), (g - along) / k.where(length == 0, 1 + length, length))
+    return k.where(
+        length == 0, k.zeros_like(g), (g - along) / k.where(length == 0, 1 + length, length)
+    )
 
 
 sign = unary(
-    "sign", _sign_rule, unary_doc("The sign: -1, 0 or 1; of complex input x / abs(x)", [-2.0], [-1.0])
+    "sign",
+    _sign_rule,
+    unary_doc("The sign: -1, 0 or 1; of complex input x / abs(x)", [-2.0], [-1.0]),
 )
 signbit = unary("signbit", None, unary_doc("Whether the sign bit is set", [-2.0], "[ True]"))
 
@@ -89,14 +97,14 @@ rsqrt = unary(
 )
 
 
-def _power_by_base(k, g, x, y):  # type: ignore[no-untyped-def]
+def _power_by_base(k, g, x, y):
     # x ** (y - 1) has a pole at zero where y is 0, but the derivative of x ** 0 has none.
     flat = y == 0
     slope = y * x ** k.where(flat, k.ones_like(y), y - 1)
     return g * k.where(flat, k.zeros_like(slope), slope)
 
 
-def _power_by_exponent(k, g, x, y, out):  # type: ignore[no-untyped-def]
+def _power_by_exponent(k, g, x, y, out):
     zero = x == 0
     slope = out * k.log(k.where(zero, k.ones_like(x), x))
     if x.dtype.kind != "c" and y.dtype.kind != "c":  # 0 ** y has a pole where y is negative
@@ -210,29 +218,60 @@ public("imag", imag, primitive=_imag.primitive)
 conj = unary("conj", lambda k, g: k.conj(g), unary_doc("Complex conjugate", [2.0], [2.0]))
 
 # -- comparison and logic (no gradient) ------------------------------------------------------------
-equal = binary("equal", None, binary_doc("Whether the elements are equal", "x == y", 2.0, "[False,  True]"))
-not_equal = binary("not_equal", None, binary_doc("Whether the elements differ", "x != y", 2.0, "[ True, False]"))
+equal = binary(
+    "equal", None, binary_doc("Whether the elements are equal", "x == y", 2.0, "[False,  True]")
+)
+not_equal = binary(
+    "not_equal", None, binary_doc("Whether the elements differ", "x != y", 2.0, "[ True, False]")
+)
 less = binary("less", None, binary_doc("Whether x is less than y", "x < y", 2.0, "[ True, False]"))
-less_equal = binary("less_equal", None, binary_doc("Whether x is at most y", "x <= y", 2.0, "[ True,  True]"))
-greater = binary("greater", None, binary_doc("Whether x is greater than y", "x > y", 1.0, "[False,  True]"))
-greater_equal = binary("greater_equal", None, binary_doc("Whether x is at least y", "x >= y", 2.0, "[False,  True]"))
-logical_and = binary("logical_and", None, binary_doc("Logical and", "x and y", 0.0, "[False, False]"))
+less_equal = binary(
+    "less_equal", None, binary_doc("Whether x is at most y", "x <= y", 2.0, "[ True,  True]")
+)
+greater = binary(
+    "greater", None, binary_doc("Whether x is greater than y", "x > y", 1.0, "[False,  True]")
+)
+greater_equal = binary(
+    "greater_equal", None, binary_doc("Whether x is at least y", "x >= y", 2.0, "[False,  True]")
+)
+logical_and = binary(
+    "logical_and", None, binary_doc("Logical and", "x and y", 0.0, "[False, False]")
+)
 logical_or = binary("logical_or", None, binary_doc("Logical or", "x or y", 0.0, "[ True,  True]"))
-logical_xor = binary("logical_xor", None, binary_doc("Logical exclusive or", "x != y", 0.0, "[ True,  True]"))
+logical_xor = binary(
+    "logical_xor", None, binary_doc("Logical exclusive or", "x != y", 0.0, "[ True,  True]")
+)
 logical_not = unary("logical_not", None, unary_doc("Logical not", [0.0], "[ True]"))
-isfinite = unary("isfinite", None, unary_doc("Whether x is neither infinite nor NaN", [1.0], "[ True]"))
+isfinite = unary(
+    "isfinite", None, unary_doc("Whether x is neither infinite nor NaN", [1.0], "[ True]")
+)
 isinf = unary("isinf", None, unary_doc("Whether x is infinite", [1.0], "[False]"))
 isnan = unary("isnan", None, unary_doc("Whether x is NaN", [1.0], "[False]"))
-bitwise_and = binary("bitwise_and", None, binary_doc("Bitwise and of integers", "x & y", None, None))
+bitwise_and = binary(
+    "bitwise_and", None, binary_doc("Bitwise and of integers", "x & y", None, None)
+)
 bitwise_or = binary("bitwise_or", None, binary_doc("Bitwise or of integers", "x | y", None, None))
-bitwise_xor = binary("bitwise_xor", None, binary_doc("Bitwise exclusive or of integers", "x ^ y", None, None))
-bitwise_left_shift = binary("bitwise_left_shift", None, binary_doc("Shift integers left", "x << y", None, None))
-bitwise_right_shift = binary("bitwise_right_shift", None, binary_doc("Shift integers right", "x >> y", None, None))
+bitwise_xor = binary(
+    "bitwise_xor", None, binary_doc("Bitwise exclusive or of integers", "x ^ y", None, None)
+)
+bitwise_left_shift = binary(
+    "bitwise_left_shift", None, binary_doc("Shift integers left", "x << y", None, None)
+)
+bitwise_right_shift = binary(
+    "bitwise_right_shift", None, binary_doc("Shift integers right", "x >> y", None, None)
+)
 bitwise_invert = unary("bitwise_invert", None, unary_doc("Bitwise not of integers", "[0]", "[-1]"))
-nextafter = binary("nextafter", None, binary_doc("The next float after x towards y", "nextafter(x, y)", None, None))
+nextafter = binary(
+    "nextafter", None, binary_doc("The next float after x towards y", "nextafter(x, y)", None, None)
+)
 copysign = binary(
     "copysign",
-    (lambda k, g, x, y: g * k.where(k.signbit(x) == k.signbit(y), k.ones_like(x), -k.ones_like(x)), _zero),
+    (
+        lambda k, g, x, y: (
+            g * k.where(k.signbit(x) == k.signbit(y), k.ones_like(x), -k.ones_like(x))
+        ),
+        _zero,
+    ),
     binary_doc("The magnitude of x with the sign of y", "abs(x) * sign(y)", -1.0, [-1.0, -2.0]),
 )
 

@@ -18,9 +18,7 @@ from ..errors import DtypeError, OutOfRangeError, ShapeError
 from .arguments import as_tensor, one_axis
 from .declare import attr1, general
 
-_getitem = attr1(
-    "getitem", "key", lambda k, g, x_shape, key: k.place(g, key, x_shape), view=True
-)
+_getitem = attr1("getitem", "key", lambda k, g, x_shape, key: k.place(g, key, x_shape), view=True)
 _place = general(
     "place",
     ("x",),
@@ -28,9 +26,7 @@ _place = general(
     "Zeros of ``shape`` with ``x`` at ``key``.",
     attributes=("key", "shape"),
 )
-_clear = attr1(
-    "clear", "key", lambda k, g, key: k.clear(g, key), "``x`` with zeros at ``key``."
-)
+_clear = attr1("clear", "key", lambda k, g, key: k.clear(g, key), "``x`` with zeros at ``key``.")
 _setitem = general(
     "setitem",
     ("x", "value"),
@@ -83,7 +79,7 @@ _last_writes = general(
 )
 
 
-def _written(k, g, indices, template, x_shape):  # type: ignore[no-untyped-def]
+def _written(k, g, indices, template, x_shape):
     found = k.getitem_arrays(g, *indices, template)
     if all(index.dtype.kind == "b" for index in indices):
         return found
@@ -213,7 +209,7 @@ _RANK = {"b": 0, "u": 1, "i": 2, "f": 3, "V": 3, "c": 4}
 
 
 def setitem(x: Tensor, key: Any, value: Any) -> None:
-    """Assign ``x[key] = value``; recorded, with gradients for what stays of ``x`` and for ``value``.
+    """Assign ``x[key] = value``, recorded: what stays of ``x`` and ``value`` have gradients.
 
     A place that an index array names twice keeps the last value written to it.
 

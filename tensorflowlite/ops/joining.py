@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from ..core.tensor import Tensor
@@ -23,7 +24,7 @@ def _piece(axis: int, start: int, stop: int) -> tuple[slice, ...]:
     return (*(_ALL,) * axis, slice(start, stop))
 
 
-def _concat_rule(k, g, need, xs_shape, axis):  # type: ignore[no-untyped-def]
+def _concat_rule(k, g, need, xs_shape, axis):
     pieces, start = [], 0
     for shape, wanted in zip(xs_shape, need, strict=True):
         stop = start + shape[axis]
@@ -32,7 +33,7 @@ def _concat_rule(k, g, need, xs_shape, axis):  # type: ignore[no-untyped-def]
     return pieces
 
 
-def _stack_rule(k, g, need, axis):  # type: ignore[no-untyped-def]
+def _stack_rule(k, g, need, axis):
     lead = (_ALL,) * axis
     return [k.getitem(g, (*lead, i, ...)) if wanted else None for i, wanted in enumerate(need)]
 
@@ -149,12 +150,14 @@ def _pieces(x: Tensor, bounds: tuple[int, ...], axis: int) -> tuple[Tensor, ...]
     """Return the pieces of ``x`` between the bounds: views, registered with their root."""
     pieces = _split(x, bounds, axis)
     getitem = _getitem.primitive
-    for piece, start, stop in zip(pieces, bounds[:-1], bounds[1:], strict=True):
+    for piece, (start, stop) in zip(pieces, pairwise(bounds), strict=True):
         register_view(x, piece, getitem, _piece(axis, start, stop))
     return pieces
 
 
-def split(x: Tensor, /, indices_or_sections: Any, axis: int = 0, **other: Any) -> tuple[Tensor, ...]:
+def split(
+    x: Tensor, /, indices_or_sections: Any, axis: int = 0, **other: Any
+) -> tuple[Tensor, ...]:
     """Return pieces of the tensor along an axis, as views.
 
     Parameters
@@ -209,7 +212,7 @@ def _bounds(length: int, indices: Any) -> tuple[int, ...]:
     """Return where the pieces begin and end, as NumPy's slices between the indices do."""
     places = [index.__index__() for index in indices]
     places = [max(0, min(length, p + length if p < 0 else p)) for p in places]
-    for before, after in zip(places, places[1:], strict=False):
+    for before, after in pairwise(places):
         if after < before:
             raise ArgumentError(f"split: the indices must be in order, got {list(indices)}")
     return (0, *places, length)
@@ -344,5 +347,5 @@ def _integers(values: Any) -> list[int]:
 
 
 def _own(out: Tensor, x: Tensor) -> Tensor:
-    """Return ``out``, copied where it is still a view of ``x``: of one element, or repeated once."""
+    """Return ``out``, copied where it is still a view of ``x``: nothing was repeated."""
     return clone(out) if owner_of(out.array) is owner_of(x.array) else out

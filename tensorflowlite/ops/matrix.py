@@ -7,8 +7,8 @@ from typing import Any
 from ..core.primitive import traced
 from ..core.tensor import Tensor
 from ..errors import DtypeError, ShapeError
-from .declare import binary
 from .arguments import as_tensor
+from .declare import binary
 from .shaping import _reshape, matrix_transpose
 
 

@@ -35,8 +35,16 @@ rows = [
         dtypes=("float64", "float32", "float16", "bfloat16", "int64", "int32"),
         covers=("clip_low", "clip_high"),
         errors=[
-            ((np.zeros(3), np.zeros(2)), ShapeError, "clip: shapes must broadcast, got (3,) and (2,)"),
-            ((np.zeros(3), None, "1"), DtypeError, "an operand must be a Tensor, an array or a number, got str"),
+            (
+                (np.zeros(3), np.zeros(2)),
+                ShapeError,
+                "clip: shapes must broadcast, got (3,) and (2,)",
+            ),
+            (
+                (np.zeros(3), None, "1"),
+                DtypeError,
+                "an operand must be a Tensor, an array or a number, got str",
+            ),
         ],
     ),
-]  # fmt: skip
+]

@@ -163,37 +163,168 @@ def found(draw):
 
 line, matrix = np.zeros(3), np.zeros((2, 2))
 rows = [
-    Row(read, read_reference, samples=basic_keys, name="getitem", dtypes=every, view=True, covers=("getitem", "place"), errors=[
-        ((line, Key(5)), OutOfRangeError, "getitem: index 5 is out of bounds for axis 0 with size 3, got float64 (3,), key=5"),
-        ((line, Key(0, 0)), OutOfRangeError, "getitem: too many indices for array"),
-        ((line, Key("a")), DtypeError, "getitem: a key must hold integers, slices, None, ..., or arrays of integers or booleans, got str"),
-        ((line, Key(1.0)), DtypeError, "getitem: a key must hold integers, slices, None, ..., or arrays of integers or booleans, got float"),
-    ]),
-    Row(read, read_reference, samples=array_keys, name="getitem by arrays", dtypes=every, covers=("getitem_arrays", "scatter_add"), errors=[
-        ((line, Key(np.array([0, 7]))), OutOfRangeError, "got x float64 (3,) indexed by int64 (2,)"),
-        ((line, Key(np.array([0.0]))), DtypeError, "getitem: index arrays must hold integers or booleans, got float64 (1,); cast with astype(int64) first"),
-    ]),
-    Row(read, read_reference, samples=mask_keys, name="getitem by masks", dtypes=common, covers=("getitem_arrays", "scatter_add")),
-    Row(assign, assign_reference, samples=basic_assignments, name="setitem", dtypes=common, covers=("setitem", "clear"), errors=[
-        ((matrix, np.zeros(3), Key(0)), ShapeError, "setitem: values must broadcast to the shape of x[key], got (3,) -> (2,)"),
-        ((matrix, np.zeros(2, complex), Key(0)), DtypeError, "setitem: values must be of the tensor's kind or a lower one, got complex128 into float64"),
-        ((matrix.astype(int), np.zeros(2), Key(0)), DtypeError, "setitem: values must be of the tensor's kind or a lower one, got float64 into int64"),
-        ((matrix, np.zeros(2), Key(4)), OutOfRangeError, "setitem: index 4 is out of bounds for axis 0 with size 2"),
-    ]),
-    Row(assign, assign_reference, samples=assignments(array_keys), name="setitem by arrays", dtypes=common, covers=("setitem_arrays", "clear_arrays", "last_writes")),
-    Row(assign, assign_reference, samples=assignments(mask_keys, leading=False), name="setitem by masks", dtypes=common, covers=("setitem_arrays", "clear_arrays")),
-    Row(last_writes, last_writes_reference, samples=writes, dtypes=("float64",), orders=0, covers=("last_writes",)),
-    Row(tfl.take, np.take, samples=takes, dtypes=common, errors=[
-        ((line, np.array([True])), DtypeError, "take: indices must be integers, got booleans; use x[mask]"),
-        ((line, np.array([3])), OutOfRangeError, "out of bounds"),
-    ]),
-    Row(tfl.take_along_axis, lambda x, indices, axis=-1: np.take_along_axis(x, indices, axis), samples=takes_along, dtypes=common, covers=("take_along_axis", "scatter_along_axis"), errors=[
-        ((matrix, np.array([0])), ShapeError, "take_along_axis: x and indices must have as many axes, got (2, 2) and (1,)"),
-        ((matrix, np.array([[0.5]])), DtypeError, "take_along_axis: indices must be integers, got float64"),
-        ((matrix, np.array([[2]])), OutOfRangeError, "take_along_axis: index 2 is out of bounds for axis 1 with size 2"),
-    ]),
-    Row(tfl.nonzero, np.nonzero, samples=found, dtypes=common, orders=0, covers=("nonzero",), errors=[
-        ((np.zeros(()),), ShapeError, "nonzero: at least one axis is needed, got shape ()"),
-    ]),
+    Row(
+        read,
+        read_reference,
+        samples=basic_keys,
+        name="getitem",
+        dtypes=every,
+        view=True,
+        covers=("getitem", "place"),
+        errors=[
+            (
+                (line, Key(5)),
+                OutOfRangeError,
+                "getitem: index 5 is out of bounds for axis 0 with size 3, got float64 (3,), key=5",
+            ),
+            ((line, Key(0, 0)), OutOfRangeError, "getitem: too many indices for array"),
+            (
+                (line, Key("a")),
+                DtypeError,
+                "getitem: a key must hold integers, slices, None, ..., or arrays of integers "
+                "or booleans, got str",
+            ),
+            (
+                (line, Key(1.0)),
+                DtypeError,
+                "getitem: a key must hold integers, slices, None, ..., or arrays of integers "
+                "or booleans, got float",
+            ),
+        ],
+    ),
+    Row(
+        read,
+        read_reference,
+        samples=array_keys,
+        name="getitem by arrays",
+        dtypes=every,
+        covers=("getitem_arrays", "scatter_add"),
+        errors=[
+            (
+                (line, Key(np.array([0, 7]))),
+                OutOfRangeError,
+                "got x float64 (3,) indexed by int64 (2,)",
+            ),
+            (
+                (line, Key(np.array([0.0]))),
+                DtypeError,
+                "getitem: index arrays must hold integers or booleans, got float64 (1,); cast "
+                "with astype(int64) first",
+            ),
+        ],
+    ),
+    Row(
+        read,
+        read_reference,
+        samples=mask_keys,
+        name="getitem by masks",
+        dtypes=common,
+        covers=("getitem_arrays", "scatter_add"),
+    ),
+    Row(
+        assign,
+        assign_reference,
+        samples=basic_assignments,
+        name="setitem",
+        dtypes=common,
+        covers=("setitem", "clear"),
+        errors=[
+            (
+                (matrix, np.zeros(3), Key(0)),
+                ShapeError,
+                "setitem: values must broadcast to the shape of x[key], got (3,) -> (2,)",
+            ),
+            (
+                (matrix, np.zeros(2, complex), Key(0)),
+                DtypeError,
+                "setitem: values must be of the tensor's kind or a lower one, got complex128 "
+                "into float64",
+            ),
+            (
+                (matrix.astype(int), np.zeros(2), Key(0)),
+                DtypeError,
+                "setitem: values must be of the tensor's kind or a lower one, got float64 into "
+                "int64",
+            ),
+            (
+                (matrix, np.zeros(2), Key(4)),
+                OutOfRangeError,
+                "setitem: index 4 is out of bounds for axis 0 with size 2",
+            ),
+        ],
+    ),
+    Row(
+        assign,
+        assign_reference,
+        samples=assignments(array_keys),
+        name="setitem by arrays",
+        dtypes=common,
+        covers=("setitem_arrays", "clear_arrays", "last_writes"),
+    ),
+    Row(
+        assign,
+        assign_reference,
+        samples=assignments(mask_keys, leading=False),
+        name="setitem by masks",
+        dtypes=common,
+        covers=("setitem_arrays", "clear_arrays"),
+    ),
+    Row(
+        last_writes,
+        last_writes_reference,
+        samples=writes,
+        dtypes=("float64",),
+        orders=0,
+        covers=("last_writes",),
+    ),
+    Row(
+        tfl.take,
+        np.take,
+        samples=takes,
+        dtypes=common,
+        errors=[
+            (
+                (line, np.array([True])),
+                DtypeError,
+                "take: indices must be integers, got booleans; use x[mask]",
+            ),
+            ((line, np.array([3])), OutOfRangeError, "out of bounds"),
+        ],
+    ),
+    Row(
+        tfl.take_along_axis,
+        lambda x, indices, axis=-1: np.take_along_axis(x, indices, axis),
+        samples=takes_along,
+        dtypes=common,
+        covers=("take_along_axis", "scatter_along_axis"),
+        errors=[
+            (
+                (matrix, np.array([0])),
+                ShapeError,
+                "take_along_axis: x and indices must have as many axes, got (2, 2) and (1,)",
+            ),
+            (
+                (matrix, np.array([[0.5]])),
+                DtypeError,
+                "take_along_axis: indices must be integers, got float64",
+            ),
+            (
+                (matrix, np.array([[2]])),
+                OutOfRangeError,
+                "take_along_axis: index 2 is out of bounds for axis 1 with size 2",
+            ),
+        ],
+    ),
+    Row(
+        tfl.nonzero,
+        np.nonzero,
+        samples=found,
+        dtypes=common,
+        orders=0,
+        covers=("nonzero",),
+        errors=[
+            ((np.zeros(()),), ShapeError, "nonzero: at least one axis is needed, got shape ()"),
+        ],
+    ),
     Row(tfl.argwhere, np.argwhere, samples=found, dtypes=common, orders=0, covers=("argwhere",)),
-]  # fmt: skip
+]

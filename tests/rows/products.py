@@ -88,28 +88,126 @@ def vecdot_reference(x, y, axis=-1):
 
 matrix, tall = np.zeros((2, 3)), np.zeros((4, 5))
 rows = [
-    Row(tfl.matmul, np.matmul, samples=pairs, dtypes=every, tolerance=tolerance, covers=("matmul",), errors=[
-        ((matrix, tall), ShapeError, "matmul: inner sizes must match, got (2, 3) @ (4, 5): 3 != 4"),
-        ((matrix, np.zeros(2)), ShapeError, "matmul: inner sizes must match, got (2, 3) @ (2,): 3 != 2"),
-        ((np.zeros((2, 2, 3)), np.zeros((3, 3, 4))), ShapeError, "matmul: leading axes must broadcast, got (2, 2, 3) @ (3, 3, 4)"),
-        ((matrix, np.zeros(())), ShapeError, "matmul: each input needs at least one axis, got (2, 3) @ (); use x * y"),
-    ]),
-    Row(tfl.einsum, np.einsum, samples=equations, dtypes=every, tolerance=tolerance, view=True, covers=("einsum",), errors=[
-        (("ij,jk->ik", matrix, tall), ShapeError, "einsum: the axes 'j' must have one length, got 3 and 4 in 'ij,jk->ik' with (2, 3) and (4, 5)"),
-        (("ij->ik", matrix), ArgumentError, "einsum: each letter of the result must stand in a term, got 'k' in 'ij->ik'"),
-        (("ij,jk", matrix), ArgumentError, "einsum: the equation must have a term for each operand, got 2 terms in 'ij,jk' and 1 operands"),
-        (("ijk", matrix), ArgumentError, "einsum: a term must name each axis, got 'ijk' in 'ijk' for 2 axes"),
-        (("ij->ii", matrix), ArgumentError, "einsum: the result must not repeat a letter, got 'ij->ii'"),
-        (("i1", matrix), ArgumentError, "einsum: an equation holds letters, commas, '...' and one '->', got 'i1' in 'i1'"),
-    ]),
-    Row(tfl.tensordot, np.tensordot, samples=contracted, dtypes=numbers, tolerance=tolerance, covers=("einsum",), errors=[
-        ((matrix, tall, 1), ShapeError, "tensordot: paired axes must have equal lengths, got (2, 3) along 1 and (4, 5) along 0: 3 != 4"),
-        ((matrix, tall, 3), ShapeError, "tensordot: axes must lie in [0, 2], got 3 for 2 and 2 axes"),
-    ]),
-    Row(tfl.outer, np.outer, samples=vectors, dtypes=numbers, errors=[
-        ((matrix, "b"), DtypeError, "an operand must be a Tensor, an array or a number, got str"),
-    ]),
-    Row(tfl.vecdot, vecdot_reference, samples=inner, dtypes=numbers, tolerance=tolerance, covers=("einsum",), errors=[
-        ((matrix, np.zeros(2)), ShapeError, "vecdot: the lengths along axis -1 must match, got (2, 3) and (2,)"),
-    ]),
-]  # fmt: skip
+    Row(
+        tfl.matmul,
+        np.matmul,
+        samples=pairs,
+        dtypes=every,
+        tolerance=tolerance,
+        covers=("matmul",),
+        errors=[
+            (
+                (matrix, tall),
+                ShapeError,
+                "matmul: inner sizes must match, got (2, 3) @ (4, 5): 3 != 4",
+            ),
+            (
+                (matrix, np.zeros(2)),
+                ShapeError,
+                "matmul: inner sizes must match, got (2, 3) @ (2,): 3 != 2",
+            ),
+            (
+                (np.zeros((2, 2, 3)), np.zeros((3, 3, 4))),
+                ShapeError,
+                "matmul: leading axes must broadcast, got (2, 2, 3) @ (3, 3, 4)",
+            ),
+            (
+                (matrix, np.zeros(())),
+                ShapeError,
+                "matmul: each input needs at least one axis, got (2, 3) @ (); use x * y",
+            ),
+        ],
+    ),
+    Row(
+        tfl.einsum,
+        np.einsum,
+        samples=equations,
+        dtypes=every,
+        tolerance=tolerance,
+        view=True,
+        covers=("einsum",),
+        errors=[
+            (
+                ("ij,jk->ik", matrix, tall),
+                ShapeError,
+                "einsum: the axes 'j' must have one length, got 3 and 4 in 'ij,jk->ik' with "
+                "(2, 3) and (4, 5)",
+            ),
+            (
+                ("ij->ik", matrix),
+                ArgumentError,
+                "einsum: each letter of the result must stand in a term, got 'k' in 'ij->ik'",
+            ),
+            (
+                ("ij,jk", matrix),
+                ArgumentError,
+                "einsum: the equation must have a term for each operand, got 2 terms in "
+                "'ij,jk' and 1 operands",
+            ),
+            (
+                ("ijk", matrix),
+                ArgumentError,
+                "einsum: a term must name each axis, got 'ijk' in 'ijk' for 2 axes",
+            ),
+            (
+                ("ij->ii", matrix),
+                ArgumentError,
+                "einsum: the result must not repeat a letter, got 'ij->ii'",
+            ),
+            (
+                ("i1", matrix),
+                ArgumentError,
+                "einsum: an equation holds letters, commas, '...' and one '->', got 'i1' in 'i1'",
+            ),
+        ],
+    ),
+    Row(
+        tfl.tensordot,
+        np.tensordot,
+        samples=contracted,
+        dtypes=numbers,
+        tolerance=tolerance,
+        covers=("einsum",),
+        errors=[
+            (
+                (matrix, tall, 1),
+                ShapeError,
+                "tensordot: paired axes must have equal lengths, got (2, 3) along 1 and (4, 5) "
+                "along 0: 3 != 4",
+            ),
+            (
+                (matrix, tall, 3),
+                ShapeError,
+                "tensordot: axes must lie in [0, 2], got 3 for 2 and 2 axes",
+            ),
+        ],
+    ),
+    Row(
+        tfl.outer,
+        np.outer,
+        samples=vectors,
+        dtypes=numbers,
+        errors=[
+            (
+                (matrix, "b"),
+                DtypeError,
+                "an operand must be a Tensor, an array or a number, got str",
+            ),
+        ],
+    ),
+    Row(
+        tfl.vecdot,
+        vecdot_reference,
+        samples=inner,
+        dtypes=numbers,
+        tolerance=tolerance,
+        covers=("einsum",),
+        errors=[
+            (
+                (matrix, np.zeros(2)),
+                ShapeError,
+                "vecdot: the lengths along axis -1 must match, got (2, 3) and (2,)",
+            ),
+        ],
+    ),
+]
