@@ -165,8 +165,9 @@ def test_class_losses_against_pytorch(name, options):
 
 
 @needs_torch
-@pytest.mark.parametrize("options", [o for o in [*LOSS_OPTIONS, *SMOOTH] if "ignore_index" not in o],
-                         ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "options", [o for o in [*LOSS_OPTIONS, *SMOOTH] if "ignore_index" not in o], ids=str
+)
 def test_class_probabilities_against_pytorch(options):
     import torch
 
@@ -269,7 +270,8 @@ def test_losses_by_hand():
     np.testing.assert_allclose(host(loss), [math.log(4 / 3), math.log(2)], 1e-6)
     F.cross_entropy(logits, tensor([1, 0])).backward()
     np.testing.assert_allclose(logits.grad.numpy(), [[0.125, -0.125], [-0.25, 0.25]], 1e-6)
-    np.testing.assert_allclose(host(F.cross_entropy(logits, tensor([1, -100]))), math.log(4 / 3), 1e-6)
+    half = F.cross_entropy(logits, tensor([1, -100]))
+    np.testing.assert_allclose(host(half), math.log(4 / 3), 1e-6)
     smooth = F.cross_entropy(logits[:1], tensor([1]), label_smoothing=0.5)
     np.testing.assert_allclose(host(smooth), math.log(4) - 0.75 * math.log(3), 1e-6)
     spread = F.cross_entropy(logits[:1], tensor([[0.25, 0.75]]))
@@ -282,9 +284,9 @@ def test_losses_by_hand():
     modules = [
         (nn.MSELoss(reduction="sum"), tensor([1.0]), tensor([3.0]), 4.0),
         (nn.L1Loss(), tensor([1.0]), tensor([3.0]), 2.0),
-        (nn.NLLLoss(tensor([1.0, 2.0]), reduction="sum"), tensor([[-1.0, -2.0]]), tensor([1]), 4.0),
+        (nn.NLLLoss(tensor([1.0, 2.0]), reduction="sum"), tensor([[1.0, -2.0]]), tensor([1]), 4.0),
         (nn.CrossEntropyLoss(reduction="sum"), tensor([[1.0, 1.0]]), tensor([0]), math.log(2)),
-        (nn.BCEWithLogitsLoss(pos_weight=tensor([2.0])), tensor([0.0]), tensor([1]), 2 * math.log(2)),
+        (nn.BCEWithLogitsLoss(pos_weight=tensor([2.0])), tensor([0.0]), tensor([1]), math.log(4)),
     ]
     for module, x, target, expected in modules:
         assert module(x, target).item() == pytest.approx(expected)
@@ -391,7 +393,7 @@ def test_shapes_of_layers():
             nn.BatchNorm1d(3), tfl.zeros(3))  # fmt: skip
     refused(ShapeError, "batch_norm: training needs more than one value per channel",
             nn.BatchNorm1d(3), tfl.zeros((1, 3)))  # fmt: skip
-    refused(ShapeError, "layer_norm: the last axes of x must be normalized_shape=(4,), got x (2, 3)",
+    refused(ShapeError, "the last axes of x must be normalized_shape=(4,), got x (2, 3)",
             nn.LayerNorm(4), tfl.zeros((2, 3)))  # fmt: skip
     norm = nn.BatchNorm1d(3)
     with pytest.raises(ShapeError):
@@ -403,7 +405,7 @@ def test_shapes_of_layers():
     ("make", "text"),
     [
         (lambda: nn.Linear(-1, 2), "Linear: in_features must be an integer of at least 0, got -1"),
-        (lambda: nn.Linear(2, 1.5), "Linear: out_features must be an integer of at least 0, got 1.5"),
+        (lambda: nn.Linear(2, 1.5), "out_features must be an integer of at least 0, got 1.5"),
         (lambda: nn.Linear(2, 2, activation="rely"), "Linear: activation must be None or one of"),
         (lambda: nn.Conv2d(3, 4, 0), "Conv2d: kernel_size must be an integer of at least 1, got 0"),
         (lambda: nn.Conv2d(3, 4, 3, groups=2), "Conv2d: groups must divide in_channels and"),
@@ -411,10 +413,10 @@ def test_shapes_of_layers():
         (lambda: nn.Conv2d(3, 4, 3, padding="full"), "padding must be numbers, 'same' or 'valid'"),
         (lambda: nn.Conv2d(3, 4, 3, 2, "same"), "padding='same' needs a stride of 1, got (2, 2)"),
         (lambda: nn.Conv2d(3, 4, 3, padding_mode="reflect"), "padding_mode must be 'zeros'"),
-        (lambda: nn.MaxPool2d(2, padding=-1), "MaxPool2d: padding must be an integer of at least 0"),
+        (lambda: nn.MaxPool2d(2, padding=-1), "padding must be an integer of at least 0, got -1"),
         (lambda: nn.MaxPool2d(2, return_indices=True), "MaxPool2d: return_indices must be False"),
         (lambda: nn.AvgPool2d(0), "AvgPool2d: kernel_size must be an integer of at least 1, got 0"),
-        (lambda: nn.BatchNorm2d(3, momentum=2.0), "momentum must lie in [0, 1] or be None, got 2.0"),
+        (lambda: nn.BatchNorm2d(3, momentum=2.0), "momentum must lie in [0, 1] or be None, got"),
         (lambda: nn.BatchNorm1d(0), "BatchNorm1d: num_features must be an integer of at least 1"),
         (lambda: nn.LayerNorm(()), "LayerNorm: normalized_shape must name an axis, got ()"),
         (lambda: nn.Dropout(1.5), "Dropout: p must lie in [0, 1], got 1.5"),

@@ -75,11 +75,11 @@ def test_buffers_modules_and_children():
     assert model.get_submodule("") is model
     assert model.get_parameter("encoder.1.scale") is model.encoder[1].scale
     assert model.get_buffer("encoder.3.calls") is model.encoder[3].calls
-    with pytest.raises(ArgumentError, match="get_submodule: .* got 'encoder.9': Sequential has no"):
+    with pytest.raises(ArgumentError, match=r"get_submodule: .* got 'encoder.9': Seq"):
         model.get_submodule("encoder.9")
-    with pytest.raises(ArgumentError, match="get_parameter: .*Block has no parameter 'calls'"):
+    with pytest.raises(ArgumentError, match=r"get_parameter: .*Block has no parameter 'calls'"):
         model.get_parameter("encoder.1.calls")
-    with pytest.raises(ArgumentError, match="get_buffer: .*Block has no buffer 'scale'"):
+    with pytest.raises(ArgumentError, match=r"get_buffer: .*Block has no buffer 'scale'"):
         model.get_buffer("encoder.1.scale")
 
 
@@ -112,8 +112,8 @@ def test_a_subclass_that_forgets_super_works():
 
 def test_attributes_keep_their_kind():
     module = Block(2)
-    with pytest.raises(DtypeError, match=r"Block: parameter 'scale' must stay a parameter .* Tensor; "
-                       r"use nn.Parameter"):  # fmt: skip
+    text = r"Block: parameter 'scale' must stay a parameter .* Tensor; use nn\.Parameter"
+    with pytest.raises(DtypeError, match=text):
         module.scale = tfl.ones(2)
     with pytest.raises(DtypeError, match="Block: buffer 'calls' must be a Tensor or None, got int"):
         module.calls = 3
@@ -175,7 +175,7 @@ def test_loading_lists_everything_that_does_not_fit_and_changes_nothing():
         "unexpected 'extra'; misshapen '0.weight' (3, 2, 1) for (3, 2), '1.weight' complex64 for "
         "float32; strict=False leaves out missing and unexpected names"
     )
-    with pytest.raises(StateError, match="got misshapen '0.weight'"):
+    with pytest.raises(StateError, match=r"got misshapen '0\.weight'"):
         model.load_state_dict(state, strict=False)
     for name, tensor in model.state_dict().items():
         np.testing.assert_array_equal(tensor.numpy(), before[name])
@@ -185,7 +185,7 @@ def test_loading_lists_everything_that_does_not_fit_and_changes_nothing():
     assert model[0].bias.tolist() == [1, 1, 1]
     with pytest.raises(StateError, match="load_state_dict: the state must be a mapping, got list"):
         model.load_state_dict([])
-    with pytest.raises(StateError, match="misshapen '0.weight' str for"):
+    with pytest.raises(StateError, match=r"misshapen '0\.weight' str for"):
         model.load_state_dict({**state, "0.weight": "text"}, strict=False)
 
 
@@ -310,7 +310,7 @@ def test_an_error_names_the_path_of_the_innermost_module():
     text = str(caught.value)
     assert text.endswith("; module 'encoder.3.norm'") and text.count("module") == 1
     wide = nn.ModuleDict({"deep": nn.Sequential(model)})
-    with pytest.raises(ShapeError, match="; module '0.encoder.3.norm'$"):
+    with pytest.raises(ShapeError, match=r"; module '0\.encoder\.3\.norm'$"):
         wide["deep"](tfl.ones((32, 4)))
     bad = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(5, 1))
     with pytest.raises(
@@ -324,7 +324,7 @@ def test_other_errors_pass_untouched():
         def forward(self, x):
             raise KeyError("mine")
 
-    with pytest.raises(KeyError, match="^'mine'$"):
+    with pytest.raises(KeyError, match=r"^'mine'$"):
         nn.Sequential(Broken())(tfl.ones(1))
     with pytest.raises(NotImplementedError, match="Module: the module must define forward"):
         nn.Module()(1)

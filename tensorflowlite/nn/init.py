@@ -333,7 +333,8 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
         raise ShapeError(f"dirac_: the tensor must have three to five axes, got {tensor.shape}")
     if tensor.shape[0] % groups:
         raise ArgumentError(
-            f"dirac_: the output channels must divide into groups, got {tensor.shape[0]} and {groups}"
+            "dirac_: the output channels must divide into groups, got "
+            f"{tensor.shape[0]} and {groups}"
         )
     per_group = tensor.shape[0] // groups
     middle = tuple([n // 2 for n in tensor.shape[2:]])

@@ -203,10 +203,10 @@ class LayerNorm(Module):
         super().__init__()
         self.normalized_shape = _shape("LayerNorm", normalized_shape)
         self.eps, self.elementwise_affine = eps, elementwise_affine
-        where = {"dtype": dtype, "device": device}
+        shape, where = self.normalized_shape, {"dtype": dtype, "device": device}
+        self.weight = Parameter(ones(shape, **where)) if elementwise_affine else None
         shifted = elementwise_affine and bias
-        self.weight = Parameter(ones(self.normalized_shape, **where)) if elementwise_affine else None
-        self.bias = Parameter(zeros(self.normalized_shape, **where)) if shifted else None
+        self.bias = Parameter(zeros(shape, **where)) if shifted else None
 
     def reset_parameters(self) -> None:
         """Set the parameters to what they start from."""

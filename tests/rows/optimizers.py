@@ -21,7 +21,8 @@ def samples(states: int) -> Callable[[Draw], Iterator[Sample]]:
             made = [draw(*shape) for shape in SHAPES]
             return [*made, draw(4, 3).T, draw.strided(2, 3)]
 
-        yield Sample(several(), several(), [[np.asarray(np.abs(a)) for a in several()] for _ in range(states)])
+        kept = [[np.asarray(np.abs(a)) for a in several()] for _ in range(states)]
+        yield Sample(several(), several(), kept)
 
     return drawn
 
