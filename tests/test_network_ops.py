@@ -100,7 +100,9 @@ def direct_convolution(x: Any, weight: Any, stride: int, padding: int) -> Any:
     n, _, height, width = x.shape
     outputs, _, rows, columns = weight.shape
     padded = np.pad(x, [(0, 0), (0, 0), (padding, padding), (padding, padding)])
-    out_shape = [(size + 2 * padding - k) // stride + 1 for size, k in ((height, rows), (width, columns))]
+    out_shape = [
+        (size + 2 * padding - k) // stride + 1 for size, k in ((height, rows), (width, columns))
+    ]
     out = np.zeros((n, outputs, *out_shape))
     for i in range(out_shape[0]):
         for j in range(out_shape[1]):
@@ -118,7 +120,9 @@ def test_conv2d_by_definition(backend: TestBackend, dtype: str) -> None:  # noqa
     assert out.dtype == kind
     tolerance = {"float64": 1e-12, "float16": 1e-2, "bfloat16": 1e-1}.get(dtype, 1e-5)
     found = backend.host(out).astype(np.complex128).real
-    expected = direct_convolution(*(backend.host(v).astype(np.complex128).real for v in (a, b)), 2, 1)
+    expected = direct_convolution(
+        *(backend.host(v).astype(np.complex128).real for v in (a, b)), 2, 1
+    )
     np.testing.assert_allclose(found, expected, atol=tolerance, rtol=tolerance)
 
 
@@ -129,7 +133,9 @@ def test_conv2d_in_many_pieces_is_the_same() -> None:
     a, b = leaf(x), leaf(weight)
     out = conv.conv2d(a, b, padding=1)
     out.sum().backward()
-    single = [conv.conv2d(tfl.tensor(x[i : i + 1]), b.detach(), padding=1).numpy() for i in range(40)]
+    single = [
+        conv.conv2d(tfl.tensor(x[i : i + 1]), b.detach(), padding=1).numpy() for i in range(40)
+    ]
     np.testing.assert_allclose(out.detach().numpy(), np.concatenate(single), atol=1e-4)
     sums = conv.conv2d(tfl.tensor(x.sum(0, keepdims=True)), b, padding=1)
     (by_sum,) = grad(sums.sum(), [b])
@@ -189,7 +195,9 @@ def distinct(*shape: int) -> Any:
     return np.random.default_rng(3).permutation(np.linspace(-2, 2, size)).reshape(shape)
 
 
-@pytest.mark.parametrize(("x", "options"), [*POOLS, ((2, 3, 6, 7), {"kernel_size": 2, "dilation": 2})])
+@pytest.mark.parametrize(
+    ("x", "options"), [*POOLS, ((2, 3, 6, 7), {"kernel_size": 2, "dilation": 2})]
+)
 def test_max_pool2d(x: Any, options: Any) -> None:
     check_orders(lambda a: pooling.max_pool2d(a, **options), distinct(*x))
     functional = pytest.importorskip("torch.nn.functional")
@@ -222,7 +230,9 @@ def test_pools_by_definition(backend: TestBackend, dtype: str) -> None:  # noqa:
     assert highest.dtype == mean.dtype == x.dtype
     np.testing.assert_array_equal(backend.host(highest).astype(np.float64), blocks.max(-1))
     tolerance = {"float32": 1e-6, "float16": 2e-3, "bfloat16": 1.6e-2}[dtype]
-    np.testing.assert_allclose(backend.host(mean).astype(np.float64), blocks.mean(-1), atol=tolerance)
+    np.testing.assert_allclose(
+        backend.host(mean).astype(np.float64), blocks.mean(-1), atol=tolerance
+    )
     highest.sum().backward()
     chosen = backend.host(x.grad).astype(np.float64)
     assert chosen.sum() == highest.size
@@ -281,8 +291,12 @@ def test_batch_norm_statistics_and_bias_alone() -> None:
     assert not mean.requires_grad
     assert not variance.requires_grad
     shape = (1, 3, 1, 1)
-    expected = (x - x.mean((0, 2, 3)).reshape(shape)) / np.sqrt(x.var((0, 2, 3)).reshape(shape) + 1e-3)
-    np.testing.assert_allclose(out.detach().numpy(), expected + bias.detach().numpy().reshape(shape))
+    expected = (x - x.mean((0, 2, 3)).reshape(shape)) / np.sqrt(
+        x.var((0, 2, 3)).reshape(shape) + 1e-3
+    )
+    np.testing.assert_allclose(
+        out.detach().numpy(), expected + bias.detach().numpy().reshape(shape)
+    )
     out.sum().backward()
     np.testing.assert_allclose(bias.grad.numpy(), np.full(3, 32.0))
 
@@ -302,7 +316,9 @@ def test_batch_norm_inference() -> None:
     )
 
 
-@pytest.mark.parametrize(("shape", "last"), [((4, 5), (5,)), ((5, 5), (5,)), ((2, 3, 4, 5), (4, 5)), ((6,), (6,))])
+@pytest.mark.parametrize(
+    ("shape", "last"), [((4, 5), (5,)), ((5, 5), (5,)), ((2, 3, 4, 5), (4, 5)), ((6,), (6,))]
+)
 @pytest.mark.parametrize("parameters", [0, 1, 2])
 def test_layer_norm(shape: Any, last: Any, parameters: int) -> None:
     arrays = [normal(*shape), normal(*last) + 2, normal(*last)][: 1 + parameters]
@@ -410,7 +426,9 @@ def test_softmax(name: str, axis: int) -> None:
     function = getattr(activation, name)
     check_orders(lambda a: function(a, axis), normal(3, 4, 2))
     functional = pytest.importorskip("torch.nn.functional")
-    check_torch(lambda a: function(a, axis), lambda a: getattr(functional, name)(a, axis), normal(3, 4, 2))
+    check_torch(
+        lambda a: function(a, axis), lambda a: getattr(functional, name)(a, axis), normal(3, 4, 2)
+    )
 
 
 @pytest.mark.parametrize("name", [*ACTIVATIONS, "softmax", "log_softmax"])
@@ -484,7 +502,9 @@ def test_losses_over_classes(name: str, shape: Any, options: dict[str, Any]) -> 
     )
 
 
-@pytest.mark.parametrize("options", [{}, {"weight": True}, {"label_smoothing": 0.3}, {"reduction": "none"}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"weight": True}, {"label_smoothing": 0.3}, {"reduction": "none"}], ids=str
+)
 @pytest.mark.parametrize("shape", [(6, 4), (3, 4, 2), (4,)])
 def test_cross_entropy_of_probabilities(shape: Any, options: dict[str, Any]) -> None:
     target = np.abs(normal(*shape))

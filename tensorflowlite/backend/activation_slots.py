@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from . import dtypes
+from . import dtypes, special
 
 _SQRT_HALF = math.sqrt(0.5)
 _TANH_SCALE, _TANH_CUBE = math.sqrt(2 / math.pi), 0.044715
@@ -15,6 +15,7 @@ _TANH_SCALE, _TANH_CUBE = math.sqrt(2 / math.pi), 0.044715
 
 def slots(xp: Any) -> dict[str, Any]:
     """Return the slots of the activations."""
+    erf = special.slots(xp)["erf"]
 
     def widened(function: Callable[..., Any]) -> Callable[..., Any]:
         """Compute in float where ``x`` is of half precision or no float at all."""
@@ -55,12 +56,7 @@ def slots(xp: Any) -> dict[str, Any]:
     def gelu(x: Any, approximate: str) -> Any:
         if approximate == "tanh":
             return 0.5 * x * (1 + xp.tanh(_TANH_SCALE * (x + _TANH_CUBE * x * x * x)))
-        return 0.5 * x * (1 + _erf(x * _SQRT_HALF))
-
-    def _erf(x: Any) -> Any:
-        from .base import by_array_type
-
-        return by_array_type[type(x)].erf(x)
+        return 0.5 * x * (1 + erf(x * _SQRT_HALF))
 
     @widened
     def softplus(x: Any, beta: float, threshold: float) -> Any:

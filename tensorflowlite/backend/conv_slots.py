@@ -26,21 +26,21 @@ class _Plan:
     def __init__(self, xp: Any, shape: Any, weight_shape: Any, dtype: Any, stride: Pair,
                  padding: Any, dilation: Pair, groups: int) -> None:  # fmt: skip
         self.xp, self.dtype, self.groups = xp, dtype, groups
-        self.images, self.channels, *self.size = shape
-        self.outputs, within, *self.kernel = weight_shape
-        self.count = tuple([
-            out_length(self.size[a], self.kernel[a], stride[a], padding[a], dilation[a])
-            for a in (0, 1)
-        ])  # fmt: skip
+        self.images, self.channels, *size = shape
+        self.outputs, within, *kernel = weight_shape
+        self.kernel = (kernel[0], kernel[1])
+        self.count = (
+            out_length(size[0], kernel[0], stride[0], padding[0], dilation[0]),
+            out_length(size[1], kernel[1], stride[1], padding[1], dilation[1]),
+        )
         self.places = math.prod(self.count)
         self.depth = within * math.prod(self.kernel)  # a column's length within its group
         self.padded = padding != ((0, 0), (0, 0))
-        self.pointwise = (
-            not self.padded and self.kernel == [1, 1] and tuple(stride) == (1, 1)
-        )
-        self.taps = taps(tuple(self.size), self.count, tuple(self.kernel), stride, padding, dilation)
+        self.pointwise = not self.padded and self.kernel == stride == (1, 1)
+        self.taps = taps((size[0], size[1]), self.count, self.kernel, stride, padding, dilation)
         per_image = self.places * (groups * self.depth + self.outputs) * dtype.itemsize
-        self.parts = pieces(self.images, (_CACHE if xp is numpy else _DEVICE) // max(per_image, 1))
+        room = _CACHE if xp is numpy else _DEVICE
+        self.parts = pieces(self.images, room // max(per_image, 1))
         self.most = max([b - a for a, b in self.parts], default=0)
 
     def grouped_weight(self, weight: Any) -> Any:

@@ -77,9 +77,7 @@ def slots(xp: Any) -> dict[str, Any]:
         wide = dtypes.accumulator(probabilities.dtype)
         weight = weights[0].astype(wide, copy=False) if weights else None
         classes = probabilities.shape[1]
-        safe, chosen, kept = class_weights(
-            "cross_entropy", target, weight, classes, ignored, wide
-        )
+        safe, chosen, kept = class_weights("cross_entropy", target, weight, classes, ignored, wide)
         g = y.astype(wide, copy=False)
         hit = g * chosen * (1 - smoothing)
         scale = hit
@@ -100,9 +98,7 @@ def slots(xp: Any) -> dict[str, Any]:
     def target_distribution(target: Any, *rest: Any) -> Any:
         *weights, classes, ignored, smoothing, dtype = rest
         weight = weights[0].astype(dtype) if weights else None
-        safe, chosen, kept = class_weights(
-            "cross_entropy", target, weight, classes, ignored, dtype
-        )
+        safe, chosen, kept = class_weights("cross_entropy", target, weight, classes, ignored, dtype)
         shape = (target.shape[0], classes, *target.shape[1:])
         out = xp.zeros(shape, dtype)
         if smoothing:

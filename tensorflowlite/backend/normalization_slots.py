@@ -1,4 +1,4 @@
-"""Slots of the normalisations. Statistics are taken in float32 at least, the variance in two passes.
+"""Slots of the normalisations. Statistics are float32 at least, the variance takes two passes.
 
 ``statistics`` is one array of two: the mean and one over the standard deviation, with the
 normalised axes kept as length 1. Where nothing is subtracted (``centered`` false) the mean is zero.

@@ -48,19 +48,16 @@ sigmoid = unary(
     "sigmoid", lambda g, out: g * out * (1 - out), _doc("1 / (1 + exp(-x))", [0.0], [0.5])
 )
 silu = unary("silu", _silu_gradient, _doc("x * sigmoid(x), also called swish", [0.0], [0.0]))
-_leaky_relu = attr1(
-    "leaky_relu", "slope", lambda k, g, x, slope: k.where(x > 0, g, g * slope)
-)
-_elu = attr1(
-    "elu", "alpha", lambda k, g, x, out, alpha: k.where(x > 0, g, g * (out + alpha))
-)
+_leaky_relu = attr1("leaky_relu", "slope", lambda k, g, x, slope: k.where(x > 0, g, g * slope))
+_elu = attr1("elu", "alpha", lambda k, g, x, out, alpha: k.where(x > 0, g, g * (out + alpha)))
 _gelu = attr1("gelu", "approximate", _gelu_gradient)
 _softplus = general(
     "softplus",
     ("x",),
     (
-        lambda k, g, x, beta, threshold: g
-        * k.where(x * beta > threshold, k.ones_like(x), k.sigmoid(x * beta)),
+        lambda k, g, x, beta, threshold: (
+            g * k.where(x * beta > threshold, k.ones_like(x), k.sigmoid(x * beta))
+        ),
     ),
     attributes=("beta", "threshold"),
 )
@@ -269,8 +266,9 @@ def log_softmax(x: Any, axis: int = -1) -> Tensor:
     return _log_softmax(x, normalize_axes("log_softmax", axis, x.ndim)[0])
 
 
-for _public, _op in (
+_PUBLIC: tuple[tuple[Any, Any], ...] = (
     (leaky_relu, _leaky_relu), (elu, _elu), (gelu, _gelu), (softplus, _softplus),
     (hardtanh, _hardtanh), (softmax, _softmax), (log_softmax, _log_softmax),
-):  # fmt: skip
-    _public.primitive = _op.primitive  # type: ignore[attr-defined]
+)  # fmt: skip
+for _public, _op in _PUBLIC:
+    _public.primitive = _op.primitive

@@ -90,7 +90,7 @@ def convolution_geometry(
     x_shape: tuple[int, ...], weight_shape: tuple[int, ...], bias_shape: tuple[int, ...] | None,
     stride: Any, padding: Any, dilation: Any, groups: int,
 ) -> tuple[Pair, Padding, Pair, int]:  # fmt: skip
-    """Return stride, padding, dilation and groups as the operation takes them, or say what is wrong."""
+    """Return stride, padding, dilation and groups as the slots take them, or say what is wrong."""
     if len(x_shape) != 4 or len(weight_shape) != 4:
         raise ShapeError(
             "conv2d: x must be (images, channels, height, width) and weight (out_channels, "

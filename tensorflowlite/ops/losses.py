@@ -92,15 +92,13 @@ def reduce_loss(name: str, loss: Tensor, reduction: str) -> Tensor:
     if reduction == "sum":
         return total
     if reduction == "mean":
-        return total / loss.size if loss.size else total / 0.0
+        return total * (1 / loss.size if loss.size else math.nan)
     raise ArgumentError(f"{name}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
 
 
 def _check_reduction(name: str, reduction: str) -> None:
     if reduction not in ("mean", "sum", "none"):
-        raise ArgumentError(
-            f"{name}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}"
-        )
+        raise ArgumentError(f"{name}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
 
 
 def _class_weights(name: str, weight: Any, classes: int) -> tuple[Tensor, ...]:

@@ -107,9 +107,7 @@ def _last_axes(x: Any, count: int) -> tuple[int, ...]:
 def _last_rule(k, g, x, parameters, residual, count, centered):
     shape = x.shape[x.ndim - count :]
     lead = tuple(range(x.ndim - count))
-    return _gradients(
-        k, g, x, residual, parameters, _last_axes(x, count), lead, centered, shape
-    )
+    return _gradients(k, g, x, residual, parameters, _last_axes(x, count), lead, centered, shape)
 
 
 _layer_norm = general(
@@ -213,7 +211,7 @@ def batch_norm(x: Any, weight: Any = None, bias: Any = None,
     """
     x = as_tensor(x)
     _check_batch(x, {"weight": weight, "bias": bias})
-    if x.size // max(x.array.shape[1], 1) < 2:
+    if math.prod([x.array.shape[axis] for axis in _batch_axes(x)]) < 2:
         raise ShapeError(
             "batch_norm: training needs more than one value per channel, got x "
             f"{x.array.shape}; use a larger batch, or eval()"
