@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import functools
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ..backend import as_array, backend_of, by_array_type, ndarray
 from ..errors import DeviceError, DtypeError, GradientError, ShapeError, StaleValueError
 from ..runtime import changed, note_change, owner_of, set_mode, shared
+from .graph import count_consumers, forget_gradients, leading_to, parents_of
 from .primitive import Primitive, traced
 from .tensor import JointNode, Leaf, Node, Output, Tensor, operation_of, wrap
 from .views import release
@@ -77,64 +78,6 @@ def _fit_traced(g: Tensor, shape: Any, dtype: Any, k: Any) -> Tensor:
     if g.array.dtype != dtype:
         g = traced.cast(g, dtype)
     return g
-
-
-def _parents(node: Any) -> Iterable[Any]:
-    kind = type(node)
-    if kind is Node:
-        return (node.p0, node.p1)
-    if kind is JointNode:
-        return node.parents
-    return (node.main,) if kind is Output else ()
-
-
-def _count_consumers(roots: Iterable[Any], relevant: Any) -> dict[Any, int]:
-    """Return how many consumers each node has in this backward pass."""
-    count: dict[Any, int] = {}
-    stack = list(dict.fromkeys(roots))
-    seen = set(stack)
-    for root in stack:
-        count[root] = 1  # a seed is a consumer too
-    while stack:
-        for parent in _parents(stack.pop()):
-            if parent is None or (relevant is not None and parent not in relevant):
-                continue
-            count[parent] = count.get(parent, 0) + 1
-            if parent not in seen:
-                seen.add(parent)
-                stack.append(parent)
-    return count
-
-
-def _forget(roots: Iterable[Any]) -> None:
-    """Drop the gradients that a pass which failed has left on its nodes, wherever it stopped."""
-    stack, seen = list(roots), set()
-    while stack:
-        node = stack.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        node.g = None
-        stack.extend([p for p in _parents(node) if p is not None])
-
-
-def _relevant(roots: Iterable[Any], targets: Any) -> set[Any]:
-    """Return the nodes through which a root depends on a target."""
-    order, stack, seen = [], list(dict.fromkeys(roots)), set()
-    while stack:
-        node = stack.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        order.append(node)
-        stack.extend([p for p in _parents(node) if p is not None])
-    found = set(targets)
-    # Parents are older than their consumers, but a Leaf's and an Output's ticks don't order them.
-    order.sort(key=lambda node: (node.born, type(node) is Output))
-    for node in order:
-        if node not in found and any(p in found for p in _parents(node) if p is not None):
-            found.add(node)
-    return found
 
 
 def _check_stale(node: Any) -> None:
@@ -206,7 +149,7 @@ class _Pass:
         if self.sink is not None and node in self.sink:
             return False
         if self.consumers is None:
-            self.consumers = _count_consumers(self.roots, self.relevant)
+            self.consumers = count_consumers(self.roots, self.relevant)
         return self.consumers[node] == 1
 
     def next(self) -> Any:
@@ -219,7 +162,7 @@ class _Pass:
             while node is not None:
                 node = self.plain(node) if type(node) is Node else self.several(node)
         except BaseException:
-            _forget(self.roots)
+            forget_gradients(self.roots)
             raise
 
     def intercept(self, node: Any) -> bool:
@@ -232,7 +175,7 @@ class _Pass:
         if self.sink is not None and node in self.sink:
             self.sink[node] = (node.g, node.owned)
             node.owned = False
-            if not any(parent in self.relevant for parent in _parents(node)):  # type: ignore
+            if not any(parent in self.relevant for parent in parents_of(node)):  # type: ignore
                 node.g = None
                 return False  # nothing beyond was asked for: what lies there stays as it is
         return True
@@ -417,7 +360,7 @@ class _Pass:
                 if leaf.hooks:
                     leaf.g, leaf.owned = _run_hooks(leaf, leaf.g, self.trace), False
         except BaseException:
-            _forget(self.leaves)
+            forget_gradients(self.leaves)
             raise
         for leaf in self.leaves:
             g, owned = leaf.g, leaf.owned
@@ -574,7 +517,7 @@ def grad(
             raise GradientError(f"grad: inputs[{i}] must require grad, got {x.dtype} {x.shape}")
     retain = create_graph if retain_graph is None else retain_graph
     targets = [x.node for x in inputs]
-    relevant = _relevant([output.node for output in outputs if output.node is not None], targets)
+    relevant = leading_to([output.node for output in outputs if output.node is not None], targets)
     sink: dict[Any, Any] = dict.fromkeys(targets)
     _run("grad", _Pass(retain, create_graph, sink, relevant), outputs, gradients)
     results = []

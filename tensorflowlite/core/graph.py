@@ -1,0 +1,67 @@
+"""Walking the graph: who depends on whom in a backward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from .tensor import JointNode, Node, Output
+
+
+def parents_of(node: Any) -> Iterable[Any]:
+    """Return the nodes that a node's gradient flows to; None for an input without one."""
+    kind = type(node)
+    if kind is Node:
+        return (node.p0, node.p1)
+    if kind is JointNode:
+        return node.parents
+    return (node.main,) if kind is Output else ()
+
+
+def count_consumers(roots: Iterable[Any], relevant: Any) -> dict[Any, int]:
+    """Return how many consumers each node has in this backward pass."""
+    count: dict[Any, int] = {}
+    stack = list(dict.fromkeys(roots))
+    seen = set(stack)
+    for root in stack:
+        count[root] = 1  # a seed is a consumer too
+    while stack:
+        for parent in parents_of(stack.pop()):
+            if parent is None or (relevant is not None and parent not in relevant):
+                continue
+            count[parent] = count.get(parent, 0) + 1
+            if parent not in seen:
+                seen.add(parent)
+                stack.append(parent)
+    return count
+
+
+def forget_gradients(roots: Iterable[Any]) -> None:
+    """Drop the gradients that a pass which failed has left on its nodes, wherever it stopped."""
+    stack, seen = list(roots), set()
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        node.g = None
+        stack.extend([p for p in parents_of(node) if p is not None])
+
+
+def leading_to(roots: Iterable[Any], targets: Any) -> set[Any]:
+    """Return the nodes through which a root depends on a target."""
+    order, stack, seen = [], list(dict.fromkeys(roots)), set()
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        order.append(node)
+        stack.extend([p for p in parents_of(node) if p is not None])
+    found = set(targets)
+    # Parents are older than their consumers, but a Leaf's and an Output's ticks don't order them.
+    order.sort(key=lambda node: (node.born, type(node) is Output))
+    for node in order:
+        if node not in found and any(p in found for p in parents_of(node) if p is not None):
+            found.add(node)
+    return found
