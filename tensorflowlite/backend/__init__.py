@@ -16,6 +16,7 @@ from .base import by_array_type as by_array_type
 from .base import decompositions as decompositions
 from .base import is_array as is_array
 from .base import register as register
+from .cupy_backend import cupy_backend as cupy_backend
 from .numpy_backend import as_array as as_array
 from .numpy_backend import from_data as from_data
 from .numpy_backend import host_array as host_array

@@ -128,9 +128,7 @@ class _Registry(dict[type, Backend]):
 
     def __missing__(self, array_type: type) -> Backend:
         if array_type.__module__.partition(".")[0] == "cupy" and array_type.__name__ == "ndarray":
-            from .cupy_backend import cupy_backend
-
-            return self.setdefault(array_type, cupy_backend())
+            return self.setdefault(array_type, at_first_use["cuda"]())
         raise DtypeError(
             f"tensor: data must be an array of a known library, got {array_type.__qualname__}"
         )
@@ -138,6 +136,8 @@ class _Registry(dict[type, Backend]):
 
 by_array_type = _Registry()
 by_device_type: dict[str, Backend] = {}
+# Device type to what makes its backend, for a library that is imported at first use.
+at_first_use: dict[str, Callable[[], Backend]] = {}
 
 
 def register(backend: Backend) -> None:
@@ -157,11 +157,9 @@ def backend_for(device: str) -> Backend:
     found = by_device_type.get(kind)
     if found is not None:
         return found
-    if kind == "cuda":
-        from .cupy_backend import cupy_backend
-
-        return by_device_type.setdefault("cuda", cupy_backend())
-    known = ", ".join(repr(name) for name in sorted({*by_device_type, "cuda"}))
+    if kind in at_first_use:
+        return by_device_type.setdefault(kind, at_first_use[kind]())
+    known = ", ".join(repr(name) for name in sorted({*by_device_type, *at_first_use}))
     raise DeviceError(f"device: must be one of {known} (with an index: 'cuda:1'), got {device!r}")
 
 

@@ -9,7 +9,7 @@ import numpy
 
 from ..errors import DeviceError
 from . import cuda, library_slots
-from .base import Backend, Device, register
+from .base import Backend, Device, at_first_use, register
 
 
 class CupyBackend(Backend):
@@ -63,3 +63,6 @@ def cupy_backend() -> Backend:
     backend = CupyBackend("cuda", cupy, cupy.ndarray, slots)
     register(backend)
     return backend
+
+
+at_first_use["cuda"] = cupy_backend
