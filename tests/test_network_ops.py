@@ -155,7 +155,8 @@ def test_conv2d_of_no_images() -> None:
     ("x", "weight", "options", "error", "text"),
     [
         ((2, 3, 5, 5), (4, 2, 3, 3), {}, ShapeError,
-         "conv2d: x must have 2 channels, got x (2, 3, 5, 5) with weight (4, 2, 3, 3) and groups=1"),
+         "conv2d: x must have 2 channels, got x (2, 3, 5, 5) with weight "
+         "(4, 2, 3, 3) and groups=1"),
         ((3, 5, 5), (4, 3, 3, 3), {}, ShapeError,
          "conv2d: x must be (images, channels, height, width) and weight (out_channels, channels / "
          "groups, height, width), got x (3, 5, 5) and weight (4, 3, 3, 3)"),

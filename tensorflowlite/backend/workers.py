@@ -11,7 +11,6 @@ import ctypes
 import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
@@ -39,7 +38,7 @@ class _Blas:
 
 
 _blas: _Blas | None = None
-_pool: ThreadPoolExecutor | None = None
+_pool: Any = None
 _lock = Lock()
 _inside = 0
 _before = 1
@@ -116,6 +115,8 @@ def share(parts: Sequence[tuple[int, int]], begin: Callable[[], Process], thread
 
         with _lock:
             if _pool is None:
+                from concurrent.futures import ThreadPoolExecutor  # 5 ms that few imports need
+
                 _pool = ThreadPoolExecutor(os.cpu_count(), "tensorflowlite")
             helpers = [_pool.submit(drain) for _ in range(threads - 1)]
         try:
