@@ -1,0 +1,5 @@
+"""The command ``tensorflowlite``: train, doctor, bench."""
+
+from __future__ import annotations
+
+from .main import main as main

@@ -1,0 +1,423 @@
+"""`Trainer`: the loop over epochs and batches."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from .. import runtime
+from ..core.tensor import Tensor
+from ..errors import ArgumentError, NumericalError
+from ..nn.utils import clip_grad_norm_, clip_grad_value_, l1_penalty
+from ..ops import random
+from ..ops.creation import asarray
+from ..ops.joining import concat
+from ..optim.lr_scheduler import ReduceLROnPlateau
+from . import batches
+from .autopsy import broken_parameter, find_origin
+from .callbacks import Callback, Convergence
+from .checkpoint import (
+    Checkpoint,
+    load_optimizer_state,
+    make_checkpoint,
+    optimizer_state,
+    read_checkpoint,
+)
+from .history import History
+from .interrupts import InterruptGuard
+from .logs import Progress
+from .metrics import Averages, Metric, resolve
+
+
+class Trainer:
+    """Trains a model: the same loop on a CPU and a GPU.
+
+    Parameters
+    ----------
+    model : Module
+        The network.
+    optimizer : Optimizer
+        Made from the model's parameters.
+    loss : callable
+        ``loss(output, target)``, a mean over the batch.
+    metrics : sequence of str or callable
+        ``"accuracy"``, ``"mean_absolute_error"``, or functions ``metric(output, target)`` of a
+        batch, whose means over the samples are recorded under the functions' names.
+    callbacks : sequence of Callback
+        `EarlyStopping`, `Checkpoint`, `MetricsFile`, `Curves`, `TensorBoard`, or your own.
+    device : str, optional
+        Where to train; the model, the optimizer's state and the batches are moved there. By
+        default where the model is.
+    scheduler : LRScheduler, optional
+        A schedule of the learning rate, whose ``step`` is called after each epoch.
+    clip_norm, clip_value : float, optional
+        The greatest norm of all gradients together, or the greatest magnitude of an element.
+    l1 : float
+        The factor of the sum of the parameters' magnitudes in what is minimised. The recorded
+        loss goes without it.
+    progress : bool, optional
+        Whether to show progress; by default where standard error is a terminal.
+
+    Attributes
+    ----------
+    history : History
+        What was measured so far.
+    stop_reason : str
+        Why the training stopped; empty while it goes on.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> from tensorflowlite import nn, optim
+    >>> from tensorflowlite.data import DataLoader, TensorDataset
+    >>> from tensorflowlite.nn import functional as F
+    >>> from tensorflowlite.train import Trainer
+    >>> tfl.manual_seed(0)
+    >>> x = tfl.randn(64, 2)
+    >>> data = TensorDataset(x, (x.sum(1) > 0).astype(tfl.int64))
+    >>> model = nn.Linear(2, 2)
+    >>> optimizer = optim.AdamW(model.parameters(), lr=0.1)
+    >>> trainer = Trainer(model, optimizer, F.cross_entropy, metrics=["accuracy"])
+    >>> history = trainer.fit(DataLoader(data, batch_size=16, shuffle=True), epochs=10)
+    >>> len(history), history["accuracy"][-1] > 0.9
+    (10, True)
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        optimizer: Any,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        metrics: Iterable[str | Metric] = (),
+        callbacks: Iterable[Callback] = (),
+        device: Any = None,
+        *,
+        scheduler: Any = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        l1: float = 0.0,
+        progress: bool | None = None,
+    ) -> None:
+        for name, value in (("clip_norm", clip_norm), ("clip_value", clip_value)):
+            if value is not None and not value > 0:
+                raise ArgumentError(f"Trainer: {name} must be positive or None, got {value}")
+        if not 0 <= l1 < math.inf:
+            raise ArgumentError(f"Trainer: l1 must be finite and not negative, got {l1}")
+        self.model = model
+        self.optimizer = optimizer
+        self.loss = loss
+        self.metrics = resolve(metrics)
+        self.scheduler = scheduler
+        self.clip_norm, self.clip_value, self.l1 = clip_norm, clip_value, float(l1)
+        everyone = [Progress(progress), *callbacks]
+        self.callbacks = sorted(everyone, key=lambda callback: callback.priority)
+        first = next(iter(model.parameters()), None)
+        self.device = device if device is not None else getattr(first, "device", "cpu")
+        if device is not None:
+            _move(model, optimizer, device)
+        self.history = History()
+        self.epochs = 0
+        self._averages = Averages()  # of the epoch under way
+        self._batch = 0  # how many batches of it are done
+        self._guard = InterruptGuard()
+
+    # -- the loop --------------------------------------------------------------------------------
+    def fit(
+        self,
+        train: Iterable[Any],
+        validation: Iterable[Any] | None = None,
+        epochs: int = 10,
+        *,
+        tolerance: float | None = None,
+        resume: Any = None,
+    ) -> History:
+        """Train until the last epoch, or until something says stop.
+
+        Parameters
+        ----------
+        train : iterable of batches
+            A `DataLoader`, or any iterable that begins anew each epoch. A batch is a tuple of
+            inputs and, last, the target.
+        validation : iterable of batches, optional
+            What is measured after each epoch, without training on it.
+        epochs : int
+            The number of the last epoch: a resumed run goes on to it.
+        tolerance : float, optional
+            Stop where the training loss changes by at most this part of itself; see `Convergence`.
+        resume : str or path, optional
+            A file that `Checkpoint` wrote. Model, optimizer, schedule, history and random state
+            are taken from it, and the run goes on as if it had not been interrupted.
+
+        Returns
+        -------
+        History
+            Of all epochs, those before a resumption included.
+
+        Raises
+        ------
+        NumericalError
+            Where the loss isn't finite. Parameters are those before the step, checkpoints stay.
+        KeyboardInterrupt
+            After Ctrl-C, which takes effect between two steps and leaves a checkpoint that the
+            run can go on from, where a `Checkpoint` is among the callbacks.
+        """
+        if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+            raise ArgumentError(f"fit: epochs must be an integer of at least 1, got {epochs!r}")
+        self.epochs = epochs
+        self.history, self._averages, self._batch = History(), Averages(), 0
+        if resume is not None:
+            self.load_state_dict(read_checkpoint(resume))
+        self.stop_reason = ""
+        before = self.callbacks
+        if tolerance is not None:
+            self.callbacks = [*before, Convergence(tolerance)]
+            self.callbacks.sort(key=lambda callback: callback.priority)
+        try:
+            with InterruptGuard() as self._guard:
+                self._run(train, validation)
+        except KeyboardInterrupt:
+            self._leave_checkpoint()
+            raise
+        finally:
+            for callback in self.callbacks:
+                callback.close(self)
+            self.callbacks, self._guard = before, InterruptGuard()
+        return self.history
+
+    def stop(self, reason: str) -> None:
+        """Stop after the epoch under way; the first reason given is the one that is recorded."""
+        if not self.stop_reason:
+            self.stop_reason = reason
+
+    def _run(self, train: Iterable[Any], validation: Iterable[Any] | None) -> None:
+        for callback in self.callbacks:
+            callback.on_fit_start(self)
+        while len(self.history) < self.epochs and not self.stop_reason:
+            self._epoch(len(self.history) + 1, train, validation)
+        self.stop(f"all {self.epochs} epochs were run")
+        self.history.reason = self.stop_reason
+        for callback in self.callbacks:
+            callback.on_fit_end(self)
+
+    def _epoch(self, epoch: int, train: Iterable[Any], validation: Iterable[Any] | None) -> None:
+        started = time.perf_counter()
+        for callback in self.callbacks:
+            callback.on_epoch_start(self, epoch, batches.length(train))
+        for loader in (train, validation):
+            set_epoch = getattr(loader, "set_epoch", None)
+            if set_epoch is not None:
+                set_epoch(epoch - 1)
+        self.model.train()
+        # A run that was interrupted within the epoch goes on with the next batch.
+        for batch in itertools.islice(train, self._batch, None):
+            loss = self._step(epoch, batch)
+            self._batch += 1
+            for callback in self.callbacks:
+                callback.on_batch_end(self, loss)
+            self._guard.check()
+        batches.require_batches("fit", self._batch)
+        self._check_parameters(epoch)
+        record = {"epoch": epoch, **self._averages.means()}
+        if validation is not None:
+            values = self.evaluate(validation)
+            record |= {f"validation_{name}": value for name, value in values.items()}
+        record["learning_rate"] = float(self.optimizer.param_groups[0]["lr"])
+        self._schedule(record)
+        record["seconds"] = time.perf_counter() - started
+        self._averages, self._batch = Averages(), 0
+        self.history.records.append(record)
+        for callback in self.callbacks:
+            callback.on_epoch_end(self, record)
+        self._guard.check()
+
+    def _step(self, epoch: int, batch: Any) -> float:
+        """Train on one batch and return its loss."""
+        inputs, target = batches.split("fit", batches.to_device(batch, self.device))
+        self.optimizer.zero_grad()
+        output = self.model(*inputs)
+        loss: Any = self.loss(output, target)
+        objective = loss + l1_penalty(self.model.parameters()) * self.l1 if self.l1 else loss
+        value = float(loss)
+        minimised = float(objective) if self.l1 else value
+        # Asked for before the step: no gradient of a NaN ever reaches a parameter.
+        if not math.isfinite(minimised):
+            raise NumericalError(self._explain(epoch, minimised, inputs, target))
+        objective.backward()
+        if self.clip_norm is not None:
+            clip_grad_norm_(self.model.parameters(), self.clip_norm)
+        if self.clip_value is not None:
+            clip_grad_value_(self.model.parameters(), self.clip_value)
+        self.optimizer.step()
+        self._averages.add(batches.count(target), self._measure(value, output, target))
+        return value
+
+    def _measure(self, loss: float, output: Tensor, target: Any) -> dict[str, float]:
+        with runtime.set_mode(grad=False):
+            values = {name: float(metric(output, target)) for name, metric in self.metrics.items()}
+        return {"loss": loss, **values}
+
+    def _schedule(self, record: dict[str, Any]) -> None:
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step(record.get("validation_loss", record["loss"]))
+        elif self.scheduler is not None:
+            self.scheduler.step()
+
+    def _check_parameters(self, epoch: int) -> None:
+        # A finite loss can have gradients that aren't; no checkpoint may hold what they made.
+        path = broken_parameter(self.model)
+        if path is not None:
+            raise NumericalError(
+                f"fit: the parameters must be finite, got '{path}' with NaN or infinity after "
+                f"epoch {epoch}; lower the learning rate or clip the gradients"
+                f"{self._last_checkpoint('; the checkpoint before it is kept in {}')}"
+            )
+
+    def _explain(self, epoch: int, loss: float, inputs: tuple[Any, ...], target: Any) -> str:
+        found = find_origin(self.model, inputs, target, self.loss)
+        return (
+            f"fit: the loss must be finite, got {loss} in epoch {epoch}, batch {self._batch + 1}: "
+            f"{found}{self._last_checkpoint('; the checkpoint before it is kept in {}')}"
+        )
+
+    def _last_checkpoint(self, text: str) -> str:
+        kept = [c.path for c in self.callbacks if isinstance(c, Checkpoint) and c.saved]
+        return text.format(f"'{kept[0]}'") if kept else ""
+
+    def _leave_checkpoint(self) -> None:
+        self.history.reason = "interrupted"
+        # A second Ctrl-C strikes at once, perhaps within a step: memory isn't whole then.
+        if self._guard.between_steps and broken_parameter(self.model) is None:
+            for callback in self.callbacks:
+                callback.on_interrupt(self)
+        where = self._last_checkpoint("; {} holds a checkpoint to resume from")
+        print(f"fit: interrupted in epoch {len(self.history) + 1}{where}", file=sys.stderr)
+
+    # -- without training ------------------------------------------------------------------------
+    def evaluate(self, loader: Iterable[Any]) -> dict[str, float]:
+        """Return the mean loss and metrics of a data set, in evaluation mode.
+
+        Parameters
+        ----------
+        loader : iterable of batches
+            As in `fit`.
+
+        Returns
+        -------
+        dict of str to float
+            ``loss`` and the metrics.
+        """
+        averages, number = Averages(), 0
+        with self._without_training():
+            for batch in loader:
+                inputs, target = batches.split("evaluate", batches.to_device(batch, self.device))
+                output = self.model(*inputs)
+                loss = float(self.loss(output, target))
+                averages.add(batches.count(target), self._measure(loss, output, target))
+                number += 1
+                self._guard.check()
+        batches.require_batches("evaluate", number)
+        return averages.means()
+
+    def predict(self, data: Any, batch_size: int = 256) -> Tensor:
+        """Return the model's outputs for a data set, in evaluation mode.
+
+        Parameters
+        ----------
+        data : iterable of batches, Tensor or array
+            A loader, whose targets are left aside where there are any, or all inputs at once.
+        batch_size : int
+            How many samples of an array go through the model at a time.
+
+        Returns
+        -------
+        Tensor
+            The outputs, one after the other, on the CPU.
+        """
+        if hasattr(data, "ndim") and hasattr(data, "dtype"):
+            data = batches.slices(data, batch_size)
+        with self._without_training():
+            inputs = (batches.to_device(batches.inputs_of(batch), self.device) for batch in data)
+            parts = [asarray(self.model(*one).detach(), device="cpu") for one in inputs]
+        batches.require_batches("predict", len(parts))
+        return concat(parts)
+
+    @contextlib.contextmanager
+    def _without_training(self) -> Iterator[None]:
+        training = [module for module in self.model.modules() if module.training]
+        self.model.eval()
+        try:
+            with runtime.set_mode(grad=False):
+                yield
+        finally:
+            for module in training:
+                module.training = True
+
+    # -- saving and loading ----------------------------------------------------------------------
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that a run needs to go on, as `Checkpoint` writes it.
+
+        The optimizer's states stand under the paths of their parameters.
+        """
+        return make_checkpoint(
+            model=dict(self.model.state_dict()),
+            optimizer=optimizer_state(self.model, self.optimizer),
+            scheduler=None if self.scheduler is None else self.scheduler.state_dict(),
+            callbacks={key: callback.state_dict() for key, callback in self._named_callbacks()},
+            history=[dict(record) for record in self.history.records],
+            batch=self._batch,
+            averages=self._averages.state_dict(),
+            random=random.get_state(self.device),
+        )
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned.
+
+        Raises
+        ------
+        StateError
+            Where the model or the optimizer is another one.
+        """
+        self.model.load_state_dict(state["model"])
+        load_optimizer_state(self.model, self.optimizer, state["optimizer"])
+        if self.scheduler is not None and state["scheduler"] is not None:
+            self.scheduler.load_state_dict(state["scheduler"])
+        for key, callback in self._named_callbacks():
+            if key in state["callbacks"]:
+                callback.load_state_dict(state["callbacks"][key])
+        self.history = History([dict(record) for record in state["history"]])
+        self._batch = state["batch"]
+        self._averages.load_state_dict(state["averages"])
+        random.set_state(state["random"], self.device)
+
+    def _named_callbacks(self) -> list[tuple[str, Callback]]:
+        seen: dict[str, int] = {}
+        named = []
+        for callback in self.callbacks:
+            name = type(callback).__name__
+            seen[name] = seen.get(name, 0) + 1
+            named.append((name if seen[name] == 1 else f"{name} {seen[name]}", callback))
+        return named
+
+
+def _move(model: Any, optimizer: Any, device: Any) -> None:
+    """Move a model, and the states that the optimizer keeps of its parameters."""
+    before = [parameter.device for parameter in model.parameters()]
+    state = optimizer.state_dict()
+    model.to(device)
+    if all(
+        parameter.device == old for parameter, old in zip(model.parameters(), before, strict=True)
+    ):
+        return
+    groups = [dict(group) for group in optimizer.param_groups]
+    optimizer.param_groups.clear()
+    optimizer.state.clear()
+    for group in groups:
+        if "param_names" in group:
+            group["params"] = list(zip(group.pop("param_names"), group["params"], strict=True))
+        optimizer.add_param_group(group)
+    optimizer.load_state_dict(state)
