@@ -186,7 +186,16 @@ class DataLoader:
 
     # -- epochs ----------------------------------------------------------------------------------
     def set_epoch(self, epoch: int) -> None:
-        """Make the next iteration the given epoch, from its first batch."""
+        """Make the next iteration the given epoch, from its first batch.
+
+        Examples
+        --------
+        >>> from tensorflowlite.data import DataLoader
+        >>> loader = DataLoader(range(6), batch_size=2, shuffle=True, seed=3)
+        >>> loader.set_epoch(4)
+        >>> loader.state_dict()
+        {'seed': 3, 'epoch': 4, 'position': 0}
+        """
         if epoch < 0:
             raise ArgumentError(
                 f"DataLoader.set_epoch: the epoch must not be negative, got {epoch}"
@@ -216,6 +225,14 @@ class DataLoader:
         ------
         StateError
             Where the state is of another seed: it would go on in another order.
+
+        Examples
+        --------
+        >>> from tensorflowlite.data import DataLoader
+        >>> loader = DataLoader(range(6), batch_size=2)
+        >>> loader.load_state_dict({"seed": loader.seed, "epoch": 0, "position": 2})
+        >>> list(loader)
+        [tensor([4, 5])]
         """
         if state["seed"] != self.seed:
             raise StateError(
@@ -230,6 +247,14 @@ class DataLoader:
         """End the workers and free the shared memory; a later iteration starts new ones.
 
         It happens by itself when the loader is no longer used.
+
+        Examples
+        --------
+        >>> from tensorflowlite.data import DataLoader
+        >>> with DataLoader(range(2), batch_size=2) as loader:  # closes it in the end
+        ...     list(loader)
+        [tensor([0, 1])]
+        >>> loader.close()
         """
         if self._pool is not None:
             self._pool.close()

@@ -77,7 +77,14 @@ class SampleRandom:
         return values.reshape(len(self), *shape)
 
     def integers(self, low: int, high: int, shape: tuple[int, ...] = ()) -> np.ndarray:
-        """Draw int64 (N, *shape) from low to high - 1; the span may be up to 2**24."""
+        """Draw int64 (N, *shape) from low to high - 1; the span may be up to 2**24.
+
+        Examples
+        --------
+        >>> from tensorflowlite.data import SampleRandom
+        >>> SampleRandom(0, 0, [5, 6, 7]).integers(-2, 3, (2,)).shape
+        (3, 2)
+        """
         if not 0 < high - low <= 1 << 24:
             raise ArgumentError(
                 f"SampleRandom.integers: high - low must be from 1 to 2**24, got {low} and {high}"

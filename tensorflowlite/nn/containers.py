@@ -180,6 +180,9 @@ class ModuleDict(Module):
     >>> heads = nn.ModuleDict({"left": nn.Linear(2, 1), "right": nn.Identity()})
     >>> list(heads), heads["right"]
     (['left', 'right'], Identity())
+    >>> heads.update({"middle": nn.ReLU()})
+    >>> heads.pop("right"), list(heads)
+    (Identity(), ['left', 'middle'])
     """
 
     def __init__(self, modules: Any = None) -> None:

@@ -70,7 +70,15 @@ class Embedding(Module):
     def from_pretrained(
         cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None
     ) -> Embedding:
-        """Return an embedding with a given table, frozen unless asked otherwise."""
+        """Return an embedding with a given table, frozen unless asked otherwise.
+
+        Examples
+        --------
+        >>> import tensorflowlite as tfl
+        >>> from tensorflowlite import nn
+        >>> nn.Embedding.from_pretrained(tfl.eye(3))(tfl.tensor([2]))
+        tensor([[0., 0., 1.]])
+        """
         made = cls(*embeddings.shape, padding_idx=padding_idx)
         made.weight = Parameter(embeddings, requires_grad=not freeze)
         return made

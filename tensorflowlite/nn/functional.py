@@ -90,6 +90,13 @@ def log_softmax(input: Tensor, dim: int) -> Tensor:
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Return the tensor with the axes from ``start_dim`` to ``end_dim`` taken together.
 
+    Parameters
+    ----------
+    input : Tensor
+        Any shape.
+    start_dim, end_dim : int
+        The first and the last axis to take together.
+
     Examples
     --------
     >>> import tensorflowlite as tfl
@@ -216,7 +223,13 @@ def _move_towards(running: Tensor | None, value: Tensor, share: float) -> None:
 
 # -- losses ----------------------------------------------------------------------------------------
 def check_reduction(name: str, reduction: str) -> None:
-    """Raise unless ``reduction`` is one of the three that losses know."""
+    """Raise unless ``reduction`` is one of the three that losses know.
+
+    Examples
+    --------
+    >>> from tensorflowlite.nn import functional as F
+    >>> F.check_reduction("my_loss", "mean")
+    """
     if reduction not in ("mean", "sum", "none"):
         raise ArgumentError(
             f"{name}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}"

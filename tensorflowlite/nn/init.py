@@ -35,6 +35,8 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     ----------
     nonlinearity : str
         The activation's name; ``"leaky_relu"`` takes its slope as ``param`` (0.01 by default).
+    param : float, optional
+        The slope.
 
     Examples
     --------
@@ -54,7 +56,15 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 
 def fans(name: str, tensor: Tensor) -> tuple[int, int]:
-    """Return how many inputs an output of a weight ``(out, in, ...)`` has, and the reverse."""
+    """Return how many inputs an output of a weight ``(out, in, ...)`` has, and the reverse.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> from tensorflowlite.nn import init
+    >>> init.fans("init", tfl.zeros((8, 4, 3, 3)))
+    (36, 72)
+    """
     if tensor.ndim < 2:
         raise ShapeError(f"{name}: the tensor must have at least two axes, got {tensor.shape}")
     field = math.prod(tensor.shape[2:])
@@ -76,6 +86,13 @@ def _like(tensor: Tensor) -> dict[str, Any]:
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     """Fill with numbers drawn evenly from [a, b).
 
+    Parameters
+    ----------
+    tensor : Tensor
+        What to fill.
+    a, b : float
+        The bounds.
+
     Examples
     --------
     >>> import tensorflowlite as tfl
@@ -89,6 +106,13 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """Fill with numbers drawn from a normal distribution.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        What to fill.
+    mean, std : float
+        The mean and the standard deviation.
 
     Examples
     --------
@@ -104,6 +128,15 @@ def trunc_normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0
 ) -> Tensor:
     """Fill with normal numbers, drawing those outside [a, b] anew.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        What to fill.
+    mean, std : float
+        The mean and the standard deviation of the whole distribution.
+    a, b : float
+        The bounds of what is kept.
 
     Examples
     --------

@@ -138,13 +138,32 @@ class Module:
             The first value.
         persistent : bool
             Whether `state_dict` holds it.
+
+        Examples
+        --------
+        >>> import tensorflowlite as tfl
+        >>> from tensorflowlite import nn
+        >>> module = nn.Module()
+        >>> module.register_buffer("count", tfl.zeros(1))
+        >>> list(module.state_dict())
+        ['count']
         """
         self._check_name(name, "register_buffer")
         object.__setattr__(self, "_buffers", {**self._buffers, name: persistent})
         setattr(self, name, tensor)
 
     def register_parameter(self, name: str, parameter: Tensor | None) -> None:
-        """Set a parameter by name; None where the module goes without it."""
+        """Set a parameter by name; None where the module goes without it.
+
+        Examples
+        --------
+        >>> import tensorflowlite as tfl
+        >>> from tensorflowlite import nn
+        >>> module = nn.Module()
+        >>> module.register_parameter("scale", nn.Parameter(tfl.ones(1)))
+        >>> module.scale
+        tensor([1.], requires_grad=True)
+        """
         self._check_name(name, "register_parameter")
         if parameter is not None and not (
             isinstance(parameter, Tensor) and parameter.is_parameter
@@ -156,7 +175,16 @@ class Module:
         setattr(self, name, parameter)
 
     def add_module(self, name: str, module: Module | None) -> None:
-        """Set a module by name."""
+        """Set a module by name.
+
+        Examples
+        --------
+        >>> from tensorflowlite import nn
+        >>> module = nn.Module()
+        >>> module.add_module("encoder", nn.Linear(2, 3))
+        >>> module.encoder
+        Linear(in_features=2, out_features=3, bias=True)
+        """
         self._check_name(name, "add_module")
         if module is not None and not isinstance(module, Module):
             raise DtypeError(
@@ -183,7 +211,14 @@ class Module:
     def named_modules(
         self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Module]]:
-        """Yield this module and all inside it, with their paths; this one's is ``prefix``."""
+        """Yield this module and all inside it, with their paths; this one's is ``prefix``.
+
+        Examples
+        --------
+        >>> from tensorflowlite import nn
+        >>> [name for name, _ in nn.Sequential(nn.Linear(2, 3), nn.ReLU()).named_modules()]
+        ['', '0', '1']
+        """
         memo = set() if memo is None else memo
         if self in memo:
             return
@@ -241,23 +276,51 @@ class Module:
         return self._named("_own_parameters", prefix, recurse, remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Tensor]:
-        """Yield the parameters of this module and all inside it, each once."""
+        """Yield the parameters of this module and all inside it, each once.
+
+        Examples
+        --------
+        >>> from tensorflowlite import nn
+        >>> [p.shape for p in nn.Linear(2, 3).parameters()]
+        [(3, 2), (3,)]
+        """
         for _, parameter in self.named_parameters(recurse=recurse):
             yield parameter
 
     def named_buffers(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Tensor]]:
-        """Yield the buffers of this module and all inside it, with their paths."""
+        """Yield the buffers of this module and all inside it, with their paths.
+
+        Examples
+        --------
+        >>> from tensorflowlite import nn
+        >>> [name for name, _ in nn.BatchNorm1d(3).named_buffers()]
+        ['running_mean', 'running_var', 'num_batches_tracked']
+        """
         return self._named("_own_buffers", prefix, recurse, remove_duplicate)
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
-        """Yield the buffers of this module and all inside it, each once."""
+        """Yield the buffers of this module and all inside it, each once.
+
+        Examples
+        --------
+        >>> from tensorflowlite import nn
+        >>> [b.shape for b in nn.BatchNorm1d(3).buffers()]
+        [(3,), (3,), ()]
+        """
         for _, buffer in self.named_buffers(recurse=recurse):
             yield buffer
 
     def get_submodule(self, target: str) -> Module:
-        """Return the module at a path such as ``"encoder.0"``; this one for ``""``."""
+        """Return the module at a path such as ``"encoder.0"``; this one for ``""``.
+
+        Examples
+        --------
+        >>> from tensorflowlite import nn
+        >>> nn.Sequential(nn.Linear(2, 3), nn.ReLU()).get_submodule("1")
+        ReLU()
+        """
         module = self
         for name in target.split(".") if target else ():
             found = vars(module).get(name)
@@ -270,11 +333,25 @@ class Module:
         return module
 
     def get_parameter(self, target: str) -> Tensor:
-        """Return the parameter at a path such as ``"encoder.0.weight"``."""
+        """Return the parameter at a path such as ``"encoder.0.weight"``.
+
+        Examples
+        --------
+        >>> from tensorflowlite import nn
+        >>> nn.Sequential(nn.Linear(2, 3)).get_parameter("0.weight").shape
+        (3, 2)
+        """
         return self._get_tensor("get_parameter", "parameter", target, self._own_parameters)
 
     def get_buffer(self, target: str) -> Tensor:
-        """Return the buffer at a path such as ``"encoder.1.running_mean"``."""
+        """Return the buffer at a path such as ``"encoder.1.running_mean"``.
+
+        Examples
+        --------
+        >>> from tensorflowlite import nn
+        >>> nn.Sequential(nn.BatchNorm1d(3)).get_buffer("0.running_mean").shape
+        (3,)
+        """
         return self._get_tensor("get_buffer", "buffer", target, self._own_buffers)
 
     def _get_tensor(self, name: str, kind: str, target: str, own: Any) -> Tensor:
@@ -290,14 +367,30 @@ class Module:
 
     # -- changing all of it ----------------------------------------------------------------------
     def apply(self: _Module, function: Callable[[Module], Any]) -> _Module:
-        """Call ``function`` with every module inside this one, and with this one last."""
+        """Call ``function`` with every module inside this one, and with this one last.
+
+        Examples
+        --------
+        >>> from tensorflowlite import nn
+        >>> names = []
+        >>> _ = nn.Sequential(nn.Identity()).apply(lambda m: names.append(type(m).__name__))
+        >>> names
+        ['Identity', 'Sequential']
+        """
         for child in self.children():
             child.apply(function)
         function(self)
         return self
 
     def train(self: _Module, mode: bool = True) -> _Module:
-        """Put this module and all inside it in training mode, or in evaluation mode."""
+        """Put this module and all inside it in training mode, or in evaluation mode.
+
+        Examples
+        --------
+        >>> from tensorflowlite import nn
+        >>> nn.Dropout(0.5).train(False).training
+        False
+        """
         if not isinstance(mode, bool):
             raise DtypeError(f"train: mode must be True or False, got {mode!r}")
         self.training = mode
@@ -310,13 +403,32 @@ class Module:
         return self.train(False)
 
     def requires_grad_(self: _Module, requires_grad: bool = True) -> _Module:
-        """Ask for gradients of all parameters, or freeze them."""
+        """Ask for gradients of all parameters, or freeze them.
+
+        Examples
+        --------
+        >>> from tensorflowlite import nn
+        >>> frozen = nn.Linear(2, 3).requires_grad_(False)
+        >>> [p.requires_grad for p in frozen.parameters()]
+        [False, False]
+        """
         for parameter in self.parameters():
             parameter.requires_grad_(requires_grad)
         return self
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Drop the gradients of all parameters, or fill them with zeros."""
+        """Drop the gradients of all parameters, or fill them with zeros.
+
+        Examples
+        --------
+        >>> import tensorflowlite as tfl
+        >>> from tensorflowlite import nn
+        >>> layer = nn.Linear(2, 1)
+        >>> layer(tfl.ones((1, 2))).sum().backward()
+        >>> layer.zero_grad()
+        >>> layer.weight.grad is None
+        True
+        """
         state.zero_gradients(self.parameters(), set_to_none)
 
     def _convert(self: _Module, dtype: Any, device: Any) -> _Module:
@@ -372,7 +484,15 @@ class Module:
         return self._convert(None, "cpu")
 
     def cuda(self: _Module, index: int | None = None) -> _Module:
-        """Move parameters and buffers to a GPU."""
+        """Move parameters and buffers to a GPU.
+
+        Examples
+        --------
+        >>> import tensorflowlite as tfl
+        >>> from tensorflowlite import nn
+        >>> if tfl.cuda.is_available():
+        ...     layer = nn.Linear(2, 3).cuda()
+        """
         return self._convert(None, "cuda" if index is None else f"cuda:{index}")
 
     def float(self: _Module) -> _Module:
@@ -470,6 +590,15 @@ class Module:
         What it returns, where it isn't None, takes the arguments' place (a value that is no tuple
         is the only argument). With ``with_kwargs`` the hook is called as
         ``hook(module, args, kwargs)`` and returns None or ``(args, kwargs)``.
+
+        Examples
+        --------
+        >>> import tensorflowlite as tfl
+        >>> from tensorflowlite import nn
+        >>> relu = nn.ReLU()
+        >>> handle = relu.register_forward_pre_hook(lambda module, args: args[0] - 1)
+        >>> relu(tfl.tensor([0.0, 3.0]))
+        tensor([0., 2.])
         """
         return self._add_hook("_forward_pre_hooks", hook, prepend, with_kwargs)
 

@@ -147,6 +147,15 @@ def gelu(x: Any, approximate: str = "none") -> Tensor:
 def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """Return ``log(1 + exp(beta * x)) / beta``, and ``x`` where ``beta * x > threshold``.
 
+    Parameters
+    ----------
+    x : Tensor
+        Any shape.
+    beta : float
+        How sharply it bends; not 0.
+    threshold : float
+        Above this ``beta * x`` the result is ``x`` itself.
+
     Examples
     --------
     >>> import tensorflowlite as tfl
@@ -161,6 +170,13 @@ def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
 
 def hardtanh(x: Any, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
     """Return ``x`` held between two bounds; at the bounds the derivative is 0.
+
+    Parameters
+    ----------
+    x : Tensor
+        Any shape.
+    min_val, max_val : float
+        The bounds.
 
     Examples
     --------

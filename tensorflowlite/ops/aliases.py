@@ -72,6 +72,15 @@ def clamp(x: Tensor, min: Any = None, max: Any = None) -> Tensor:
 def masked_fill(x: Tensor, mask: Tensor, value: Any) -> Tensor:
     """Return ``x`` with a value where ``mask`` is true: ``where(mask, value, x)``.
 
+    Parameters
+    ----------
+    x : Tensor
+        Any shape.
+    mask : Tensor
+        Booleans; broadcasts with ``x``.
+    value : Tensor or number
+        What stands where the mask is true.
+
     Examples
     --------
     >>> import tensorflowlite as tfl

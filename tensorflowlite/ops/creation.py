@@ -64,6 +64,8 @@ def asarray(
         As in `tensor`.
     copy : bool or None
         True always copies, False raises where sharing isn't possible.
+    requires_grad : bool
+        Whether to accumulate gradients of it.
 
     Returns
     -------
@@ -204,6 +206,13 @@ def zeros(
 ) -> Tensor:
     """Return a tensor of zeros, float32 by default.
 
+    Parameters
+    ----------
+    shape : int or tuple of int
+        The shape of the result.
+    dtype, device, requires_grad
+        As in `tensor`.
+
     Examples
     --------
     >>> import tensorflowlite as tfl
@@ -218,6 +227,13 @@ def ones(
     shape: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """Return a tensor of ones, float32 by default.
+
+    Parameters
+    ----------
+    shape : int or tuple of int
+        The shape of the result.
+    dtype, device, requires_grad
+        As in `tensor`.
 
     Examples
     --------
@@ -274,6 +290,13 @@ def empty(
 ) -> Tensor:
     """Return a tensor whose elements aren't set, float32 by default.
 
+    Parameters
+    ----------
+    shape : int or tuple of int
+        The shape of the result.
+    dtype, device, requires_grad
+        As in `tensor`.
+
     Examples
     --------
     >>> import tensorflowlite as tfl
@@ -301,6 +324,13 @@ def zeros_like(
 ) -> Tensor:
     """Return zeros of the shape, the dtype and on the device of ``x``.
 
+    Parameters
+    ----------
+    x : Tensor
+        What gives shape, dtype and device.
+    dtype, device, requires_grad
+        As in `tensor`; by default as ``x``.
+
     Examples
     --------
     >>> import tensorflowlite as tfl
@@ -314,6 +344,13 @@ def ones_like(
     x: Tensor, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """Return ones of the shape, the dtype and on the device of ``x``.
+
+    Parameters
+    ----------
+    x : Tensor
+        What gives shape, dtype and device.
+    dtype, device, requires_grad
+        As in `tensor`; by default as ``x``.
 
     Examples
     --------
@@ -335,6 +372,15 @@ def full_like(
 ) -> Tensor:
     """Return one value everywhere, of the shape, the dtype and on the device of ``x``.
 
+    Parameters
+    ----------
+    x : Tensor
+        What gives shape, dtype and device.
+    fill_value : number
+        What to fill it with.
+    dtype, device, requires_grad
+        As in `tensor`; by default as ``x``.
+
     Examples
     --------
     >>> import tensorflowlite as tfl
@@ -349,6 +395,13 @@ def empty_like(
     x: Tensor, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """Return a tensor that isn't set, of the shape, the dtype and on the device of ``x``.
+
+    Parameters
+    ----------
+    x : Tensor
+        What gives shape, dtype and device.
+    dtype, device, requires_grad
+        As in `tensor`; by default as ``x``.
 
     Examples
     --------

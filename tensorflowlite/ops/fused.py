@@ -213,7 +213,13 @@ _linear_act = fused(
 
 
 def check_activation(name: str, activation: str | None) -> None:
-    """Raise for an activation that has no fused form."""
+    """Raise for an activation that has no fused form.
+
+    Examples
+    --------
+    >>> from tensorflowlite.nn import functional as F
+    >>> F.check_activation("linear", "relu")
+    """
     if activation is not None and activation not in ACTIVATIONS:
         known = ", ".join(ACTIVATIONS)
         raise ArgumentError(f"{name}: activation must be None or one of {known}, got {activation!r}")

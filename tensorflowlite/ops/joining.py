@@ -221,6 +221,15 @@ def _bounds(length: int, indices: Any) -> tuple[int, ...]:
 def chunk(x: Tensor, chunks: int, /, axis: int = 0) -> tuple[Tensor, ...]:
     """Return at most ``chunks`` pieces along an axis, all of one length but for the last.
 
+    Parameters
+    ----------
+    x : Tensor
+        At least one axis.
+    chunks : int
+        How many pieces at most.
+    axis : int
+        The axis to cut.
+
     Examples
     --------
     >>> import tensorflowlite as tfl

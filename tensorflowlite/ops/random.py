@@ -74,17 +74,44 @@ def manual_seed(seed: int) -> None:
 
 
 def initial_seed() -> int:
-    """Return the seed that was set last; 0 where none was."""
+    """Return the seed that was set last; 0 where none was.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.manual_seed(7)
+    >>> tfl.initial_seed()
+    7
+    """
     return runtime.seed.value
 
 
 def get_state(device: Any = None) -> list[int]:
-    """Return the generator's state on a device: the seed and the next stream."""
+    """Return the generator's state on a device: the seed and the next stream.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.manual_seed(7)
+    >>> _ = tfl.rand(3)
+    >>> tfl.random.get_state()
+    [7, 1]
+    """
     return _state(device).tolist()
 
 
 def set_state(state: list[int], device: Any = None) -> None:
-    """Set the generator's state on a device to one that `get_state` returned."""
+    """Set the generator's state on a device to one that `get_state` returned.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> state = tfl.random.get_state()
+    >>> a = tfl.rand(3)
+    >>> tfl.random.set_state(state)
+    >>> bool((tfl.rand(3) == a).all())
+    True
+    """
     seed, stream = state
     if seed != runtime.seed.value:
         runtime.set_seed(seed)
@@ -156,6 +183,13 @@ def _shape_of(name: str, shape: tuple[Any, ...]) -> tuple[int, ...]:
 def rand(*shape: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """Return numbers drawn evenly from [0, 1): ``rand(2, 3)`` or ``rand((2, 3))``.
 
+    Parameters
+    ----------
+    *shape : int, or one tuple of int
+        The shape of the result.
+    dtype, device
+        As in `uniform`.
+
     Examples
     --------
     >>> import tensorflowlite as tfl
@@ -167,6 +201,15 @@ def rand(*shape: Any, dtype: Any = None, device: Any = None) -> Tensor:
 
 def randn(*shape: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Return standard normal numbers: ``randn(2, 3)`` or ``randn((2, 3))``.
+
+    Parameters
+    ----------
+    *shape : int, or one tuple of int
+        The shape of the result.
+    dtype, device
+        As in `uniform`.
+    requires_grad : bool
+        Whether to accumulate gradients of it.
 
     Examples
     --------
@@ -180,6 +223,15 @@ def randn(*shape: Any, dtype: Any = None, device: Any = None, requires_grad: boo
 
 def randint(low: int, high: int | None = None, shape: Any = (), *, device: Any = None) -> Tensor:
     """Return int64 numbers drawn evenly from [low, high), or from [0, low) with one bound.
+
+    Parameters
+    ----------
+    low, high : int
+        The bounds.
+    shape : int or tuple of int
+        The shape of the result.
+    device : str, optional
+        Where the tensor lives.
 
     Examples
     --------

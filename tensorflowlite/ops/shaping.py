@@ -281,6 +281,13 @@ def permute_dims(x: Tensor, /, axes: tuple[int, ...]) -> Tensor:
 def swapaxes(x: Tensor, axis1: int, axis2: int, /) -> Tensor:
     """Return a view with two axes exchanged.
 
+    Parameters
+    ----------
+    x : Tensor
+        Any shape.
+    axis1, axis2 : int
+        The axes to exchange; negative ones count from the end.
+
     Examples
     --------
     >>> import tensorflowlite as tfl

@@ -35,6 +35,20 @@ class LRScheduler:
         The learning rates that the groups started with.
     last_epoch : int
         How many times `step` was called.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> from tensorflowlite import optim
+    >>> class Halve(optim.lr_scheduler.LRScheduler):
+    ...     def get_lr(self):
+    ...         return [rate * 0.5**self.last_epoch for rate in self.base_lrs]
+    >>> optimizer = optim.SGD([tfl.zeros(1, requires_grad=True)], lr=1.0)
+    >>> schedule = Halve(optimizer)
+    >>> schedule.step()
+    >>> schedule.get_last_lr()
+    [0.5]
+    >>> schedule.load_state_dict(schedule.state_dict())
     """
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
@@ -112,6 +126,17 @@ def _at_least_one(name: str, key: str, value: int) -> int:
 class StepLR(LRScheduler):
     """Multiply the learning rate by ``gamma`` every ``step_size`` epochs.
 
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose learning rates to change.
+    step_size : int
+        After how many epochs the rate changes.
+    gamma : float
+        The factor.
+    last_epoch : int
+        The epoch to go on from; -1 starts anew.
+
     Examples
     --------
     >>> import tensorflowlite as tfl
@@ -139,7 +164,32 @@ class StepLR(LRScheduler):
 
 
 class MultiStepLR(LRScheduler):
-    """Multiply the learning rate by ``gamma`` at each of the epochs ``milestones``."""
+    """Multiply the learning rate by ``gamma`` at each of the epochs ``milestones``.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose learning rates to change.
+    milestones : iterable of int
+        The epochs at which the rate changes.
+    gamma : float
+        The factor.
+    last_epoch : int
+        The epoch to go on from; -1 starts anew.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> from tensorflowlite import optim
+    >>> optimizer = optim.SGD([tfl.zeros(1, requires_grad=True)], lr=1.0)
+    >>> schedule = optim.lr_scheduler.MultiStepLR(optimizer, [1, 3], gamma=0.5)
+    >>> rates = []
+    >>> for _ in range(4):
+    ...     rates.append(optimizer.param_groups[0]["lr"])
+    ...     schedule.step()
+    >>> rates
+    [1.0, 0.5, 0.5, 0.25]
+    """
 
     def __init__(
         self,
@@ -158,7 +208,30 @@ class MultiStepLR(LRScheduler):
 
 
 class ExponentialLR(LRScheduler):
-    """Multiply the learning rate by ``gamma`` every epoch."""
+    """Multiply the learning rate by ``gamma`` every epoch.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose learning rates to change.
+    gamma : float
+        The factor.
+    last_epoch : int
+        The epoch to go on from; -1 starts anew.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> from tensorflowlite import optim
+    >>> optimizer = optim.SGD([tfl.zeros(1, requires_grad=True)], lr=1.0)
+    >>> schedule = optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
+    >>> rates = []
+    >>> for _ in range(3):
+    ...     rates.append(optimizer.param_groups[0]["lr"])
+    ...     schedule.step()
+    >>> rates
+    [1.0, 0.5, 0.25]
+    """
 
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
         self.gamma = gamma
@@ -182,6 +255,19 @@ class LinearLR(LRScheduler):
         How many epochs the change takes.
     last_epoch : int
         The epoch to go on from.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> from tensorflowlite import optim
+    >>> optimizer = optim.SGD([tfl.zeros(1, requires_grad=True)], lr=1.0)
+    >>> schedule = optim.lr_scheduler.LinearLR(optimizer, start_factor=0.5, total_iters=2)
+    >>> rates = []
+    >>> for _ in range(4):
+    ...     rates.append(optimizer.param_groups[0]["lr"])
+    ...     schedule.step()
+    >>> rates
+    [0.5, 0.75, 1.0, 1.0]
     """
 
     def __init__(
@@ -276,6 +362,19 @@ class LambdaLR(LRScheduler):
         ``lr_lambda(epoch)`` returns the factor. It isn't part of `state_dict`.
     last_epoch : int
         The epoch to go on from.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> from tensorflowlite import optim
+    >>> optimizer = optim.SGD([tfl.zeros(1, requires_grad=True)], lr=1.0)
+    >>> schedule = optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 1 / (epoch + 1))
+    >>> rates = []
+    >>> for _ in range(2):
+    ...     rates.append(optimizer.param_groups[0]["lr"])
+    ...     schedule.step()
+    >>> rates
+    [1.0, 0.5]
     """
 
     def __init__(
@@ -419,6 +518,21 @@ class SequentialLR(LRScheduler):
         The schedules, all of this optimizer.
     milestones : list of int
         One epoch fewer than there are schedules, rising.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> from tensorflowlite import optim
+    >>> from tensorflowlite.optim.lr_scheduler import ExponentialLR, LinearLR, SequentialLR
+    >>> optimizer = optim.SGD([tfl.zeros(1, requires_grad=True)], lr=1.0)
+    >>> warm_up = LinearLR(optimizer, start_factor=0.5, total_iters=1)
+    >>> schedule = SequentialLR(optimizer, [warm_up, ExponentialLR(optimizer, 0.5)], [2])
+    >>> rates = []
+    >>> for _ in range(4):
+    ...     rates.append(optimizer.param_groups[0]["lr"])
+    ...     schedule.step()
+    >>> rates
+    [0.5, 1.0, 1.0, 0.5]
     """
 
     def __init__(

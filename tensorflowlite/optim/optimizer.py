@@ -76,6 +76,31 @@ class Optimizer:
         The groups, in order.
     state : dict of Tensor to dict
         For each parameter its states by name, and its step count.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> from tensorflowlite import optim
+    >>> class Signs(optim.Optimizer):
+    ...     def __init__(self, params, lr):
+    ...         super().__init__(params, {"lr": lr})
+    ...     def check(self, group):
+    ...         assert group["lr"] >= 0
+    ...     def state_names(self, group):
+    ...         return ()
+    ...     def update(self, group, step, parameters, gradients, states):
+    ...         with tfl.no_grad():
+    ...             for p, gradient in zip(parameters, gradients):
+    ...                 p -= group["lr"] * tfl.sign(gradient)
+    >>> x, y = tfl.tensor([3.0, -4.0], requires_grad=True), tfl.ones(1, requires_grad=True)
+    >>> optimizer = Signs([x], lr=0.5)
+    >>> optimizer.add_param_group({"params": [y], "lr": 0.25})
+    >>> (x * x).sum().backward()
+    >>> optimizer.step()
+    >>> optimizer.zero_grad()
+    >>> x
+    tensor([ 2.5, -3.5], requires_grad=True)
+    >>> optimizer.load_state_dict(optimizer.state_dict())
     """
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
