@@ -5,27 +5,25 @@ from __future__ import annotations
 import importlib as _importlib
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-from . import cuda as cuda
 from . import errors as errors
 from . import io as io
 from . import random as random
 from .backend import Device as Device
-from .backend.cuda import default_device as default_device
 from .backend.dtypes import bfloat16 as bfloat16
 from .backend.dtypes import bool_ as bool_
-from .backend.dtypes import complex128 as complex128
 from .backend.dtypes import complex64 as complex64
+from .backend.dtypes import complex128 as complex128
 from .backend.dtypes import float16 as float16
 from .backend.dtypes import float32 as float32
 from .backend.dtypes import float64 as float64
+from .backend.dtypes import int8 as int8
 from .backend.dtypes import int16 as int16
 from .backend.dtypes import int32 as int32
 from .backend.dtypes import int64 as int64
-from .backend.dtypes import int8 as int8
+from .backend.dtypes import uint8 as uint8
 from .backend.dtypes import uint16 as uint16
 from .backend.dtypes import uint32 as uint32
 from .backend.dtypes import uint64 as uint64
-from .backend.dtypes import uint8 as uint8
 from .core.tensor import Tensor as Tensor
 from .io import load as load
 from .io import load_safetensors as load_safetensors
@@ -63,6 +61,10 @@ from .ops.creation import ones_like as ones_like
 from .ops.creation import tensor as tensor
 from .ops.creation import zeros as zeros
 from .ops.creation import zeros_like as zeros_like
+from .ops.cumulative import cumprod as cumprod
+from .ops.cumulative import cumsum as cumsum
+from .ops.cumulative import cumulative_prod as cumulative_prod
+from .ops.cumulative import cumulative_sum as cumulative_sum
 from .ops.einsum import einsum as einsum
 from .ops.einsum import outer as outer
 from .ops.einsum import tensordot as tensordot
@@ -106,9 +108,9 @@ from .ops.elementwise import isnan as isnan
 from .ops.elementwise import less as less
 from .ops.elementwise import less_equal as less_equal
 from .ops.elementwise import log as log
-from .ops.elementwise import log10 as log10
 from .ops.elementwise import log1p as log1p
 from .ops.elementwise import log2 as log2
+from .ops.elementwise import log10 as log10
 from .ops.elementwise import logaddexp as logaddexp
 from .ops.elementwise import logical_and as logical_and
 from .ops.elementwise import logical_not as logical_not
@@ -198,22 +200,30 @@ from .transforms.modes import no_grad as no_grad
 from .version import __version__ as __version__
 
 bool = bool_  # the standard's name
-# What else there is comes in at first use: `tfl.nn` costs no time where nobody says it.
-_LAZY = frozenset(("autograd", "data", "nn", "optim", "train"))
+
+# What else there is comes in at first use: what nobody says costs no time.
+_MODULES = frozenset(("autograd", "cuda", "data", "nn", "optim", "train"))
+_NAMES = {"default_device": ".backend.cuda"}
 
 if _TYPE_CHECKING:
     from . import autograd as autograd
+    from . import cuda as cuda
     from . import data as data
     from . import nn as nn
     from . import optim as optim
     from . import train as train
+    from .backend.cuda import default_device as default_device
 
 
 def __getattr__(name: str) -> object:
-    if name in _LAZY:
+    if name in _MODULES:
         return _importlib.import_module(f"{__name__}.{name}")
+    if name in _NAMES:
+        found = getattr(_importlib.import_module(_NAMES[name], __name__), name)
+        globals()[name] = found
+        return found
     raise AttributeError(f"module 'tensorflowlite' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *_MODULES, *_NAMES})
