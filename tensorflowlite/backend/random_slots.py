@@ -54,7 +54,7 @@ def slots(xp: Any) -> dict[str, Any]:
         bits = philox.random_bits(seed, stream, x.size)
         keep = made(bits >= round(probability * 2**32), x.shape, dtypes.bool_)
         scale = 1 / (1 - probability)
-        return x * keep * numpy.asarray(scale, x.dtype), keep
+        return (x * keep * scale).astype(x.dtype, copy=False), keep
 
     return {
         "random_uniform": random_uniform,
