@@ -44,6 +44,9 @@ _owners: dict[int, weakref.ref[Any]] = {}
 _prune_at = 4096
 
 
+_GENERATOR = 0x20  # inspect.CO_GENERATOR, without the cost of importing inspect
+
+
 class set_mode:
     """Set grad mode for the current thread: a context manager and a decorator."""
 
@@ -60,6 +63,9 @@ class set_mode:
 
     def __call__(self, function: _Function) -> _Function:
         wanted = self._wanted
+        code = getattr(function, "__code__", None)
+        if code is not None and code.co_flags & _GENERATOR:
+            return cast(_Function, _generator_in_mode(function, wanted))
 
         @functools.wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -75,6 +81,33 @@ class set_mode:
             with _lock:
                 shared.special += -1 if grad else 1
         mode.grad, mode.views = grad, views
+
+
+def _generator_in_mode(
+    function: Callable[..., Any], wanted: tuple[bool, bool]
+) -> Callable[..., Any]:
+    """Return a generator function whose body runs in a mode, while its caller stays in its own."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        steps = function(*args, **kwargs)
+        resume, value = steps.send, None
+        while True:
+            with set_mode(*wanted):
+                try:
+                    item = resume(value)
+                except StopIteration as stop:
+                    return stop.value
+            try:
+                resume, value = steps.send, (yield item)
+            except GeneratorExit:
+                with set_mode(*wanted):
+                    steps.close()
+                raise
+            except BaseException as error:
+                resume, value = steps.throw, error
+
+    return wrapped
 
 
 def owner_of(array: Any) -> Any:

@@ -459,9 +459,12 @@ class Tensor:
         return copied
 
     def __reduce__(self) -> Any:
-        self._host_view("pickle") if self.node is None else None
         if not self.is_leaf:
             self._refuse_export("pickle")
+        if type(self.array) is not ndarray:
+            raise DeviceError(
+                f"pickle: the tensor must be on the CPU, got {self.device}; use cpu() first"
+            )
         return (_rebuild, (as_array(self.array), self.requires_grad, self.is_parameter))
 
 
