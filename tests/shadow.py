@@ -235,6 +235,8 @@ def _infix(name: str, reflected: bool = False) -> Any:
     function = getattr(operator, name)
 
     def operate(self: Any, other: Any) -> Any:
+        if type(other) is not ShadowArray and getattr(other, "__array_ufunc__", 0) is None:
+            return NotImplemented  # it has an operator of its own
         other = _unwrap(other)
         return _wrap(function(other, self._array) if reflected else function(self._array, other))
 
