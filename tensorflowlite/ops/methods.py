@@ -1,147 +1,155 @@
-"""The one table of the methods and operators of `Tensor`."""
+"""The one table of the methods and operators of `Tensor`.
+
+Methods follow NumPy's ndarray. PyTorch's names stand beside them where they mean the same; where
+they would mean something else they raise and name the replacement.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ..core import tape
-from ..core.entry import binary_entry, lift
 from ..core.tensor import Tensor
-from ..core.views import change_in_place
-from ..errors import DtypeError
+from . import activation, aliases, casting, cumulative, indexing, joining, matrix, reduction, sorting
+from . import einsum
 from . import elementwise as e
-from . import indexing, matrix, reduction, shaping
-from .creation import move
+from . import shaping as s
+from . import tensor_methods as m
+from .method_forms import (
+    in_place,
+    operator,
+    operator_in_place,
+    reflected,
+    renamed,
+    with_axes,
+    with_shape,
+)
 
+_UNARY = (
+    e.abs, e.acos, e.acosh, e.asin, e.asinh, e.atan, e.atanh, e.ceil, e.conj, e.cos, e.cosh, e.erf,
+    e.exp, e.exp2, e.expm1, e.floor, e.isfinite, e.isinf, e.isnan, e.log, e.log10, e.log1p, e.log2,
+    e.logical_not, e.negative, e.positive, e.reciprocal, e.rsqrt, e.sign, e.signbit, e.sin, e.sinh,
+    e.sqrt, e.square, e.tan, e.tanh, e.trunc, activation.relu, activation.sigmoid,
+)  # fmt: skip
+_BINARY = (
+    e.atan2, e.bitwise_and, e.bitwise_or, e.bitwise_xor, e.bitwise_left_shift,
+    e.bitwise_right_shift, e.copysign, e.floor_divide, e.greater, e.greater_equal,
+    e.hypot, e.less, e.less_equal, e.logaddexp, e.logical_and, e.logical_or, e.logical_xor,
+    e.maximum, e.minimum, e.multiply, e.divide, e.nextafter, e.not_equal, e.power, e.remainder,
+)  # fmt: skip
+_UNARY_IN_PLACE = (
+    e.abs, e.acos, e.acosh, e.asin, e.asinh, e.atan, e.atanh, e.ceil, e.cos, e.cosh, e.erf, e.exp,
+    e.exp2, e.expm1, e.floor, e.log, e.log10, e.log1p, e.log2, e.reciprocal, e.round, e.rsqrt,
+    e.sign, e.sin, e.sinh, e.sqrt, e.square, e.tan, e.tanh, e.trunc, activation.relu,
+    activation.sigmoid,
+)  # fmt: skip
 
-def _operator(function: Any) -> Any:
-    """Return an operation as an operator: NotImplemented for what is no operand."""
-    if hasattr(function, "operator"):
-        return function.operator  # the entry point itself, with that answer built in
-
-    def operate(x: Any, y: Any) -> Any:
-        try:
-            return function(x, y)
-        except DtypeError as error:
-            return _decline(x, y, error)
-
-    operate.__name__ = function.__name__
-    return operate
-
-
-def _decline(x: Any, y: Any, error: DtypeError) -> Any:
-    try:
-        lift(y, x)
-    except DtypeError:
-        return NotImplemented
-    raise error
-
-
-def _reflected(function: Any) -> Any:
-    def operate(x: Any, y: Any) -> Any:
-        try:
-            y = lift(y, x)
-        except DtypeError:
-            return NotImplemented
-        return function(y, x)
-
-    return operate
-
-
-def _in_place(function: Any) -> Any:
-    op = function.primitive
-    name = f"{op.name}_"
-
-    def change(x: Tensor, *others: Any) -> Tensor:
-        return change_in_place(op, name, x, *[lift(other, x) for other in others])
-
-    change.__name__ = change.__qualname__ = name
-    change.__doc__ = f"Like `{op.name}`, into the tensor itself; returns it."
-    return change
-
-
-def _shape_method(function: Any) -> Any:
-    def method(x: Tensor, *shape: Any, **options: Any) -> Tensor:
-        return function(x, shape[0] if len(shape) == 1 else shape, **options)
-
-    method.__name__ = function.__name__
-    method.__doc__ = function.__doc__
-    return method
-
-
-def backward(
-    x: Tensor,
-    gradient: Tensor | None = None,
-    retain_graph: bool | None = None,
-    create_graph: bool = False,
-) -> None:
-    """Accumulate the gradients of this tensor in the leaves that it depends on.
-
-    Parameters
-    ----------
-    gradient : Tensor, optional
-        The incoming gradient, of this tensor's shape; needed unless it holds one element.
-    retain_graph : bool, optional
-        Keep what was saved, for another backward pass; by default as ``create_graph``.
-    create_graph : bool
-        Record the pass itself, for derivatives of higher order.
-
-    Raises
-    ------
-    GradientError
-        The tensor doesn't require grad, isn't a scalar, or its graph was freed.
-    StaleValueError
-        A saved value was changed in place.
-
-    Examples
-    --------
-    >>> import tensorflowlite as tfl
-    >>> x = tfl.tensor([1.0, 2.0], requires_grad=True)
-    >>> (x * x).sum().backward()
-    >>> x.grad
-    tensor([2., 4.])
-    """
-    tape.backward([x], [gradient], retain_graph, create_graph)
-
-
-def clone(x: Tensor) -> Tensor:
-    """Return a copy that gradients flow through."""
-    return e.positive(x) if x.array.dtype.kind != "b" else e.logical_or(x, x)
-
-
-def to(x: Tensor, *args: Any, device: Any = None, dtype: Any = None) -> Tensor:
-    """Return the tensor on a device or in a dtype; itself where nothing changes."""
-    for value in args:
-        if isinstance(value, str):
-            device = value
-        else:
-            dtype = value
-    if dtype is not None:
-        x = astype(x, dtype)
-    return x if device is None else to_device(x, device)
-
-
-_TABLE: dict[str, Any] = {
-    "__add__": _operator(e.add), "__radd__": _operator(e.add), "__iadd__": _in_place(e.add),
-    "__sub__": _operator(e.subtract), "__rsub__": _reflected(e.subtract),
-    "__isub__": _in_place(e.subtract),
-    "__mul__": _operator(e.multiply), "__rmul__": _operator(e.multiply),
-    "__imul__": _in_place(e.multiply),
-    "__truediv__": _operator(e.divide), "__rtruediv__": _reflected(e.divide),
-    "__itruediv__": _in_place(e.divide),
-    "__pow__": _operator(e.power), "__rpow__": _reflected(e.power), "__ipow__": _in_place(e.power),
+METHODS: dict[str, Any] = {
+    # -- operators ---------------------------------------------------------------------------------
+    "__add__": operator(e.add), "__radd__": operator(e.add),
+    "__sub__": operator(e.subtract), "__rsub__": reflected(e.subtract),
+    "__mul__": operator(e.multiply), "__rmul__": operator(e.multiply),
+    "__truediv__": operator(e.divide), "__rtruediv__": reflected(e.divide),
+    "__floordiv__": operator(e.floor_divide), "__rfloordiv__": reflected(e.floor_divide),
+    "__mod__": operator(e.remainder), "__rmod__": reflected(e.remainder),
+    "__divmod__": operator(m.divmod), "__rdivmod__": reflected(m.divmod),
+    "__pow__": operator(e.power), "__rpow__": reflected(e.power),
+    "__matmul__": operator(matrix.matmul), "__rmatmul__": reflected(matrix.matmul),
+    "__and__": operator(e.bitwise_and), "__rand__": operator(e.bitwise_and),
+    "__or__": operator(e.bitwise_or), "__ror__": operator(e.bitwise_or),
+    "__xor__": operator(e.bitwise_xor), "__rxor__": operator(e.bitwise_xor),
+    "__lshift__": operator(e.bitwise_left_shift), "__rlshift__": reflected(e.bitwise_left_shift),
+    "__rshift__": operator(e.bitwise_right_shift), "__rrshift__": reflected(e.bitwise_right_shift),
+    "__eq__": operator(e.equal), "__ne__": operator(e.not_equal),
+    "__lt__": operator(e.less), "__le__": operator(e.less_equal),
+    "__gt__": operator(e.greater), "__ge__": operator(e.greater_equal),
     "__neg__": e.negative, "__pos__": e.positive, "__abs__": e.abs,
-    "__eq__": _operator(e.equal), "__ne__": _operator(e.not_equal),
-    "__lt__": _operator(e.less), "__le__": _operator(e.less_equal),
-    "__gt__": _operator(e.greater), "__ge__": _operator(e.greater_equal),
-    "__matmul__": _operator(matrix.matmul), "__rmatmul__": _reflected(matrix.matmul),
+    "__invert__": e.bitwise_invert,
+    "__iadd__": operator_in_place(e.add), "__isub__": operator_in_place(e.subtract),
+    "__imul__": operator_in_place(e.multiply), "__itruediv__": operator_in_place(e.divide),
+    "__ifloordiv__": operator_in_place(e.floor_divide),
+    "__imod__": operator_in_place(e.remainder), "__ipow__": operator_in_place(e.power),
+    "__imatmul__": operator(m.matmul_),
+    "__iand__": operator_in_place(e.bitwise_and), "__ior__": operator_in_place(e.bitwise_or),
+    "__ixor__": operator_in_place(e.bitwise_xor),
+    "__ilshift__": operator_in_place(e.bitwise_left_shift),
+    "__irshift__": operator_in_place(e.bitwise_right_shift),
     "__getitem__": indexing.getitem, "__setitem__": indexing.setitem,
-    "exp_": _in_place(e.exp), "mul_": _in_place(e.multiply), "add_": _in_place(e.add),
-    "backward": backward, "clone": clone,
-    "sum": reduction.sum, "reshape": _shape_method(shaping.reshape),
-    "T": property(lambda x: shaping._permute(x, tuple(range(x.ndim))[::-1])),
-    "mT": property(matrix.matrix_transpose),
+    "__iter__": m.iterate, "__contains__": m.contains,
+    # -- gradients, copies, casts, devices ---------------------------------------------------------
+    "backward": m.backward,
+    "clone": casting.clone, "copy": casting.clone,
+    "astype": casting.astype, "type_as": m.type_as,
+    "float": m.cast_to("float", "float32"), "double": m.cast_to("double", "float64"),
+    "half": m.cast_to("half", "float16"), "bfloat16": m.cast_to("bfloat16", "bfloat16"),
+    "int": m.cast_to("int", "int32"), "long": m.cast_to("long", "int64"),
+    "short": m.cast_to("short", "int16"), "bool": m.cast_to("bool", "bool"),
+    "to": m.to, "to_device": casting.to_device, "cpu": m.cpu, "cuda": m.cuda,
+    # -- what it is --------------------------------------------------------------------------------
+    "T": property(m.reversed_axes), "mT": property(s.matrix_transpose),
+    "H": property(m.adjoint), "mH": property(m.adjoint),
+    "real": property(e.real), "imag": property(e.imag),
+    "itemsize": property(m.element_size), "element_size": m.element_size,
+    "dim": m.dim, "numel": m.numel,
+    "is_contiguous": m.is_contiguous, "contiguous": m.contiguous,
+    "is_floating_point": m.is_floating_point, "is_complex": m.is_complex,
+    # -- elementwise -------------------------------------------------------------------------------
+    **{function.__name__: function for function in _UNARY},
+    **{function.__name__: function for function in _BINARY},
+    "add": m.add, "sub": m.sub, "subtract": m.sub,
+    "mul": e.multiply, "div": e.divide, "true_divide": e.divide,
+    "pow": e.power, "neg": e.negative, "absolute": e.abs, "conjugate": e.conj,
+    "eq": e.equal, "ne": e.not_equal, "lt": e.less,
+    "le": e.less_equal, "gt": e.greater, "ge": e.greater_equal,
+    "bitwise_not": e.bitwise_invert, "bitwise_invert": e.bitwise_invert,
+    "round": m.round, "clip": e.clip, "clamp": aliases.clamp,
+    "where": m.where, "masked_fill": aliases.masked_fill,
+    "softmax": renamed(activation.softmax, dim="axis"),
+    "log_softmax": renamed(activation.log_softmax, dim="axis"),
+    # -- into the tensor itself --------------------------------------------------------------------
+    **{f"{function.__name__}_": in_place(function) for function in _UNARY_IN_PLACE},
+    "add_": m.add_, "sub_": m.sub_, "subtract_": m.sub_,
+    "mul_": in_place(e.multiply, "mul_"), "multiply_": in_place(e.multiply),
+    "div_": in_place(e.divide, "div_"), "divide_": in_place(e.divide),
+    "floor_divide_": in_place(e.floor_divide), "remainder_": in_place(e.remainder),
+    "pow_": in_place(e.power, "pow_"), "neg_": in_place(e.negative, "neg_"),
+    "bitwise_and_": in_place(e.bitwise_and), "bitwise_or_": in_place(e.bitwise_or),
+    "bitwise_xor_": in_place(e.bitwise_xor),
+    "zero_": m.zero_, "fill_": m.fill_, "copy_": m.copy_, "clamp_": m.clamp_, "clip_": m.clamp_,
+    "masked_fill_": m.masked_fill_, "uniform_": m.uniform_, "normal_": m.normal_,
+    # -- reductions --------------------------------------------------------------------------------
+    "sum": reduction.sum, "mean": reduction.mean, "prod": reduction.prod,
+    "max": reduction.max, "min": reduction.min, "var": reduction.var, "std": reduction.std,
+    "any": reduction.any, "all": reduction.all,
+    "argmax": reduction.argmax, "argmin": reduction.argmin,
+    "count_nonzero": reduction.count_nonzero, "logsumexp": reduction.logsumexp,
+    "cumulative_sum": cumulative.cumulative_sum, "cumulative_prod": cumulative.cumulative_prod,
+    "cumsum": cumulative.cumsum, "cumprod": cumulative.cumprod,
+    "sort": sorting.sort, "argsort": sorting.argsort, "topk": sorting.topk,
+    # -- shapes ------------------------------------------------------------------------------------
+    "reshape": with_shape(s.reshape), "view": m.view, "view_as": m.view_as,
+    "flatten": renamed(s.flatten, start_dim="start_axis", end_dim="end_axis"), "ravel": s.ravel,
+    "squeeze": renamed(s.squeeze, dim="axis"),
+    "expand_dims": s.expand_dims, "unsqueeze": aliases.unsqueeze,
+    "transpose": m.transpose, "permute_dims": s.permute_dims,
+    "permute": with_axes(s.permute_dims, "dims"),
+    "t": m.t, "adjoint": m.adjoint, "matrix_transpose": s.matrix_transpose,
+    "swapaxes": s.swapaxes, "moveaxis": s.moveaxis, "movedim": s.moveaxis,
+    "broadcast_to": s.broadcast_to, "expand": m.expand, "expand_as": m.expand_as,
+    "flip": m.flipped,
+    "roll": renamed(s.roll, shifts="shift", dims="axis"),
+    "diagonal": renamed(s.diagonal, dim1="axis1", dim2="axis2"), "diag": s.diag,
+    "tril": renamed(s.tril, diagonal="k"), "triu": renamed(s.triu, diagonal="k"),
+    "split": joining.split, "chunk": renamed(joining.chunk, dim="axis"),
+    "unstack": joining.unstack, "unbind": aliases.unbind,
+    "tile": m.tile, "repeat": m.repeat, "repeat_interleave": m.repeat_interleave,
+    # -- indexing ----------------------------------------------------------------------------------
+    "take": indexing.take, "take_along_axis": indexing.take_along_axis,
+    "index_select": m.index_select,
+    "nonzero": indexing.nonzero, "argwhere": indexing.argwhere,
+    # -- products ----------------------------------------------------------------------------------
+    "matmul": matrix.matmul, "mm": m.mm, "bmm": m.bmm, "dot": m.dot, "mv": m.mv,
+    "outer": einsum.outer, "tensordot": einsum.tensordot,
+    "vecdot": einsum.vecdot,
 }  # fmt: skip
-
-for _name, _value in _TABLE.items():
+for _name, _value in METHODS.items():
     setattr(Tensor, _name, _value)

@@ -1,0 +1,133 @@
+"""What turns an operation into a method or an operator of `Tensor`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from ..core.entry import lift
+from ..core.tensor import Tensor
+from ..core.views import change_in_place
+from ..errors import DtypeError, UnsupportedArgumentError
+
+
+# -- operators -------------------------------------------------------------------------------------
+def is_operand(value: Any, like: Tensor) -> bool:
+    """Whether an operator can take ``value``: a tensor, an array or a number."""
+    try:
+        lift(value, like)
+    except DtypeError:
+        return False
+    return True
+
+
+def operator(function: Any) -> Any:
+    """Return an operation as an operator: NotImplemented for what is no operand."""
+    if hasattr(function, "operator"):
+        return function.operator  # the entry point itself, with that answer built in
+
+    def operate(x: Any, y: Any, /) -> Any:
+        if type(y) is not Tensor and not is_operand(y, x):
+            return NotImplemented
+        return function(x, y)
+
+    return _named(operate, function)
+
+
+def reflected(function: Any) -> Any:
+    """Return an operation as the operator of its second operand."""
+
+    def operate(x: Any, y: Any, /) -> Any:
+        try:
+            y = lift(y, x)
+        except DtypeError:
+            return NotImplemented
+        return function(y, x)
+
+    return _named(operate, function)
+
+
+def operator_in_place(function: Any) -> Any:
+    """Return an operation as an operator that changes its first operand."""
+    op = function.primitive
+    name = f"{op.name}_"
+
+    def operate(x: Tensor, y: Any, /) -> Any:
+        try:
+            y = lift(y, x)
+        except DtypeError:
+            return NotImplemented
+        return change_in_place(op, name, x, y)
+
+    return _named(operate, function)
+
+
+def in_place(function: Any, name: str = "") -> Any:
+    """Return an operation as a method that changes the tensor itself and returns it."""
+    op = function.primitive
+    name = name or f"{function.__name__}_"
+    if len(op.inputs) == 1:
+
+        def change(x: Tensor, /) -> Tensor:
+            return change_in_place(op, name, x)
+
+    else:
+
+        def change(x: Tensor, y: Any, /) -> Tensor:
+            return change_in_place(op, name, x, lift(y, x))
+
+    change.__name__ = change.__qualname__ = name
+    change.__doc__ = f"Like `{function.__name__}`, into the tensor itself; returns it."
+    return change
+
+
+# -- methods ---------------------------------------------------------------------------------------
+def renamed(function: Any, **names: str) -> Any:
+    """Return an operation as a method that takes PyTorch's keywords too: ``dim="axis"``."""
+
+    def call(x: Tensor, /, *args: Any, **options: Any) -> Any:
+        if options:
+            for theirs, ours in names.items():
+                if theirs in options:
+                    if ours in options:
+                        raise UnsupportedArgumentError(
+                            f"{function.__name__}: one of {ours} and {theirs} is needed, got both"
+                        )
+                    options[ours] = options.pop(theirs)
+        return function(x, *args, **options)
+
+    functools.update_wrapper(call, function)
+    call.spellings = names  # type: ignore[attr-defined]
+    return call
+
+
+def with_shape(function: Any) -> Any:
+    """Return an operation as a method that takes a shape as one tuple or as integers."""
+
+    def call(x: Tensor, /, *shape: Any, **options: Any) -> Tensor:
+        if not shape:
+            return function(x, **options)
+        return function(x, shape[0] if len(shape) == 1 else shape, **options)
+
+    return functools.update_wrapper(call, function)
+
+
+def with_axes(function: Any, keyword: str) -> Any:
+    """Return an operation as a method that takes axes as one tuple or as integers."""
+
+    def call(x: Tensor, /, *axes: Any, **options: Any) -> Tensor:
+        if keyword in options:
+            axes = (options.pop(keyword),)
+        nested = len(axes) == 1 and isinstance(axes[0], tuple | list)
+        return function(x, axes[0] if nested else axes, **options)
+
+    functools.update_wrapper(call, function)
+    call.spellings = {keyword: "axes"}  # type: ignore[attr-defined]
+    return call
+
+
+def _named(operate: Any, function: Any) -> Any:
+    operate.__name__ = operate.__qualname__ = function.__name__
+    operate.__doc__ = function.__doc__
+    return operate
