@@ -164,7 +164,7 @@ public("cumulative_prod", cumulative_prod, primitive=_cumulative_prod.primitive)
 
 
 def cumsum(x: Any, /, axis: int | None = None, dtype: Any = None, *, dim: Any = None) -> Tensor:
-    """Sums of the elements up to each place: `cumulative_sum`; without an axis of all in a row.
+    """Sums up to each place: `cumulative_sum`; without an axis of all elements in a row.
 
     Examples
     --------
@@ -178,7 +178,7 @@ def cumsum(x: Any, /, axis: int | None = None, dtype: Any = None, *, dim: Any = 
 
 
 def cumprod(x: Any, /, axis: int | None = None, dtype: Any = None, *, dim: Any = None) -> Tensor:
-    """Products of the elements up to each place: `cumulative_prod`; without an axis of all in a row.
+    """Products up to each place: `cumulative_prod`; without an axis of all elements in a row.
 
     Examples
     --------

@@ -9,8 +9,18 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.tensor import Tensor
-from . import activation, aliases, casting, cumulative, indexing, joining, matrix, reduction, sorting
-from . import einsum
+from . import (
+    activation,
+    aliases,
+    casting,
+    cumulative,
+    einsum,
+    indexing,
+    joining,
+    matrix,
+    reduction,
+    sorting,
+)
 from . import elementwise as e
 from . import shaping as s
 from . import tensor_methods as m

@@ -23,7 +23,6 @@ from .reducing import (
 )
 from .reducing import normalize_axes as normalize_axes
 
-
 # -- sums, means, products -------------------------------------------------------------------------
 sum = summing(
     "sum",
@@ -126,8 +125,9 @@ def _var_rule(k, g, x, spread):  # type: ignore[no-untyped-def]
 
 
 def _std_rule(k, g, x, out, spread):  # type: ignore[no-untyped-def]
-    g, freedom = _over(k, g / out, x.shape, spread)
-    return g * _apart(k, x, spread[0]) * (1 / freedom)
+    g, freedom = _over(k, g, x.shape, spread)
+    out, _ = _over(k, out, x.shape, spread)
+    return g / out * _apart(k, x, spread[0]) * (1 / freedom)
 
 
 _CORRECTION = "What is taken off n in the divisor: 0 divides by n, 1 by n - 1."

@@ -8,8 +8,8 @@ from ..core.tensor import Tensor
 from ..errors import ArgumentError, DtypeError, ShapeError
 from .arguments import as_tensor, one_axis, public
 from .declare import attr1
-from .reducing import refuse
 from .indexing import _getitem, take_along_axis
+from .reducing import refuse
 
 
 class TopK(NamedTuple):

@@ -316,7 +316,7 @@ def view(x: Tensor, *shape: Any) -> Tensor:
         (shape,) = shape
         if isinstance(shape, type | str) or hasattr(shape, "kind"):
             raise UnsupportedArgumentError(
-                f"view: a shape is needed, got the dtype {shape!r}; astype(dtype) converts the values"
+                f"view: a shape is needed, got the dtype {shape!r}; use astype(dtype)"
             )
     return reshape(x, shape)
 
