@@ -92,9 +92,9 @@ def test_a_model_moved_after_the_optimizer_was_made(backend: TestBackend):
 
 
 def test_mixed_devices():
-    other = [b for b in all_backends() if not b.on_host][0]
+    other = next(b for b in all_backends() if not b.on_host)
     model = nn.Sequential(nn.Linear(2, 2)).to(other.device)
-    with pytest.raises(DeviceError, match="linear_act: the tensors must be on one device, .*cpu"):
+    with pytest.raises(DeviceError, match=r"linear_act: the tensors must be on one device, .*cpu"):
         model(tfl.ones((1, 2)))
     with pytest.raises(DeviceError, match="SGD: the parameters of a group must be on one device"):
         optim.SGD([*model.parameters(), nn.Parameter(tfl.ones(1))])

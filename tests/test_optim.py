@@ -435,3 +435,18 @@ def test_one_call_updates_a_whole_group(monkeypatch):
     monkeypatch.setattr(rules, "_adam", lambda *args: calls.append(len(args)) or real(*args))
     trained("AdamW", {"lr": 0.1}, count=2)
     assert len(calls) == 2 and calls[0] == 2 + 4 * 4 + 7
+
+
+def test_a_copy_of_model_and_optimizer_goes_on_by_itself():
+    model, optimizer = trained("AdamW", {"lr": 0.1})
+    other, fresh = copy.deepcopy((model, optimizer))
+    assert fresh.param_groups[0].rate is not optimizer.param_groups[0].rate
+    before = [values(p).copy() for p in model.parameters()]
+    push(other, fresh, 2)
+    for p, old in zip(model.parameters(), before, strict=True):
+        np.testing.assert_array_equal(values(p), old)
+    push(model, optimizer, 2)
+    for p, q in zip(model.parameters(), other.parameters(), strict=True):
+        np.testing.assert_array_equal(values(p), values(q))
+    fresh.param_groups[0]["lr"] = 0.5
+    assert optimizer.param_groups[0]["lr"] == 0.1 == optimizer.param_groups[0].rate.item()

@@ -43,6 +43,8 @@ class Conv2d(Module):
         Into how many parts the channels are divided, each filtered on its own.
     bias : bool
         Whether to add a bias.
+    padding_mode : str
+        What to put around the image: "zeros".
     activation : str, optional
         An activation computed together with the layer; see `Linear`.
     device, dtype
@@ -145,6 +147,8 @@ class MaxPool2d(Module):
         How far the windows reach over the edges.
     dilation : int or (int, int)
         The distance between the elements of a window.
+    return_indices : bool
+        Whether to return the places of the maxima too: False.
     ceil_mode : bool
         Whether windows that begin inside and end outside count too.
 

@@ -469,7 +469,7 @@ class ReduceLROnPlateau(LRScheduler):
         self.best = math.inf if mode == "min" else -math.inf
         self._last_lr = self._present()
 
-    def is_better(self, value: float, best: float) -> bool:
+    def _is_better(self, value: float, best: float) -> bool:
         """Return whether a figure is better than the best by more than the threshold."""
         sign = 1 if self.mode == "min" else -1
         if self.threshold_mode == "abs":
@@ -486,7 +486,7 @@ class ReduceLROnPlateau(LRScheduler):
         """
         value = float(metrics)
         self.last_epoch += 1
-        if self.is_better(value, self.best):
+        if self._is_better(value, self.best):
             self.best = value
             self.num_bad_epochs = 0
         else:
