@@ -63,6 +63,8 @@ def _cumulative(name: str, run: Any, neutral: int, x: Any, axis: Any, dtype: Any
     if dtype is not None:
         x = astype(x, dtype, copy=False)
     out = run(x, axis)
+    if dtype is not None:
+        out = astype(out, dtype, copy=False)  # sums of small integers are int64
     if not include_initial:
         return out
     shape = out.array.shape

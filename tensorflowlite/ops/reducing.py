@@ -143,7 +143,8 @@ def summing(name: str, vjp: Any, doc: str, **declaration: Any) -> Callable[..., 
         if dim is not None:
             axis = either_axis(name, axis, dim)
         axes = _ALL[x.array.ndim] if axis is None else normalize_axes(name, axis, x.array.ndim)
-        return run(x, Kept(axes) if keepdims or keepdim else axes)
+        out = run(x, Kept(axes) if keepdims or keepdim else axes)
+        return out if dtype is None else astype(out, dtype, copy=False)
 
     reduce.__doc__ = doc
     return public(name, reduce, primitive=run.primitive)
