@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib as _importlib
-from typing import TYPE_CHECKING as _TYPE_CHECKING
+import typing as _typing
 
 from . import errors as errors
 from . import io as io
@@ -205,7 +205,7 @@ bool = bool_  # the standard's name
 _MODULES = frozenset(("autograd", "cuda", "data", "nn", "optim", "train"))
 _NAMES = {"default_device": ".backend.cuda"}
 
-if _TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from . import autograd as autograd
     from . import cuda as cuda
     from . import data as data
@@ -213,16 +213,16 @@ if _TYPE_CHECKING:
     from . import optim as optim
     from . import train as train
     from .backend.cuda import default_device as default_device
+else:  # to a type checker it would make any name a public one
 
-
-def __getattr__(name: str) -> object:
-    if name in _MODULES:
-        return _importlib.import_module(f"{__name__}.{name}")
-    if name in _NAMES:
-        found = getattr(_importlib.import_module(_NAMES[name], __name__), name)
-        globals()[name] = found
-        return found
-    raise AttributeError(f"module 'tensorflowlite' has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        if name in _MODULES:
+            return _importlib.import_module(f"{__name__}.{name}")
+        if name in _NAMES:
+            found = getattr(_importlib.import_module(_NAMES[name], __name__), name)
+            globals()[name] = found
+            return found
+        raise AttributeError(f"module 'tensorflowlite' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
