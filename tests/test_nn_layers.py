@@ -337,6 +337,8 @@ def test_embedding_by_hand():
     table = nn.Embedding.from_pretrained(tensor([[1.0, 2.0], [3.0, 4.0]]))
     assert table(tensor([1, 0, 1])).tolist() == [[3, 4], [1, 2], [3, 4]]
     assert not table.weight.requires_grad
+    refused(ShapeError, "Embedding: the table must have two axes, got float32 (3,)",
+            nn.Embedding.from_pretrained, tfl.zeros(3))  # fmt: skip
     padded = nn.Embedding(3, 2, padding_idx=-2)
     assert padded.padding_idx == 1 and padded.weight.detach()[1].tolist() == [0, 0]
     padded(tensor([0, 1, 1, 0])).sum().backward()

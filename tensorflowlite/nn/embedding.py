@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.tensor import Tensor
-from ..errors import ArgumentError
+from ..errors import ArgumentError, ShapeError
 from ..ops.creation import zeros
 from ..runtime import set_mode
 from . import functional as F
@@ -79,7 +79,13 @@ class Embedding(Module):
         >>> nn.Embedding.from_pretrained(tfl.eye(3))(tfl.tensor([2]))
         tensor([[0., 0., 1.]])
         """
-        made = cls(*embeddings.shape, padding_idx=padding_idx)
+        if embeddings.ndim != 2:
+            raise ShapeError(
+                f"Embedding: the table must have two axes, got {embeddings.dtype} "
+                f"{embeddings.shape}"
+            )
+        count, length = embeddings.shape
+        made = cls(count, length, padding_idx)
         made.weight = Parameter(embeddings, requires_grad=not freeze)
         return made
 
