@@ -337,7 +337,7 @@ class Optimizer:
                     counts[count] = group.step if not counts else rules.step_for(count, p)
                     rules.write_scalar(counts[count], count)
                 state = self._create_states(p, names, counts[count])
-                if names:
+                if names or values:
                     state["step"] = counts[count]
                 with set_mode(grad=False):
                     for name, value in values.items():
