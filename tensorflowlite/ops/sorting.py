@@ -13,7 +13,15 @@ from .reducing import refuse
 
 
 class TopK(NamedTuple):
-    """What `topk` returns: the elements, and where they stand along the axis."""
+    """What `topk` returns: the elements, and where they stand along the axis.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> found = tfl.topk(tfl.tensor([3.0, 1.0, 2.0]), 2)
+    >>> found.values, found.indices
+    (tensor([3., 2.]), tensor([0, 2]))
+    """
 
     values: Tensor
     indices: Tensor

@@ -27,6 +27,10 @@ class Callback:
     ...     def on_epoch_end(self, trainer, record):
     ...         if record["loss"] < 0.1:
     ...             trainer.stop("the loss is below 0.1")
+    ...     def state_dict(self):
+    ...         return {}
+    ...     def load_state_dict(self, state):
+    ...         pass
     """
 
     priority = 0
