@@ -62,6 +62,7 @@ DEFAULTS: dict[str, Any] = {
 }  # fmt: skip
 # Where a task or a model does better with another value.
 _SPECIAL: dict[tuple[str, str], dict[str, Any]] = {
+    ("idx", "cnn"): {"epochs": 20, "patience": 5},
     ("csv", "mlp"): {"epochs": 200, "patience": 20, "batch_size": 32, "dropout": 0.1},
 }
 _MODELS = {"digits": "cnn", "idx": "cnn", "csv": "mlp"}

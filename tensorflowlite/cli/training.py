@@ -90,12 +90,14 @@ def _require_packages(task: str) -> None:
 
 def pick_device(wanted: str) -> str:
     """Return the device for ``auto``, ``cpu`` or ``cuda``; raise where it isn't usable."""
-    if wanted == "auto":
-        return str(default_device())
-    reason = why_not() if wanted == "cuda" else ""
+    return str({"auto": default_device, "cpu": lambda: "cpu", "cuda": _first_gpu}[wanted]())
+
+
+def _first_gpu() -> str:
+    reason = why_not()
     if reason:
         raise DeviceError(f"train: --device cuda must have a usable GPU, got none: {reason}")
-    return "cuda:0" if wanted == "cuda" else wanted
+    return default_device()
 
 
 def _config(

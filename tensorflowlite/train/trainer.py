@@ -241,7 +241,10 @@ class Trainer:
         self.optimizer.zero_grad()
         output = self.model(*inputs)
         loss: Any = self.loss(output, target)
-        objective = loss + l1_penalty(self.model.parameters()) * self.l1 if self.l1 else loss
+        objective = loss
+        if self.l1:
+            penalty: Any = l1_penalty(self.model.parameters())
+            objective = loss + penalty * self.l1
         value = float(loss)
         minimised = float(objective) if self.l1 else value
         # Asked for before the step: no gradient of a NaN ever reaches a parameter.
