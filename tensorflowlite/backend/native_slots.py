@@ -47,6 +47,8 @@ def slots(library: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
             if bias is not None:
                 numpy.add(z, bias[:, None, None] if channels else bias, z)
             return z, None
+        z = numpy.ascontiguousarray(z)  # its reshape below is written to
+        bias = None if bias is None else numpy.ascontiguousarray(bias)
         saved = z if from_output[activation] else numpy.empty_like(z)
         if channels:
             run, shape = module.bias_activation_forward_channels, (*z.shape[:2], -1)
