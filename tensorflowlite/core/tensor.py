@@ -240,6 +240,8 @@ class Tensor:
                 raise DeviceError(
                     f"grad: must be on the tensor's device {self.device}, got {value.device}"
                 )
+            if 0 in value.array.strides and value.array.size > 1:  # gradients are added into it
+                value = wrap(backend_of(value.array).copy(value.array), None)
         node.grad = value
 
     def _retained(self) -> Retained | None:
