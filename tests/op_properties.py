@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -376,13 +377,17 @@ def decomposed(backend: TestBackend, names: Any) -> Iterator[None]:
     kind = backend.array_type
     ops = [registry[name] for name in names]
     before = {op: op.implementations[kind] for op in ops}
+    slots = dict(backend.backend.slots)
     for op in ops:
-        op.implementations[kind] = lambda *args, op=op: op.decompose(backend.backend, *args)
+        run = partial(op.decompose, backend.backend)
+        op.implementations[kind] = run
+        backend.backend.replace(op.name, run)  # what raw rules call
     try:
         yield
     finally:
         for op, run in before.items():
             op.implementations[kind] = run
+            backend.backend.replace(op.name, slots[op.name])
 
 
 def check_decomposition(row: Row, backend: TestBackend, dtype: str, names: list[str]) -> None:

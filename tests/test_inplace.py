@@ -286,6 +286,22 @@ def moved(m, x, w):
     return y * y
 
 
+def assigns_what_overlaps(m, x, w):
+    y = x * w
+    y[:, 1:] = y[:, :-1]
+    y[:, :, :-1] += y[:, :, 1:] * 2.0
+    return y * y
+
+
+def assigns_in_a_loop(m, x, w):
+    y = x * 1.0
+    total = (y * 0.0).sum()
+    for i in range(3):
+        y[0, i] = w[1, i] * (i + 1.0)
+        total = total + (y * 1.0).sum() * (i + 1.0)
+    return total
+
+
 def squares_a_view(m, x, w):
     y = x * 1.0
     d = y[:, 1]
@@ -326,7 +342,7 @@ CASES = [
     assigns_to_a_view_twice, assigns_what_it_reads, swaps, swaps_views_without_a_copy,
     keeps_an_old_view, transposed, flipped, strided_steps, reshaped, a_reshape_that_copies,
     of_a_fortran_ordered_root, read_of_a_fortran_ordered_root, of_a_new_axis, pieces, splits,
-    squeezed, moved, squares_a_view, masks, index_arrays,
+    squeezed, moved, squares_a_view, assigns_what_overlaps, assigns_in_a_loop, masks, index_arrays,
 ]  # fmt: skip
 
 

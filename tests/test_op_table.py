@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
+import os
+import pkgutil
 import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import tensorflowlite as tfl
+from tensorflowlite import ops
+from tensorflowlite.backend import native, native_slots, numpy_backend
 from tensorflowlite.core.primitive import registry
 from tensorflowlite.errors import TensorflowliteError
 
@@ -16,6 +24,8 @@ from . import op_properties as properties
 from .backends import TestBackend, all_backends
 from .op_table import Row, all_rows
 
+for _module in pkgutil.iter_modules(ops.__path__):  # some are imported at first use only
+    importlib.import_module(f"{ops.__name__}.{_module.name}")
 ROWS = all_rows()
 GRADIENT_DTYPES = ("float64", "complex128")
 READING_DTYPES = ("float32", "float16", "bfloat16", "complex64")
@@ -90,7 +100,7 @@ def implemented(row: Row, backend: TestBackend) -> list[str]:
         for name in row.covers
         if name in registry
         and registry[name].decompose is not None
-        and getattr(backend.backend, name, None) is not None
+        and name in backend.backend.slots
     ]
 
 
@@ -104,6 +114,23 @@ def implemented(row: Row, backend: TestBackend) -> list[str]:
 )
 def test_implementation_and_decomposition(row: Row, backend: TestBackend, dtype: str) -> None:
     properties.check_decomposition(row, backend, dtype, implemented(row, backend))
+
+
+def test_rows_without_the_native_extension() -> None:
+    """Where the extension is loaded: the rows of what it implements hold without it, too."""
+    if native.module is None:
+        return  # then all the other tests ran without it
+    names = native_slots.slots(numpy_backend.slots)
+    rows = [row.name for row in ROWS if set(row.covers) & set(names)]
+    assert rows, "no row covers what the extension implements"
+    found = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", __file__,
+         "-k", f"numpy and ({' or '.join(rows)})"],
+        env={**os.environ, "TENSORFLOWLITE_NATIVE": "0"}, capture_output=True, text=True,
+        cwd=Path(__file__).parents[1],
+    )  # fmt: skip
+    assert found.returncode == 0, found.stdout[-3000:]
+    assert " passed" in found.stdout and "TENSORFLOWLITE_NATIVE=0" in found.stdout
 
 
 # -- completeness ----------------------------------------------------------------------------------

@@ -185,6 +185,13 @@ def test_setting_a_gradient(backend: TestBackend) -> None:
     assert x.grad is None
 
 
+def test_setting_a_gradient_whose_elements_share_memory(backend: TestBackend) -> None:
+    x = backend.leaf(A)
+    x.grad = tfl.broadcast_to(backend.tensor(np.array(2.0)), (2, 3))
+    (x * 1.0).sum().backward()
+    same(x.grad, np.full((2, 3), 3.0), backend)
+
+
 # -- hooks -----------------------------------------------------------------------------------------
 def test_a_hook_replaces_the_gradient(backend: TestBackend) -> None:
     x = backend.leaf(A)

@@ -1,0 +1,138 @@
+"""Rows of the layers fused with bias and activation, and of the parts of their backward."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tensorflowlite.core.primitive import traced
+from tensorflowlite.errors import ArgumentError, ShapeError
+from tensorflowlite.ops import fused
+from tests.op_table import Row, Sample, floats
+from tests.rows import networks
+from tests.rows.networks import sums
+
+FROM_OUTPUT = ("relu", "leaky_relu", "sigmoid", "tanh")
+NAMES = (*FROM_OUTPUT, "silu", "gelu", "gelu_tanh")
+
+
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
+
+
+def applied(z, activation):
+    return {
+        None: lambda: z,
+        "relu": lambda: np.maximum(z, 0),
+        "leaky_relu": lambda: np.where(z > 0, z, z * 0.01),
+        "sigmoid": lambda: sigmoid(z),
+        "tanh": lambda: np.tanh(z),
+        "silu": lambda: z * sigmoid(z),
+        "gelu": lambda: networks.gelu(z),
+        "gelu_tanh": lambda: networks.gelu(z, "tanh"),
+    }[activation]()
+
+
+def slope(saved, activation):
+    """The derivative, from the output for those of FROM_OUTPUT, else from the input."""
+    z = saved
+    t = np.tanh(np.sqrt(2 / np.pi) * (z + 0.044715 * z**3))
+    inner = np.sqrt(2 / np.pi) * (1 + 3 * 0.044715 * z**2)
+    return {
+        "relu": lambda: (z > 0) * 1.0,
+        "leaky_relu": lambda: np.where(z > 0, 1.0, 0.01),
+        "sigmoid": lambda: z * (1 - z),
+        "tanh": lambda: 1 - z * z,
+        "silu": lambda: sigmoid(z) * (1 + z * (1 - sigmoid(z))),
+        "gelu": lambda: networks.normal_share(z) + z * np.exp(-z * z / 2) / np.sqrt(2 * np.pi),
+        "gelu_tanh": lambda: 0.5 * (1 + t) + 0.5 * z * (1 - t * t) * inner,
+    }[activation]().astype(saved.dtype)
+
+
+# -- whole layers ----------------------------------------------------------------------------------
+def linear(x, weight, bias=None, activation=None):
+    z = x @ weight.T
+    return applied(z if bias is None else z + bias, activation)
+
+
+def layers(draw):
+    for activation in (None, *NAMES):
+        yield Sample(draw(5, 3), draw(4, 3), draw(4), activation)
+    yield Sample(draw(2, 5, 3), draw(4, 3), draw(4), "relu")
+    yield Sample(draw(3), draw(4, 3), draw(4), "gelu")
+    yield Sample(draw(2, 2, 3), draw(4, 3), activation="silu")
+    yield Sample(draw(5, 3), draw(4, 3))
+    yield Sample(draw(3, 5).T, draw(3, 4).T, draw.strided(4), "tanh")
+    yield Sample(draw.strided(5, 3), draw(1, 3), draw(1), "sigmoid")
+    yield Sample(draw(0, 3), draw(4, 3), draw(4), "relu")
+    yield Sample(draw(2, 0), draw(4, 0), draw(4), "silu")
+
+
+def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, activation=None):
+    z = networks.conv2d(x, weight, stride, padding, dilation, groups)
+    return applied(z if bias is None else z + bias.reshape(1, -1, 1, 1), activation)
+
+
+def convolutions(draw):
+    for activation in (None, *NAMES):
+        yield Sample(draw(2, 2, 4, 5), draw(3, 2, 3, 2), draw(3), activation=activation)
+    yield Sample(draw(1, 4, 5, 5), draw(2, 2, 3, 3), draw(2), 2, 1, 1, 2, "relu")
+    yield Sample(draw(1, 2, 6, 5), draw(2, 2, 2, 2), None, (1, 2), (1, 0), 2, activation="tanh")
+    yield Sample(draw(5, 4, 2, 1).T, draw(2, 2, 2, 3).T, draw.strided(3), activation="silu")
+    yield Sample(draw(0, 2, 4, 4), draw(3, 2, 2, 2), draw(3), activation="relu")
+
+
+# -- parts of a backward pass ----------------------------------------------------------------------
+def slopes(draw):
+    for activation in NAMES:
+        yield Sample(draw(3, 4), draw(3, 4), activation)
+    yield Sample(draw(4, 3).T, draw.strided(3, 4), "silu")
+    yield Sample(draw(0, 4), draw(0, 4), "relu")
+
+
+def slopes_along(draw):
+    for sample in slopes(draw):
+        for axis in (-1, 0):
+            yield Sample(*sample.args, axis)
+    yield Sample(draw(2, 3, 2, 2), draw(2, 3, 2, 2), "relu", 1)
+    yield Sample(draw(2, 3, 4), draw(2, 3, 4), "gelu", -1)
+
+
+def bias_activation_gradient(x, saved, activation, axis):
+    dz = x * slope(saved, activation)
+    return dz, dz.sum(tuple(i for i in range(dz.ndim) if i != axis % dz.ndim))
+
+
+def products(draw):
+    for activation in NAMES:
+        yield Sample(draw(5, 3), draw(3, 4), draw(5, 4), activation)
+    yield Sample(draw(3, 5).T, draw(4, 3).T, draw.strided(5, 4), "gelu")
+    yield Sample(draw(0, 3), draw(3, 4), draw(0, 4), "relu")
+
+
+def product_activation_gradient(x, w, saved, activation):
+    return bias_activation_gradient(x @ w, saved, activation, -1)
+
+
+# Read raw, these give float32 for bfloat16; the layers' rows hold what the tape makes of it.
+parts = tuple(dtype for dtype in floats if dtype != "bfloat16")
+two = (np.zeros((2, 3)), np.zeros((4, 5)))
+rows = [
+    Row(fused.linear, linear, name="linear_act", samples=layers, tolerance=sums,
+        covers=("linear_act",), errors=[
+            (two, ShapeError, "linear: the last axis of x must be in_features=5, got x (2, 3)"),
+            ((np.zeros((2, 5)), two[1], np.zeros(3)), ShapeError,
+             "linear: the bias must have shape (4,), got (3,)"),
+            ((np.zeros((2, 5)), two[1], None, "swish"), ArgumentError,
+             "linear: activation must be None or one of relu, leaky_relu"),
+        ]),
+    Row(fused.conv2d, conv2d, name="conv_act", samples=convolutions, tolerance=sums,
+        covers=("conv_act",), errors=[
+            ((np.zeros((1, 1, 4, 4)), np.zeros((1, 2, 3, 3))), ShapeError, "x must have 2 chan"),
+        ]),
+    Row(traced.activation_gradient, lambda x, saved, name: x * slope(saved, name),
+        samples=slopes, dtypes=parts, tolerance=sums, covers=("activation_gradient",)),
+    Row(traced.bias_activation_gradient, bias_activation_gradient, samples=slopes_along,
+        dtypes=parts, tolerance=sums, covers=("bias_activation_gradient",)),
+    Row(traced.product_activation_gradient, product_activation_gradient, samples=products,
+        dtypes=parts, tolerance=sums, covers=("product_activation_gradient", "bias_activation_gradient")),
+]  # fmt: skip
