@@ -134,5 +134,6 @@ rows = [
     Row(traced.bias_activation_gradient, bias_activation_gradient, samples=slopes_along,
         dtypes=parts, tolerance=sums, covers=("bias_activation_gradient",)),
     Row(traced.product_activation_gradient, product_activation_gradient, samples=products,
-        dtypes=parts, tolerance=sums, covers=("product_activation_gradient", "bias_activation_gradient")),
+        dtypes=parts, tolerance=sums,
+        covers=("product_activation_gradient", "bias_activation_gradient")),
 ]  # fmt: skip
