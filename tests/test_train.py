@@ -29,6 +29,8 @@ from tensorflowlite.train import (
     r2_score,
 )
 
+from .backends import TestBackend, backend  # noqa: F401
+
 
 def blobs(count: int = 60, seed: int = 0) -> TensorDataset:
     """Two classes of points that a line parts."""
@@ -380,3 +382,22 @@ def test_r2_of_a_constant() -> None:
     assert r2_score(tfl.ones(3), tfl.ones(3)) == 1.0
     assert r2_score(tfl.zeros(3), tfl.ones(3)) == 0.0
     assert r2_score(tfl.tensor([2.0, 2.0, 2.0]), tfl.tensor([1.0, 2.0, 3.0])) == pytest.approx(0.0)
+
+
+def test_the_device_path(backend: TestBackend) -> None:  # noqa: F811
+    """Model, optimizer states and batches go to the device; the results are those of the CPU."""
+    histories = []
+    for device in ("cpu", backend.device):
+        model = network()
+        model[2].p = 0.0  # a device counts its own random streams
+        optimizer = optim.AdamW(model.named_parameters(), lr=0.01)
+        trainer = make(
+            model, optimizer=optimizer, metrics=["accuracy"], device=device, clip_norm=1.0, l1=1e-4
+        )
+        histories.append(trainer.fit(loader(), loader(), epochs=2))
+        assert {str(parameter.device) for parameter in model.parameters()} == {str(device)}
+        assert trainer.predict(blobs().arrays[0]).device == "cpu"
+        slot = optimizer.state[model[0].weight]["exp_avg"]
+        assert slot.device == device
+    for name in ("loss", "validation_loss", "accuracy"):
+        assert histories[0][name] == pytest.approx(histories[1][name], rel=1e-4)

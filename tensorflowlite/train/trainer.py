@@ -121,6 +121,7 @@ class Trainer:
         if device is not None:
             _move(model, optimizer, device)
         self.history = History()
+        self.stop_reason = ""
         self.epochs = 0
         self._averages = Averages()  # of the epoch under way
         self._batch = 0  # how many batches of it are done
@@ -190,7 +191,19 @@ class Trainer:
         return self.history
 
     def stop(self, reason: str) -> None:
-        """Stop after the epoch under way; the first reason given is the one that is recorded."""
+        """Stop after the epoch under way; the first reason given is the one that is recorded.
+
+        Examples
+        --------
+        >>> from tensorflowlite import nn, optim
+        >>> from tensorflowlite.nn import functional as F
+        >>> from tensorflowlite.train import Trainer
+        >>> model = nn.Linear(2, 1)
+        >>> trainer = Trainer(model, optim.SGD(model.parameters(), lr=0.1), F.mse_loss)
+        >>> trainer.stop("enough")
+        >>> trainer.stop_reason
+        'enough'
+        """
         if not self.stop_reason:
             self.stop_reason = reason
 
@@ -313,6 +326,17 @@ class Trainer:
         -------
         dict of str to float
             ``loss`` and the metrics.
+
+        Examples
+        --------
+        >>> import tensorflowlite as tfl
+        >>> from tensorflowlite import nn, optim
+        >>> from tensorflowlite.nn import functional as F
+        >>> from tensorflowlite.train import Trainer
+        >>> model = nn.Linear(2, 1)
+        >>> trainer = Trainer(model, optim.SGD(model.parameters(), lr=0.1), F.mse_loss)
+        >>> sorted(trainer.evaluate([(tfl.ones((4, 2)), tfl.zeros((4, 1)))]))
+        ['loss']
         """
         averages, number = Averages(), 0
         with self._without_training():
@@ -340,6 +364,17 @@ class Trainer:
         -------
         Tensor
             The outputs, one after the other, on the CPU.
+
+        Examples
+        --------
+        >>> import tensorflowlite as tfl
+        >>> from tensorflowlite import nn, optim
+        >>> from tensorflowlite.nn import functional as F
+        >>> from tensorflowlite.train import Trainer
+        >>> model = nn.Linear(2, 1)
+        >>> trainer = Trainer(model, optim.SGD(model.parameters(), lr=0.1), F.mse_loss)
+        >>> trainer.predict(tfl.ones((5, 2)), batch_size=2).shape
+        (5, 1)
         """
         if hasattr(data, "ndim") and hasattr(data, "dtype"):
             data = batches.slices(data, batch_size)
@@ -365,6 +400,16 @@ class Trainer:
         """Return all that a run needs to go on, as `Checkpoint` writes it.
 
         The optimizer's states stand under the paths of their parameters.
+
+        Examples
+        --------
+        >>> from tensorflowlite import nn, optim
+        >>> from tensorflowlite.nn import functional as F
+        >>> from tensorflowlite.train import Trainer
+        >>> model = nn.Linear(2, 1)
+        >>> trainer = Trainer(model, optim.SGD(model.parameters(), lr=0.1), F.mse_loss)
+        >>> sorted(trainer.state_dict()["model"])
+        ['bias', 'weight']
         """
         return make_checkpoint(
             model=dict(self.model.state_dict()),
@@ -384,6 +429,15 @@ class Trainer:
         ------
         StateError
             Where the model or the optimizer is another one.
+
+        Examples
+        --------
+        >>> from tensorflowlite import nn, optim
+        >>> from tensorflowlite.nn import functional as F
+        >>> from tensorflowlite.train import Trainer
+        >>> model = nn.Linear(2, 1)
+        >>> trainer = Trainer(model, optim.SGD(model.parameters(), lr=0.1), F.mse_loss)
+        >>> trainer.load_state_dict(trainer.state_dict())
         """
         self.model.load_state_dict(state["model"])
         load_optimizer_state(self.model, self.optimizer, state["optimizer"])
