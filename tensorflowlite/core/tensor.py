@@ -184,7 +184,14 @@ class Tensor:
         self.requires_grad_(value)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
-        """Ask for gradients of this tensor, or stop asking; returns the tensor itself."""
+        """Ask for gradients of this tensor, or stop asking; returns the tensor itself.
+
+        Examples
+        --------
+        >>> import tensorflowlite as tfl
+        >>> tfl.ones(2).requires_grad_()
+        tensor([1., 1.], requires_grad=True)
+        """
         if self.node is not None and type(self.node) is not Leaf:
             if not requires_grad:
                 raise GradientError(
@@ -299,6 +306,13 @@ class Tensor:
         """Hold ``source``'s array from now on. The tensor must be a leaf; returns itself.
 
         A gradient that doesn't fit the new array (shape, dtype or device) is dropped.
+
+        Examples
+        --------
+        >>> import tensorflowlite as tfl
+        >>> x = tfl.zeros(2)
+        >>> x.set_(tfl.ones(3))
+        tensor([1., 1., 1.])
         """
         if not self.is_leaf:
             raise GradientError("set_: the tensor must be a leaf, got one that an operation made")
@@ -338,6 +352,12 @@ class Tensor:
             The tensor requires grad: call ``detach()`` first.
         DeviceError
             The tensor isn't on the CPU: call ``cpu()`` first.
+
+        Examples
+        --------
+        >>> import tensorflowlite as tfl
+        >>> tfl.ones(2).numpy()
+        array([1., 1.], dtype=float32)
         """
         self._refuse_export("numpy")
         if type(self.array) is not ndarray:
