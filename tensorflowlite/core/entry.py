@@ -289,14 +289,115 @@ def attr1_entry(op: Primitive) -> Callable[[Any, Any], Tensor]:
 # -- everything else -------------------------------------------------------------------------------
 def general_entry(op: Primitive) -> Callable[..., Any]:
     """Return the entry point of ``op(*arrays, *attributes)``."""
+    return variadic_entry(op) if op.variadic else fixed_entry(op)
+
+
+# One closure per number of inputs and attributes, without a loop or a slice: those cost 2 µs.
+_FIXED = """
+def make(op, implementations, plans, plan):
+    def call({inputs}, {attributes}/):
+        try:
+            {arrays} = {input_arrays}
+            kind = type(a0)
+            if {other_kinds}:
+                raise DtypeError("devices differ")
+            out = implementations[kind]({array_names}, {attributes})
+        except Exception as error:
+            return recover(call, op, ({inputs},), error, ({attributes}))
+        {take_residual}
+        {nodes} = {input_nodes}
+        if ({no_node}) or {unrecorded}:
+            {return_unrecorded}
+        node = new(JointNode)
+        node.op = op
+        node.parents = ({nodes},)
+        node.g = node.hooks = None
+        node.attributes = ({attributes})
+        node.fix = ({forms},)
+        keep, keep_out, keep_residual = {plan}
+        {keeps}, = keep
+        node.saved = ({saved},)
+        node.out = out if keep_out else None
+        node.residual = {residual}
+        node.forms = {output_forms}
+        node.born = tick()
+        {return_recorded}
+    return call
+"""
+
+
+def _fixed_source(count: int, attributes: int, op: Primitive) -> str:
+    """Return the source of an entry point of ``count`` inputs and so many attributes."""
+    numbers = range(count)
+    several = op.outputs != 1
+
+    def each(text: str, separator: str = ", ") -> str:
+        return separator.join(text.format(i) for i in numbers)
+
+    take = ["out, residual = out"] if op.keeps_residual else []
+    if not several:
+        take += ["if kind is ndarray and type(out) is not ndarray:", "    out = as_array(out)"]
+    key = "({},)".format(each("n{} is not None"))
+    return _FIXED.format(
+        inputs=each("x{}"),
+        attributes="".join(f"t{i}, " for i in range(attributes)),
+        arrays=each("a{}"),
+        input_arrays=each("x{}.array"),
+        other_kinds=" or ".join(f"type(a{i}) is not kind" for i in numbers[1:]) or "False",
+        array_names=each("a{}"),
+        take_residual="\n        ".join(take) or "pass",
+        nodes=each("n{}"),
+        input_nodes=each("x{}.node"),
+        no_node=each("n{} is None", " and "),
+        unrecorded="(shared.special and not mode.grad)" if op.differentiable else "True",
+        return_unrecorded="return separate(out, None)" if several else "return wrap(out, None)",
+        forms=each("(a{0}.shape, a{0}.dtype)"),
+        plan="plan" if op.joint else f"plans.get({key}) or op.plan({key})",
+        keeps=each("k{}"),
+        saved=each("a{0} if k{0} else None"),
+        residual="residual if keep_residual else None" if op.keeps_residual else "None",
+        output_forms="output_forms(out)" if several else "None",
+        return_recorded="return separate(out, node)" if several else "return wrap(out, node)",
+    )
+
+
+_makers_of_fixed: dict[str, Callable[..., Any]] = {}
+
+
+def fixed_entry(op: Primitive) -> Callable[..., Any]:
+    """Return the entry point of an operation with a fixed number of inputs."""
+    source = _fixed_source(len(op.inputs), len(op.attributes), op)
+    make = _makers_of_fixed.get(source)
+    if make is None:
+        names: dict[str, Any] = {}
+        exec(source, globals(), names)
+        make = _makers_of_fixed[source] = names["make"]
+    plan = op.plan(len(op.inputs)) if op.joint else None
+    return make(op, op.implementations, op.plans, plan)
+
+
+def separate(out: Any, node: JointNode | None) -> tuple[Tensor, ...]:
+    """Return the several outputs of an operation as tensors."""
+    return tuple([
+        wrap(a, make_output(node, i) if node is not None and node.forms[i][2] else None)
+        for i, a in enumerate(out)
+    ])  # fmt: skip
+
+
+def output_forms(out: Any) -> tuple[tuple[Any, Any, bool], ...]:
+    """Return shape and dtype of each output, and whether it can carry a gradient."""
+    return tuple([(a.shape, a.dtype, a.dtype in dtypes.inexact) for a in out])
+
+
+def variadic_entry(op: Primitive) -> Callable[..., Any]:
+    """Return the entry point of an operation with any number of inputs."""
     implementations = op.implementations
-    count = None if op.variadic else len(op.inputs)
     attribute_count = len(op.attributes)
     several, keeps_residual = op.outputs != 1, op.keeps_residual
     records = op.differentiable
 
     def call(*args: Any) -> Any:
-        split = len(args) - attribute_count if count is None else count
+        split = len(args) - attribute_count
         xs, attributes = args[:split], args[split:]
         try:
             arrays = [x.array for x in xs]
@@ -316,16 +417,7 @@ def general_entry(op: Primitive) -> Callable[..., Any]:
             parents = tuple([x.node for x in xs])
             if parents != _NO_PARENTS[len(parents)]:
                 node = joint_node(op, parents, arrays, attributes, out, residual)
-        if several:
-            return tuple([
-                wrap(a, make_output(node, i) if node is not None and node.forms[i][2] else None)
-                for i, a in enumerate(out)
-            ])  # fmt: skip
-        tensor = new(Tensor)
-        tensor.array = out
-        tensor.base = None
-        tensor.node = node
-        return tensor
+        return separate(out, node) if several else wrap(out, node)
 
     return call
 
@@ -347,10 +439,7 @@ def joint_node(op: Primitive, parents: tuple[Any, ...], arrays: Any, attributes:
     node.saved = tuple([a if keep else None for a, keep in zip(arrays, inputs, strict=True)])
     node.out = out if keeps_out else None
     node.residual = residual if keeps_residual else None
-    if op.outputs == 1:
-        node.forms = None
-    else:
-        node.forms = tuple([(a.shape, a.dtype, a.dtype in dtypes.inexact) for a in out])
+    node.forms = None if op.outputs == 1 else output_forms(out)
     node.born = tick()
     return node
 
