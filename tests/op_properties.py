@@ -328,7 +328,7 @@ def spied(backend: TestBackend) -> Iterator[set[str]]:
 
         if type(run).__name__ == "ufunc":  # what takes an array to write to must go on doing so
             implementation = type(
-                "ufunc", (), {"__call__": lambda self, *a: (ran.add(op.name), run(*a))[1]}
+                "ufunc", (), {"__call__": lambda self, *a, **o: (ran.add(op.name), run(*a, **o))[1]}
             )()
         op.implementations[kind] = implementation
 

@@ -29,7 +29,7 @@ register(numpy_backend)
 
 
 def takes_out(function: Any) -> bool:
-    """Whether an implementation takes the array to write to as its last positional argument."""
+    """Whether an implementation takes the array to write to as ``out``."""
     return type(function).__name__ == "ufunc"
 
 

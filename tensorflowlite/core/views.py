@@ -162,7 +162,7 @@ def change_in_place(op: Primitive, name: str, *xs: Tensor) -> Tensor:
             ]
         node = plain_node(op, xs, before, None, x.array) if track else None
         if takes_out(run):
-            run(*arrays, x.array)
+            run(*arrays, out=x.array)
         else:
             backend.assign(x.array, run(*arrays))
     except Exception as error:
