@@ -91,7 +91,7 @@ def _with_vectors(x: Any, y: Any) -> Tensor:
 def _operate(x: Any, y: Any) -> Any:
     """Return ``x @ y`` for the operator; NotImplemented for what is no operand."""
     try:
-        if x.array.ndim > 1 and y.array.ndim > 1:
+        if y.array.ndim > 1 and x.array.ndim > 1:  # y first: it may be no tensor
             return _matmul(x, y)
     except AttributeError:
         try:
