@@ -46,8 +46,12 @@ _BINARY = (
     e.hypot, e.less, e.less_equal, e.logaddexp, e.logical_and, e.logical_or, e.logical_xor,
     e.maximum, e.minimum, e.multiply, e.divide, e.nextafter, e.not_equal, e.power, e.remainder,
 )  # fmt: skip
+_BINARY_IN_PLACE = (
+    e.atan2, e.bitwise_and, e.bitwise_or, e.bitwise_xor, e.bitwise_left_shift,
+    e.bitwise_right_shift, e.copysign, e.divide, e.floor_divide, e.hypot, e.multiply, e.remainder,
+)  # fmt: skip
 _UNARY_IN_PLACE = (
-    e.abs, e.acos, e.acosh, e.asin, e.asinh, e.atan, e.atanh, e.ceil, e.cos, e.cosh, e.erf, e.exp,
+    e.acos, e.acosh, e.asin, e.asinh, e.atan, e.atanh, e.ceil, e.cos, e.cosh, e.erf, e.exp,
     e.exp2, e.expm1, e.floor, e.log, e.log10, e.log1p, e.log2, e.reciprocal, e.round, e.rsqrt,
     e.sign, e.sin, e.sinh, e.sqrt, e.square, e.tan, e.tanh, e.trunc, activation.relu,
     activation.sigmoid,
@@ -99,7 +103,7 @@ METHODS: dict[str, Any] = {
     "H": property(m.adjoint), "mH": property(m.adjoint),
     "real": property(e.real), "imag": property(e.imag),
     "itemsize": property(m.element_size), "element_size": m.element_size,
-    "dim": m.dim, "numel": m.numel,
+    "dim": m.dim, "ndimension": m.dim, "numel": m.numel, "nelement": m.numel,
     "is_contiguous": m.is_contiguous, "contiguous": m.contiguous,
     "is_floating_point": m.is_floating_point, "is_complex": m.is_complex,
     # -- elementwise -------------------------------------------------------------------------------
@@ -111,6 +115,8 @@ METHODS: dict[str, Any] = {
     "eq": e.equal, "ne": e.not_equal, "lt": e.less,
     "le": e.less_equal, "gt": e.greater, "ge": e.greater_equal,
     "bitwise_not": e.bitwise_invert, "bitwise_invert": e.bitwise_invert,
+    "addcmul": m.addcmul, "addcdiv": m.addcdiv, "lerp": m.lerp,
+    "clamp_min": m.clamp_min, "clamp_max": m.clamp_max,
     "round": m.round, "clip": e.clip, "clamp": aliases.clamp,
     "where": m.where, "masked_fill": aliases.masked_fill,
     "softmax": renamed(activation.softmax, dim="axis"),
@@ -118,17 +124,20 @@ METHODS: dict[str, Any] = {
     # -- into the tensor itself --------------------------------------------------------------------
     **{f"{function.__name__}_": in_place(function) for function in _UNARY_IN_PLACE},
     "add_": m.add_, "sub_": m.sub_, "subtract_": m.sub_,
-    "mul_": in_place(e.multiply, "mul_"), "multiply_": in_place(e.multiply),
-    "div_": in_place(e.divide, "div_"), "divide_": in_place(e.divide),
-    "floor_divide_": in_place(e.floor_divide), "remainder_": in_place(e.remainder),
+    **{f"{function.__name__}_": in_place(function) for function in _BINARY_IN_PLACE},
+    "mul_": in_place(e.multiply, "mul_"), "div_": in_place(e.divide, "div_"),
+    "true_divide_": in_place(e.divide, "true_divide_"),
     "pow_": in_place(e.power, "pow_"), "neg_": in_place(e.negative, "neg_"),
-    "bitwise_and_": in_place(e.bitwise_and), "bitwise_or_": in_place(e.bitwise_or),
-    "bitwise_xor_": in_place(e.bitwise_xor),
+    "negative_": in_place(e.negative, "negative_"), "abs_": m.abs_, "absolute_": m.abs_,
+    "bitwise_not_": in_place(e.bitwise_invert, "bitwise_not_"),
+    "addcmul_": m.addcmul_, "addcdiv_": m.addcdiv_, "lerp_": m.lerp_, "detach_": m.detach_,
     "zero_": m.zero_, "fill_": m.fill_, "copy_": m.copy_, "clamp_": m.clamp_, "clip_": m.clamp_,
     "masked_fill_": m.masked_fill_, "uniform_": m.uniform_, "normal_": m.normal_,
     # -- reductions --------------------------------------------------------------------------------
     "sum": reduction.sum, "mean": reduction.mean, "prod": reduction.prod,
     "max": reduction.max, "min": reduction.min, "var": reduction.var, "std": reduction.std,
+    "amax": renamed(reduction.max, dim="axis", keepdim="keepdims"),
+    "amin": renamed(reduction.min, dim="axis", keepdim="keepdims"),
     "any": reduction.any, "all": reduction.all,
     "argmax": reduction.argmax, "argmin": reduction.argmin,
     "count_nonzero": reduction.count_nonzero, "logsumexp": reduction.logsumexp,
@@ -136,7 +145,7 @@ METHODS: dict[str, Any] = {
     "cumsum": cumulative.cumsum, "cumprod": cumulative.cumprod,
     "sort": sorting.sort, "argsort": sorting.argsort, "topk": sorting.topk,
     # -- shapes ------------------------------------------------------------------------------------
-    "reshape": with_shape(s.reshape), "view": m.view, "view_as": m.view_as,
+    "reshape": with_shape(s.reshape), "view": m.view, "view_as": m.view_as, "reshape_as": m.view_as,
     "flatten": renamed(s.flatten, start_dim="start_axis", end_dim="end_axis"), "ravel": s.ravel,
     "squeeze": renamed(s.squeeze, dim="axis"),
     "expand_dims": s.expand_dims, "unsqueeze": aliases.unsqueeze,
@@ -154,7 +163,8 @@ METHODS: dict[str, Any] = {
     "tile": m.tile, "repeat": m.repeat, "repeat_interleave": m.repeat_interleave,
     # -- indexing ----------------------------------------------------------------------------------
     "take": indexing.take, "take_along_axis": indexing.take_along_axis,
-    "index_select": m.index_select,
+    "index_select": m.index_select, "select": m.select, "narrow": m.narrow,
+    "masked_select": m.masked_select,
     "nonzero": indexing.nonzero, "argwhere": indexing.argwhere,
     # -- products ----------------------------------------------------------------------------------
     "matmul": matrix.matmul, "mm": m.mm, "bmm": m.bmm, "dot": m.dot, "mv": m.mv,

@@ -33,12 +33,12 @@ def normalize_axes(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
             return (axis % ndim,)
         raise ShapeError(f"{name}: axis must lie in [{-ndim}, {ndim}), got {axis}")
     if not isinstance(axis, tuple | list):
-        try:
-            return normalize_axes(name, operator.index(axis), ndim)
-        except TypeError:
+        # True is no axis: PyTorch's `std(False)` is about the divisor.
+        if isinstance(axis, bool) or not hasattr(axis, "__index__"):
             raise DtypeError(
                 f"{name}: axis must be an integer, a tuple of them or None, got {axis!r}"
-            ) from None
+            )
+        return normalize_axes(name, operator.index(axis), ndim)
     axes = sorted([normalize_axes(name, one, ndim)[0] for one in axis])
     if len(set(axes)) != len(axes):
         raise ShapeError(f"{name}: axis must not repeat, got {axis}")

@@ -268,7 +268,7 @@ def logsumexp(
 logsumexp.__doc__ = reduction_doc(
     "Logarithm of the sum of the exponentials, without overflow",
     "tfl.logsumexp(tfl.tensor([1000.0, 1000.0]))",
-    "tensor(1000.6931)",
+    "tensor(1000.6932)",
     returns="Of float64 where ``x`` holds integers; -inf where there are no elements.",
 )
 public("logsumexp", logsumexp, primitive=_logsumexp.primitive)  # type: ignore[attr-defined]

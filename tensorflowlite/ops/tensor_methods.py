@@ -10,13 +10,15 @@ from ..core import tape
 from ..core.entry import lift
 from ..core.tensor import Tensor
 from ..core.views import change_in_place, prepare_change
-from ..errors import DtypeError, ShapeError, UnsupportedArgumentError
+from ..errors import DtypeError, GradientError, ShapeError, UnsupportedArgumentError
 from . import elementwise as e
 from . import joining, random, reduction
+from .arguments import as_tensor, one_axis
 from .casting import astype, clone, to_device
-from .indexing import setitem, take
+from .indexing import getitem, setitem, take
 from .matrix import matmul
 from .shaping import (
+    broadcast_shapes,
     broadcast_to,
     flip,
     matrix_transpose,
@@ -204,6 +206,31 @@ def sub(x: Tensor, y: Any, *, alpha: Any = 1) -> Tensor:
     return e.subtract(x, _scaled(y, x, alpha))
 
 
+def addcmul(x: Tensor, y: Any, z: Any, *, value: Any = 1) -> Tensor:
+    """Sum with a product, elementwise: ``x + value * y * z``."""
+    return e.add(x, e.multiply(_scaled(y, x, value), z))
+
+
+def addcdiv(x: Tensor, y: Any, z: Any, *, value: Any = 1) -> Tensor:
+    """Sum with a quotient, elementwise: ``x + value * y / z``."""
+    return e.add(x, e.divide(_scaled(y, x, value), z))
+
+
+def lerp(x: Tensor, end: Any, weight: Any) -> Tensor:
+    """Go part of the way to ``end``, elementwise: ``x + weight * (end - x)``."""
+    return e.add(x, e.multiply(e.subtract(lift(end, x), x), weight))
+
+
+def clamp_min(x: Tensor, min: Any) -> Tensor:
+    """Limit the elements from below: ``clip(min=min)``."""
+    return e.clip(x, min, None)
+
+
+def clamp_max(x: Tensor, max: Any) -> Tensor:
+    """Limit the elements from above: ``clip(max=max)``."""
+    return e.clip(x, None, max)
+
+
 def round(x: Tensor, decimals: int = 0) -> Tensor:
     """Round to a number of decimals; halves go to the even digit."""
     if decimals == 0:
@@ -226,6 +253,42 @@ def add_(x: Tensor, y: Any, *, alpha: Any = 1) -> Tensor:
 def sub_(x: Tensor, y: Any, *, alpha: Any = 1) -> Tensor:
     """Like ``x - alpha * y``, into the tensor itself; returns it."""
     return change_in_place(e.subtract.primitive, "sub_", x, lift(_scaled(y, x, alpha), x))
+
+
+def abs_(x: Tensor) -> Tensor:
+    """Like `abs`, into the tensor itself; returns it."""
+    if x.array.dtype.kind == "c":
+        raise DtypeError(
+            f"abs_: the tensor must be real, got {x.dtype}, whose modulus is of another dtype; "
+            "use abs()"
+        )
+    return change_in_place(e.abs.primitive, "abs_", x)
+
+
+def addcmul_(x: Tensor, y: Any, z: Any, *, value: Any = 1) -> Tensor:
+    """Like ``x + value * y * z``, into the tensor itself; returns it."""
+    product = e.multiply(_scaled(y, x, value), z)
+    return change_in_place(e.add.primitive, "addcmul_", x, product)
+
+
+def addcdiv_(x: Tensor, y: Any, z: Any, *, value: Any = 1) -> Tensor:
+    """Like ``x + value * y / z``, into the tensor itself; returns it."""
+    quotient = e.divide(_scaled(y, x, value), z)
+    return change_in_place(e.add.primitive, "addcdiv_", x, quotient)
+
+
+def lerp_(x: Tensor, end: Any, weight: Any) -> Tensor:
+    """Go part of the way to ``end``, in the tensor itself; returns it."""
+    step = e.multiply(e.subtract(lift(end, x), x), weight)
+    return change_in_place(e.add.primitive, "lerp_", x, step)
+
+
+def detach_(x: Tensor) -> Tensor:
+    """Forget how the tensor was made; returns it. Views can't."""
+    if type(x.base) is tuple:
+        raise GradientError("detach_: the tensor must not be a view, got one; use detach()")
+    x.node = None
+    return x
 
 
 def matmul_(x: Tensor, y: Any) -> Tensor:
@@ -436,6 +499,36 @@ def repeat_interleave(x: Tensor, repeats: Any, dim: int | None = None) -> Tensor
 def index_select(x: Tensor, dim: int, index: Any) -> Tensor:
     """Return the slices at ``index`` along an axis: `take`."""
     return take(x, index, axis=dim)
+
+
+def select(x: Tensor, dim: int, index: int) -> Tensor:
+    """Return the slice at ``index`` along an axis, without it, as a view."""
+    return getitem(x, (*(slice(None),) * one_axis("select", dim, x.array.ndim), index))
+
+
+def narrow(x: Tensor, dim: int, start: int, length: int) -> Tensor:
+    """Return ``length`` places along an axis, from ``start`` on, as a view.
+
+    Raises
+    ------
+    ShapeError
+        They reach beyond the axis.
+    """
+    axis = one_axis("narrow", dim, x.array.ndim)
+    size = x.array.shape[axis]
+    first = start + size if start < 0 else start
+    if not 0 <= first <= first + length <= size:
+        raise ShapeError(
+            f"narrow: the places must lie on the axis, got {start} and length {length} of {size}"
+        )
+    return getitem(x, (*(slice(None),) * axis, slice(first, first + length)))
+
+
+def masked_select(x: Tensor, mask: Any) -> Tensor:
+    """Return the elements where ``mask`` is true, in a row."""
+    mask = as_tensor(mask)
+    shape = broadcast_shapes(x.array.shape, mask.array.shape)
+    return getitem(broadcast_to(x, shape), broadcast_to(mask, shape))
 
 
 # -- products --------------------------------------------------------------------------------------

@@ -1,0 +1,652 @@
+"""Methods and operators of tensors."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tensorflowlite as tfl
+from tensorflowlite.errors import (
+    DtypeError,
+    GradientError,
+    ShapeError,
+    StaleValueError,
+    TensorflowliteError,
+    UnsupportedArgumentError,
+)
+from tensorflowlite.ops import methods
+
+from .backends import TestBackend
+from .backends import backend as backend
+
+A = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+B = np.array([[3.0, 1.0, 2.0], [2.0, 4.0, 1.5]])
+INTEGERS = np.array([[1, 2, 3], [12, 10, 7]])
+ARITHMETIC = (
+    operator.add, operator.sub, operator.mul, operator.truediv, operator.floordiv, operator.mod,
+    operator.pow,
+)  # fmt: skip
+COMPARISONS = (operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge)
+BITWISE = (operator.and_, operator.or_, operator.xor, operator.lshift, operator.rshift)
+
+
+def same(found: Any, expected: Any, backend: TestBackend) -> None:
+    assert type(found) is tfl.Tensor
+    np.testing.assert_allclose(backend.host(found), expected, rtol=1e-12)
+    assert found.dtype == np.asarray(expected).dtype
+
+
+# -- the table -------------------------------------------------------------------------------------
+def test_every_entry_is_attached_and_described() -> None:
+    for name, value in methods.METHODS.items():
+        assert vars(tfl.Tensor)[name] is value
+        described = value.fget if isinstance(value, property) else value
+        assert callable(described)
+        if not name.startswith("__"):
+            assert described.__doc__, name
+
+
+# -- operators -------------------------------------------------------------------------------------
+@pytest.mark.parametrize("op", ARITHMETIC + COMPARISONS)
+def test_operators_of_tensors_and_numbers(op: Any, backend: TestBackend) -> None:
+    x, y = backend.tensor(A), backend.tensor(B)
+    same(op(x, y), op(A, B), backend)
+    same(op(x, 2), op(A, 2), backend)
+    same(op(x, 2.5), op(A, 2.5), backend)
+    same(op(2, x), op(2, A), backend)
+    same(op(np.float64(2.5), x), op(2.5, A), backend)
+
+
+@pytest.mark.parametrize("op", [*ARITHMETIC, *COMPARISONS, operator.matmul])
+def test_operators_with_arrays_of_numpy(op: Any) -> None:
+    right = B.T.copy() if op is operator.matmul else B
+    for found in (op(tfl.Tensor(A), right), op(A, tfl.Tensor(right))):
+        assert type(found) is tfl.Tensor
+        np.testing.assert_allclose(found.numpy(), op(A, right))
+
+
+def test_arrays_keep_gradients_flowing() -> None:
+    x = tfl.Tensor(B, requires_grad=True)
+    (A * x).sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), A)
+
+
+@pytest.mark.parametrize("op", BITWISE)
+def test_bitwise_operators(op: Any, backend: TestBackend) -> None:
+    x, other = backend.tensor(INTEGERS), INTEGERS[::-1] % 4
+    same(op(x, backend.tensor(other)), op(INTEGERS, other), backend)
+    same(op(x, 1), op(INTEGERS, 1), backend)
+    same(op(2, x), op(2, INTEGERS), backend)
+
+
+def test_unary_operators(backend: TestBackend) -> None:
+    x = backend.tensor(A - 3)
+    same(-x, -(A - 3), backend)
+    same(+x, A - 3, backend)
+    same(abs(x), np.abs(A - 3), backend)
+    same(~backend.tensor(INTEGERS), ~INTEGERS, backend)
+    same(~(x > 0), ~(A - 3 > 0), backend)
+    same((x > 0) & (x < 2) | (x == -2), (A - 3 > 0) & (A - 3 < 2) | (A - 3 == -2), backend)
+
+
+def test_divmod(backend: TestBackend) -> None:
+    for found, expected in (
+        (divmod(backend.tensor(A), 2), divmod(A, 2)),
+        (divmod(7, backend.tensor(A)), divmod(7, A)),
+    ):
+        for one, other in zip(found, expected, strict=True):
+            same(one, other, backend)
+
+
+@pytest.mark.parametrize("op", [*ARITHMETIC, operator.matmul, operator.and_, divmod, operator.lt])
+@pytest.mark.parametrize("other", ["text", None, {1.0: 2.0}, object()])
+def test_unknown_operands_give_type_errors(op: Any, other: Any) -> None:
+    for left, right in ((tfl.ones(3), other), (other, tfl.ones(3))):
+        if isinstance(left, str) and op in (operator.mod, operator.mul):
+            continue  # that is formatting, or repeating
+        with pytest.raises(TypeError) as caught:
+            op(left, right)
+        assert not isinstance(caught.value, DtypeError)  # it is Python's own
+
+
+def test_unknown_operands_are_not_equal() -> None:
+    x = tfl.ones(3)
+    assert (x == "text") is False and (x != None) is True  # noqa: E711
+
+
+class Other:
+    """Knows what to do with a tensor on its left."""
+
+    def __radd__(self, other: Any) -> str:
+        return "mine"
+
+    __rmatmul__ = __rsub__ = __rmod__ = __radd__
+
+
+def test_the_other_operand_gets_its_turn() -> None:
+    x: Any = tfl.ones((2, 2))
+    assert x + Other() == x - Other() == x % Other() == x @ Other() == "mine"
+    x += Other()
+    assert x == "mine"
+
+
+# -- operators in place ----------------------------------------------------------------------------
+IN_PLACE = (
+    operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.ifloordiv,
+    operator.imod, operator.ipow,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("op", IN_PLACE)
+def test_operators_in_place(op: Any, backend: TestBackend) -> None:
+    for other in (B, B[0], 2.0):
+        x = backend.tensor(A.copy())
+        before, array = x, x.array
+        found = op(x, other if isinstance(other, float) else backend.tensor(other))
+        assert found is before and found.array is array
+        same(found, op(A.copy(), other), backend)
+
+
+@pytest.mark.parametrize(
+    "op", [operator.iand, operator.ior, operator.ixor, operator.ilshift, operator.irshift]
+)
+def test_bitwise_operators_in_place(op: Any, backend: TestBackend) -> None:
+    x = backend.tensor(INTEGERS.copy())
+    array = x.array
+    found = op(x, 2)
+    assert found is x and x.array is array
+    same(x, op(INTEGERS.copy(), 2), backend)
+
+
+@pytest.mark.parametrize(
+    "op", [operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.ipow]
+)
+def test_gradients_of_operators_in_place(op: Any, backend: TestBackend) -> None:
+    grads = []
+    for change in (op, getattr(operator, op.__name__[1:])):
+        x, y = backend.leaf(A), backend.leaf(B)
+        h = x * 1.5
+        view = h[0]
+        h = change(h, y)
+        if change is op:
+            assert view.requires_grad
+        (h * backend.tensor(A)).sum().backward()
+        grads.append((backend.host(x.grad), backend.host(y.grad)))
+    for one, other in zip(*grads, strict=True):
+        np.testing.assert_allclose(one, other)
+
+
+def test_matmul_in_place(backend: TestBackend) -> None:
+    square = np.array([[1.0, 2.0], [3.0, 4.0]])
+    x, w = backend.leaf(square), backend.leaf(square.T.copy())
+    h = x * 1.0
+    before, array = h, h.array
+    h @= w
+    assert h is before and h.array is array
+    same(h, square @ square.T, backend)
+    (h * h).sum().backward()
+    again = backend.leaf(square)
+    v = backend.leaf(square.T.copy())
+    product = again @ v
+    (product * product).sum().backward()
+    np.testing.assert_allclose(backend.host(x.grad), backend.host(again.grad))
+    np.testing.assert_allclose(backend.host(w.grad), backend.host(v.grad))
+    wide = backend.tensor(A)
+    with pytest.raises(
+        ShapeError, match=r"matmul_: the product must have the tensor's shape, got \(2, 2\) into"
+    ):
+        wide @= backend.tensor(B.T)
+
+
+def test_in_place_refuses_what_does_not_fit(backend: TestBackend) -> None:
+    x = backend.tensor(A.copy())
+    with pytest.raises(ShapeError):
+        x += backend.tensor(np.ones((4, 2, 3)))
+    integers = backend.tensor(INTEGERS.copy())
+    with pytest.raises(DtypeError):
+        integers += 0.5
+    with pytest.raises(DtypeError):
+        integers /= 2
+    with pytest.raises(DtypeError):
+        x += backend.tensor(A * 1j)
+    same(x, A, backend)
+    same(integers, INTEGERS, backend)
+    leaf = backend.leaf(A)
+    with pytest.raises(
+        GradientError, match="add_: the tensor must not be a leaf that requires grad"
+    ):
+        leaf += 1
+    with tfl.no_grad():
+        leaf += 1
+    same(leaf.detach(), A + 1, backend)
+
+
+def test_in_place_text_operand_is_a_type_error() -> None:
+    x: Any = tfl.ones(3)
+    for op in IN_PLACE:
+        with pytest.raises(TypeError):
+            op(x, "text")
+
+
+@pytest.mark.parametrize("dtype", [tfl.float16, tfl.bfloat16])
+def test_halves_in_place(dtype: Any, backend: TestBackend) -> None:
+    x = backend.tensor(np.array([1.0, 2.0]), dtype=dtype)
+    array = x.array
+    x += 1
+    x *= backend.tensor(np.array([0.5, 2.0], np.float32))
+    x.sqrt_()
+    assert x.array is array and x.dtype == dtype
+    np.testing.assert_allclose(x.tolist(), [1, 2.45], rtol=1e-2)
+
+
+# -- methods in place ------------------------------------------------------------------------------
+UNARY = [*sorted(f"{f.__name__}_" for f in methods._UNARY_IN_PLACE), "neg_", "abs_"]
+
+
+@pytest.mark.parametrize("name", UNARY)
+def test_unary_methods_in_place(name: str, backend: TestBackend) -> None:
+    """Values and gradients are those of the function, also through a view."""
+    function = getattr(tfl.Tensor, name[:-1])
+    values = np.array([[0.3, 0.5, 0.25], [0.75, 0.1, 0.9]]) + (1 if name == "acosh_" else 0)
+    x, y = backend.leaf(values), backend.leaf(values)
+    h, base = x * 1.0, backend.tensor(np.zeros((4, 3)))
+    array = h.array
+    assert getattr(h, name)() is h and h.array is array
+    (h * backend.tensor(A)).sum().backward()
+    base[1:3] = y
+    getattr(base[1:3], name)()
+    (base[1:3] * backend.tensor(A)).sum().backward()
+    z = backend.leaf(values)
+    out = function(z)
+    (out * backend.tensor(A)).sum().backward()
+    np.testing.assert_array_equal(backend.host(h.detach()), backend.host(out.detach()))
+    np.testing.assert_allclose(backend.host(x.grad), backend.host(z.grad))
+    np.testing.assert_allclose(backend.host(y.grad), backend.host(z.grad))
+
+
+BINARY = [
+    "mul_",
+    "div_",
+    "pow_",
+    "atan2_",
+    "hypot_",
+    "copysign_",
+    "remainder_",
+    "floor_divide_",
+    "add_",
+    "sub_",
+]
+
+
+@pytest.mark.parametrize("name", BINARY)
+def test_binary_methods_in_place(name: str, backend: TestBackend) -> None:
+    grads = []
+    for spelled in (name, name[:-1]):
+        x, y = backend.leaf(A), backend.leaf(B)
+        h = x * 1.5
+        out = getattr(h, spelled)(y)
+        assert (out is h) == (spelled == name)
+        (out * backend.tensor(B)).sum().backward()
+        grads.append([backend.host(t) for t in (out.detach(), x.grad, y.grad)])
+    for one, other in zip(*grads, strict=True):
+        np.testing.assert_allclose(one, other)
+
+
+def test_alpha_and_value(backend: TestBackend) -> None:
+    x, y = backend.tensor(A.copy()), backend.tensor(B)
+    same(x.add(y, alpha=2), A + 2 * B, backend)
+    same(x.sub(1, alpha=0.5), A - 0.5, backend)
+    same(x.addcmul(y, y, value=0.5), A + 0.5 * B * B, backend)
+    same(x.addcdiv(y, x, value=2), A + 2 * B / A, backend)
+    same(x.lerp(y, 0.25), A + 0.25 * (B - A), backend)
+    for name, args, options, expected in (
+        ("add_", (y,), {"alpha": 2}, A + 2 * B),
+        ("sub_", (y,), {"alpha": 3}, A - 3 * B),
+        ("addcmul_", (y, y), {"value": 0.5}, A + 0.5 * B * B),
+        ("addcdiv_", (y, y), {"value": 2}, A + 2.0),
+        ("lerp_", (y, 0.25), {}, A + 0.25 * (B - A)),
+    ):
+        z = backend.tensor(A.copy())
+        assert getattr(z, name)(*args, **options) is z
+        same(z, expected, backend)
+
+
+def test_gradient_of_lerp_in_place(backend: TestBackend) -> None:
+    x, y = backend.leaf(A), backend.leaf(B)
+    (x * 1.0).lerp_(y, 0.25).sum().backward()
+    np.testing.assert_allclose(backend.host(x.grad), 0.75)
+    np.testing.assert_allclose(backend.host(y.grad), 0.25)
+
+
+def test_filling_and_copying(backend: TestBackend) -> None:
+    x = backend.tensor(A.copy())
+    array = x.array
+    assert x.zero_() is x
+    same(x, np.zeros_like(A), backend)
+    same(x.fill_(2.5), np.full_like(A, 2.5), backend)
+    same(x.copy_(backend.tensor(INTEGERS)), INTEGERS.astype(float), backend)
+    same(x.copy_(backend.tensor(A[0])), np.broadcast_to(A[0], A.shape), backend)
+    same(
+        x.masked_fill_(x > 2, -1), np.where(np.broadcast_to(A[0], A.shape) > 2, -1.0, A[0]), backend
+    )
+    same(
+        x.masked_fill_(backend.tensor(np.array([True, False, False])), 9)[:, 0],
+        np.array([9.0, 9.0]),
+        backend,
+    )
+    assert x.array is array
+    same(
+        backend.tensor(np.array([1.7, -1.7])).copy_(backend.tensor(np.array([1, 2]))),
+        np.array([1.0, 2.0]),
+        backend,
+    )
+    same(backend.tensor(INTEGERS.copy()).copy_(backend.tensor(A + 0.5)), A.astype(int), backend)
+    flags = backend.tensor(np.array([True, False]))
+    same(flags.zero_(), np.array([False, False]), backend)
+    same(flags.fill_(True), np.array([True, True]), backend)
+
+
+def test_copying_moves_between_devices(backend: TestBackend) -> None:
+    x = backend.tensor(np.zeros((2, 3)))
+    source = tfl.Tensor(A.copy(), requires_grad=True)
+    x.copy_(source)
+    assert x.device == backend.device
+    (x * x).sum().backward()
+    assert type(source.grad.array) is np.ndarray
+    np.testing.assert_array_equal(source.grad.numpy(), 2 * A)
+
+
+def test_gradients_of_filling_and_copying(backend: TestBackend) -> None:
+    x, y = backend.leaf(A), backend.leaf(B)
+    h = x * 2.0
+    h.copy_(y)
+    h[0].zero_()
+    h[1, 1:].masked_fill_(backend.tensor(np.array([True, False])), 3.0)
+    h.sum().backward()
+    np.testing.assert_array_equal(backend.host(y.grad), [[0, 0, 0], [1, 0, 1]])
+    np.testing.assert_array_equal(backend.host(x.grad), np.zeros((2, 3)))
+
+
+def test_clamp_in_place(backend: TestBackend) -> None:
+    x = backend.leaf(A)
+    h = (x * 1.0).clamp_(2, 5)
+    same(h.detach(), np.clip(A, 2, 5), backend)
+    h.sum().backward()
+    np.testing.assert_array_equal(backend.host(x.grad), [[0, 1, 1], [1, 1, 0]])
+    same(backend.tensor(A.copy()).clip_(max=3), np.minimum(A, 3), backend)
+    same(backend.tensor(A).clamp_min(3), np.maximum(A, 3), backend)
+    same(backend.tensor(A).clamp_max(3), np.minimum(A, 3), backend)
+
+
+@pytest.mark.parametrize(
+    "name", ["zero_", "exp_", "fill_", "copy_", "clamp_", "masked_fill_", "matmul_"]
+)
+def test_leaves_are_refused_by_name(name: str) -> None:
+    x = tfl.ones((2, 2), requires_grad=True)
+    arguments: dict[str, tuple[Any, ...]] = {
+        "fill_": (1.0,), "copy_": (tfl.zeros((2, 2)),), "clamp_": (0,),
+        "masked_fill_": (x > 0, 1.0),
+    }  # fmt: skip
+    if name == "matmul_":
+        with pytest.raises(GradientError, match="matmul_: the tensor must not be a leaf"):
+            x @= tfl.ones((2, 2))
+        return
+    with pytest.raises(GradientError, match=f"{name}: the tensor must not be a leaf"):
+        getattr(x, name)(*arguments.get(name, ()))
+    assert x.tolist() == [[1.0, 1.0], [1.0, 1.0]]
+
+
+def test_in_place_after_saving_is_told(backend: TestBackend) -> None:
+    x = backend.leaf(A)
+    h = x * 2.0
+    out = h * h
+    h.sqrt_()
+    with pytest.raises(StaleValueError, match=r"multiply .*changed in place"):
+        out.sum().backward()
+
+
+def test_abs_of_complex_numbers_in_place() -> None:
+    with pytest.raises(
+        DtypeError, match=r"abs_: the tensor must be real, got complex64, .*use abs\(\)"
+    ):
+        tfl.tensor([1 + 1j]).abs_()
+
+
+def test_random_filling(backend: TestBackend) -> None:
+    tfl.manual_seed(0)
+    x = backend.tensor(np.zeros((50, 40), np.float32))
+    x.uniform_(2, 3)
+    values = backend.host(x)
+    assert values.min() >= 2 and values.max() < 3 and abs(values.mean() - 2.5) < 0.05
+    assert abs(backend.host(x.normal_(1, 2)).mean() - 1) < 0.2
+    assert x.dtype == tfl.float32
+
+
+def test_detach_in_place() -> None:
+    x = tfl.ones(3, requires_grad=True)
+    h = x * 2
+    assert h.detach_() is h and not h.requires_grad
+    with pytest.raises(GradientError, match="detach_: the tensor must not be a view"):
+        (x * 2)[0].detach_()
+
+
+# -- Python's protocols ----------------------------------------------------------------------------
+def test_iteration(backend: TestBackend) -> None:
+    x = backend.leaf(A)
+    first, second = x
+    same(first.detach(), A[0], backend)
+    (first * 2 + second).sum().backward()
+    np.testing.assert_array_equal(backend.host(x.grad), [[2, 2, 2], [1, 1, 1]])
+    assert [one.item() for one in backend.tensor(np.arange(3))] == [0, 1, 2]
+    assert list(backend.tensor(np.zeros((0, 2)))) == []
+    with pytest.raises(TypeError, match=r"iter: a tensor without axes can't be iterated over"):
+        iter(tfl.tensor(1.0))
+
+
+def test_iterated_slices_are_views(backend: TestBackend) -> None:
+    x = backend.tensor(A.copy())
+    for row in x:
+        row.zero_()
+    same(x, np.zeros_like(A), backend)
+
+
+def test_containment(backend: TestBackend) -> None:
+    x = backend.tensor(A)
+    assert 3.0 in x and 7 not in x and "text" not in x and None not in x
+
+
+def test_power_of_three_arguments_is_no_operation() -> None:
+    with pytest.raises(TypeError):
+        pow(tfl.ones(2), 2, 3)
+
+
+# -- casts and devices -----------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        ("float", tfl.float32), ("double", tfl.float64), ("half", tfl.float16),
+        ("short", tfl.int16), ("bfloat16", tfl.bfloat16), ("int", tfl.int32), ("long", tfl.int64), ("bool", tfl.bool_),
+    ],
+)  # fmt: skip
+def test_casts(name: str, dtype: Any, backend: TestBackend) -> None:
+    x = backend.tensor(np.array([0.0, 1.5, 2.0]))
+    cast = getattr(x, name)()
+    assert cast.dtype == dtype
+    assert getattr(cast, name)() is cast
+    assert x.astype(dtype).dtype == dtype
+
+
+def test_casts_keep_gradients_among_floats(backend: TestBackend) -> None:
+    x = backend.leaf(A)
+    x.float().sum().backward()
+    assert x.grad.dtype == tfl.float64
+    assert not x.int().requires_grad
+
+
+def test_to(backend: TestBackend) -> None:
+    x = backend.tensor(A)
+    assert x.to() is x and x.to(backend.device) is x and x.to(tfl.float64) is x
+    assert x.to(dtype=tfl.float64, copy=True) is not x
+    moved = x.to("cpu", tfl.float32)
+    assert moved.device == "cpu" and moved.dtype == tfl.float32
+    assert x.cpu().device == "cpu"
+    like = x.to(moved)
+    assert like.device == "cpu" and like.dtype == tfl.float32
+    assert x.type_as(moved).dtype == tfl.float32
+    assert moved.to(device=backend.device, non_blocking=True).device == backend.device
+
+
+def test_layout(backend: TestBackend) -> None:
+    x = backend.tensor(A)
+    assert x.is_contiguous() and x.contiguous() is x
+    turned = x.T
+    assert not turned.is_contiguous()
+    same(turned.contiguous(), A.T, backend)
+    assert turned.contiguous().is_contiguous()
+    assert (x.dim(), x.numel(), x.size, x.element_size(), x.itemsize) == (2, 6, 6, 8, 8)
+    assert x.is_floating_point() and not x.is_complex()
+    assert backend.tensor(A * 1j).is_complex()
+
+
+# -- shapes ----------------------------------------------------------------------------------------
+CUBE = np.arange(24.0).reshape(2, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        (lambda x: x.reshape(4, 6), CUBE.reshape(4, 6)),
+        (lambda x: x.reshape((4, -1)), CUBE.reshape(4, 6)),
+        (lambda x: x.reshape(24), CUBE.reshape(24)),
+        (lambda x: x.reshape(shape=(6, 4)), CUBE.reshape(6, 4)),
+        (lambda x: x.view(6, 4), CUBE.reshape(6, 4)),
+        (lambda x: x.view((-1,)), CUBE.reshape(24)),
+        (lambda x: x.view_as(tfl.zeros((4, 6))), CUBE.reshape(4, 6)),
+        (lambda x: x.flatten(), CUBE.reshape(24)),
+        (lambda x: x.flatten(start_dim=1), CUBE.reshape(2, 12)),
+        (lambda x: x.flatten(0, end_dim=1), CUBE.reshape(6, 4)),
+        (lambda x: x.ravel(), CUBE.reshape(24)),
+        (lambda x: x.transpose(), CUBE.transpose()),
+        (lambda x: x.transpose((2, 0, 1)), CUBE.transpose(2, 0, 1)),
+        (lambda x: x.transpose(2, 0, 1), CUBE.transpose(2, 0, 1)),
+        (lambda x: x.permute(2, 0, 1), CUBE.transpose(2, 0, 1)),
+        (lambda x: x.permute((2, 0, 1)), CUBE.transpose(2, 0, 1)),
+        (lambda x: x.permute(dims=(2, 0, 1)), CUBE.transpose(2, 0, 1)),
+        (lambda x: x.permute_dims((2, 0, 1)), CUBE.transpose(2, 0, 1)),
+        (lambda x: x.T, CUBE.T),
+        (lambda x: x.mT, CUBE.swapaxes(1, 2)),
+        (lambda x: x.mH, CUBE.swapaxes(1, 2)),
+        (lambda x: x[0].t(), CUBE[0].T),
+        (lambda x: x[0, 0].t(), CUBE[0, 0]),
+        (lambda x: x.swapaxes(0, -1), CUBE.swapaxes(0, -1)),
+        (lambda x: x.moveaxis(0, -1), np.moveaxis(CUBE, 0, -1)),
+        (lambda x: x.unsqueeze(1).squeeze(dim=1), CUBE),
+        (lambda x: x.expand_dims(0).squeeze(), CUBE),
+        (lambda x: x[:, :1].expand(-1, 3, 4), np.broadcast_to(CUBE[:, :1], (2, 3, 4))),
+        (lambda x: x[0].expand(2, -1, -1), np.broadcast_to(CUBE[0], (2, 3, 4))),
+        (lambda x: x[0].expand_as(x), np.broadcast_to(CUBE[0], (2, 3, 4))),
+        (lambda x: x.flip(0, -1), np.flip(CUBE, (0, -1))),
+        (lambda x: x.flip(dims=(1,)), np.flip(CUBE, 1)),
+        (lambda x: x.flip(), np.flip(CUBE)),
+        (lambda x: x.roll(1, 0), np.roll(CUBE, 1, 0)),
+        (lambda x: x.roll(shifts=2, dims=-1), np.roll(CUBE, 2, -1)),
+        (lambda x: x.diagonal(1, dim1=1, dim2=2), np.diagonal(CUBE, 1, 1, 2)),
+        (lambda x: x.tril(diagonal=-1), np.tril(CUBE, -1)),
+        (lambda x: x.triu(1), np.triu(CUBE, 1)),
+        (lambda x: x.chunk(2, dim=2)[1], CUBE[:, :, 2:]),
+        (lambda x: x.split(3, axis=1)[2], CUBE[:, 2:]),
+        (lambda x: x.unbind(1)[2], CUBE[:, 2]),
+        (lambda x: x.tile(2, 1, 1), np.tile(CUBE, (2, 1, 1))),
+        (lambda x: x.tile((2,)), np.tile(CUBE, (2,))),
+        (lambda x: x.repeat(2), np.repeat(CUBE, 2)),
+        (lambda x: x.repeat(2, axis=1), np.repeat(CUBE, 2, 1)),
+        (lambda x: x.repeat_interleave(2, dim=1), np.repeat(CUBE, 2, 1)),
+        (lambda x: x.select(1, -1), CUBE[:, -1]),
+        (lambda x: x.narrow(2, 1, 2), CUBE[:, :, 1:3]),
+        (lambda x: x.take([1, 5]), np.take(CUBE, [1, 5])),
+        (lambda x: x.index_select(2, [3, 0]), CUBE[:, :, [3, 0]]),
+        (lambda x: x.masked_select(x > 20), CUBE[CUBE > 20]),
+        (lambda x: x.masked_fill(x > 3, 0), np.where(CUBE > 3, 0, CUBE)),
+        (lambda x: x.where(x > 3, -x), np.where(CUBE > 3, CUBE, -CUBE)),
+        (lambda x: x.clamp(min=3, max=9), np.clip(CUBE, 3, 9)),
+        (lambda x: (x / 7).round(decimals=2), np.round(CUBE / 7, 2)),
+        (lambda x: x.amax(dim=(0, 1)), CUBE.max((0, 1))),
+        (lambda x: x.amin(dim=1, keepdim=True), CUBE.min(1, keepdims=True)),
+        (lambda x: x.cumsum(dim=1), CUBE.cumsum(1)),
+        (lambda x: x.softmax(dim=1).sum(1), np.ones((2, 4))),
+        (lambda x: x.mul(2).add(1).sub(3).div(2).pow(2).neg(), -(((CUBE * 2 - 2) / 2) ** 2)),
+    ],
+)  # fmt: skip
+def test_methods_against_numpy(method: Any, expected: Any) -> None:
+    found = method(tfl.Tensor(CUBE))
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-12)
+    assert found.shape == expected.shape
+
+
+def test_products(backend: TestBackend) -> None:
+    x, y = backend.tensor(A), backend.tensor(B)
+    same(x.mm(y.T), A @ B.T, backend)
+    same(x.matmul(y.mT), A @ B.T, backend)
+    same(x.mv(y[0]), A @ B[0], backend)
+    same(x[0].dot(y[0]), np.asarray(A[0] @ B[0]), backend)
+    cube = backend.tensor(CUBE)
+    same(cube.bmm(cube.mT), CUBE @ CUBE.swapaxes(1, 2), backend)
+    for name, one, two, text in (
+        ("mm", cube, x, r"mm: inputs of 2 and 2 axes are needed, got \(2, 3, 4\) and \(2, 3\)"),
+        ("bmm", x, x, "bmm: inputs of 3 and 3 axes"),
+        ("dot", cube, x, "dot: at most two axes are expected"),
+    ):
+        with pytest.raises(ShapeError, match=text):
+            getattr(one, name)(two)
+
+
+# -- what would mean something else ----------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda x: x.transpose(0, 1), "transpose: a tuple of all axes is needed, got 0, 1; use swapaxes(0, 1)"),
+        (lambda x: x.transpose(-2, -1), "use swapaxes(-2, -1), or permute_dims with a tuple"),
+        (lambda x: x.transpose(dim0=0, dim1=1), "use swapaxes(0, 1)"),
+        (lambda x: x.repeat(2, 3), "one positional argument is allowed, got (2, 3); use tile((2, 3))"),
+        (lambda x: x.split(1, dim=0), "split: axis= is needed, got dim="),
+        (lambda x: x.view(tfl.int32), "got the dtype dtype('int32'); use astype(dtype)"),
+        (lambda x: x.view("int32"), "view: a shape is needed"),
+        (lambda x: x.max(dim=0), "max: dim= is PyTorch's spelling; use axis= for the values"),
+        (lambda x: x.min(dim=0), "min: dim= is PyTorch's spelling; use axis= for the values"),
+        (lambda x: x.sort(dim=0), "sort: dim= is PyTorch's spelling"),
+        (lambda x: x.var(dim=0), "var: dim= is PyTorch's spelling; use axis=, and correction=1"),
+        (lambda x: x.std(dim=0), "std: dim= is PyTorch's spelling; use axis=, and correction=1"),
+        (lambda x: x.flatten(start_dim=0, start_axis=0), "flatten: one of start_axis and start_dim is"),
+    ],
+)  # fmt: skip
+def test_refused_spellings(call: Any, text: str) -> None:
+    with pytest.raises(UnsupportedArgumentError) as caught:
+        call(tfl.ones((2, 2)))
+    assert text in str(caught.value)
+    assert isinstance(caught.value, TypeError) and isinstance(caught.value, TensorflowliteError)
+
+
+def test_true_is_no_axis() -> None:
+    for call in (lambda x: x.std(False), lambda x: x.sum(True)):
+        with pytest.raises(
+            DtypeError, match="axis must be an integer, a tuple of them or None, got"
+        ):
+            call(tfl.ones((2, 2)))
+
+
+def test_other_errors_of_methods() -> None:
+    with pytest.raises(
+        ShapeError, match=r"t: at most two axes are expected, got shape \(2, 3, 4\); use mT"
+    ):
+        tfl.zeros((2, 3, 4)).t()
+    with pytest.raises(
+        ShapeError, match=r"expand: -1 stands for a length that is there, got \(3,\) -> \(-1, 3\)"
+    ):
+        tfl.zeros(3).expand(-1, 3)
+    with pytest.raises(
+        ShapeError, match="narrow: the places must lie on the axis, got 1 and length 3 of 3"
+    ):
+        tfl.zeros(3).narrow(0, 1, 3)
