@@ -286,14 +286,14 @@ def _forms(value: Any) -> Callable[[inspect.Signature], list[inspect.Parameter]]
         takes = next((p for p in own.values() if p.kind is p.VAR_POSITIONAL), None)
         if takes is not None and takes.name != "args":  # a shape, or axes, one by one
             rest = [p.replace(kind=p.KEYWORD_ONLY) for p in found[2:]]
-            return [found[0], takes, *rest, *_spellings(value, found)]
-        return [*found, *_spellings(value, found)]
+            found = [found[0], takes.replace(annotation="Any"), *rest]
+        return sorted([*found, *_spellings(value)], key=lambda p: p.kind)
 
     return parameters
 
 
-def _spellings(value: Any, found: list[inspect.Parameter]) -> Iterator[inspect.Parameter]:
-    by_name = {p.name: p for p in found}
+def _spellings(value: Any) -> Iterator[inspect.Parameter]:
+    by_name = inspect.signature(inspect.unwrap(value)).parameters
     for theirs, ours in getattr(value, "spellings", {}).items():
         meant = by_name[ours]
         yield meant.replace(name=theirs, kind=meant.KEYWORD_ONLY, default=meant.default
