@@ -22,6 +22,7 @@ from . import (
     sorting,
 )
 from . import elementwise as e
+from . import mutating as c
 from . import shaping as s
 from . import tensor_methods as m
 from .method_forms import (
@@ -82,7 +83,7 @@ METHODS: dict[str, Any] = {
     "__imul__": operator_in_place(e.multiply), "__itruediv__": operator_in_place(e.divide),
     "__ifloordiv__": operator_in_place(e.floor_divide),
     "__imod__": operator_in_place(e.remainder), "__ipow__": operator_in_place(e.power),
-    "__imatmul__": operator(m.matmul_),
+    "__imatmul__": operator(c.matmul_),
     "__iand__": operator_in_place(e.bitwise_and), "__ior__": operator_in_place(e.bitwise_or),
     "__ixor__": operator_in_place(e.bitwise_xor),
     "__ilshift__": operator_in_place(e.bitwise_left_shift),
@@ -123,16 +124,16 @@ METHODS: dict[str, Any] = {
     "log_softmax": renamed(activation.log_softmax, dim="axis"),
     # -- into the tensor itself --------------------------------------------------------------------
     **{f"{function.__name__}_": in_place(function) for function in _UNARY_IN_PLACE},
-    "add_": m.add_, "sub_": m.sub_, "subtract_": m.sub_,
+    "add_": c.add_, "sub_": c.sub_, "subtract_": c.sub_,
     **{f"{function.__name__}_": in_place(function) for function in _BINARY_IN_PLACE},
     "mul_": in_place(e.multiply, "mul_"), "div_": in_place(e.divide, "div_"),
     "true_divide_": in_place(e.divide, "true_divide_"),
     "pow_": in_place(e.power, "pow_"), "neg_": in_place(e.negative, "neg_"),
-    "negative_": in_place(e.negative, "negative_"), "abs_": m.abs_, "absolute_": m.abs_,
+    "negative_": in_place(e.negative, "negative_"), "abs_": c.abs_, "absolute_": c.abs_,
     "bitwise_not_": in_place(e.bitwise_invert, "bitwise_not_"),
-    "addcmul_": m.addcmul_, "addcdiv_": m.addcdiv_, "lerp_": m.lerp_, "detach_": m.detach_,
-    "zero_": m.zero_, "fill_": m.fill_, "copy_": m.copy_, "clamp_": m.clamp_, "clip_": m.clamp_,
-    "masked_fill_": m.masked_fill_, "uniform_": m.uniform_, "normal_": m.normal_,
+    "addcmul_": c.addcmul_, "addcdiv_": c.addcdiv_, "lerp_": c.lerp_, "detach_": c.detach_,
+    "zero_": c.zero_, "fill_": c.fill_, "copy_": c.copy_, "clamp_": c.clamp_, "clip_": c.clamp_,
+    "masked_fill_": c.masked_fill_, "uniform_": c.uniform_, "normal_": c.normal_,
     # -- reductions --------------------------------------------------------------------------------
     "sum": reduction.sum, "mean": reduction.mean, "prod": reduction.prod,
     "max": reduction.max, "min": reduction.min, "var": reduction.var, "std": reduction.std,

@@ -9,13 +9,12 @@ from ..backend import dtypes
 from ..core import tape
 from ..core.entry import lift
 from ..core.tensor import Tensor
-from ..core.views import change_in_place, prepare_change
-from ..errors import DtypeError, GradientError, ShapeError, UnsupportedArgumentError
+from ..errors import DtypeError, ShapeError, UnsupportedArgumentError
 from . import elementwise as e
-from . import joining, random, reduction
+from . import joining, reduction
 from .arguments import as_tensor, one_axis
 from .casting import astype, clone, to_device
-from .indexing import getitem, setitem, take
+from .indexing import getitem, take
 from .matrix import matmul
 from .shaping import (
     broadcast_shapes,
@@ -113,7 +112,7 @@ def cpu(x: Tensor) -> Tensor:
 
 
 def cuda(x: Tensor, device: Any = None) -> Tensor:
-    """Return the tensor on a GPU, given as a number or as ``"cuda:1"``; by default on the first."""
+    """Return the tensor on a GPU, given as a number or as ``"cuda:1"``: `to_device`."""
     if device is None:
         return to_device(x, "cuda")
     return to_device(x, f"cuda:{device}" if isinstance(device, int) else device)
@@ -132,7 +131,14 @@ def cast_to(name: str, dtype: str) -> Callable[[Tensor], Tensor]:
 
 
 def type_as(x: Tensor, other: Tensor) -> Tensor:
-    """Return the tensor in the dtype and on the device of another."""
+    """Return the tensor in the dtype and on the device of another.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.ones(2).type_as(tfl.zeros(1, dtype=tfl.int64))
+    tensor([1, 1])
+    """
     return to(x, other)
 
 
@@ -192,47 +198,104 @@ def divmod(x: Tensor, y: Any) -> tuple[Tensor, Tensor]:
 
 
 # -- elementwise -----------------------------------------------------------------------------------
-def _scaled(y: Any, x: Tensor, alpha: Any) -> Any:
+def scaled(y: Any, x: Tensor, alpha: Any) -> Any:
+    """Return ``alpha * y``; ``y`` itself where that is the same."""
     return y if type(alpha) is int and alpha == 1 else lift(y, x) * alpha
 
 
 def add(x: Tensor, y: Any, *, alpha: Any = 1) -> Tensor:
-    """Sum, elementwise: ``x + alpha * y``."""
-    return e.add(x, _scaled(y, x, alpha))
+    """Sum, elementwise: ``x + alpha * y``.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.tensor([3.0]).add(tfl.tensor([1.0]), alpha=2)
+    tensor([5.])
+    """
+    return e.add(x, scaled(y, x, alpha))
 
 
 def sub(x: Tensor, y: Any, *, alpha: Any = 1) -> Tensor:
-    """Difference, elementwise: ``x - alpha * y``."""
-    return e.subtract(x, _scaled(y, x, alpha))
+    """Difference, elementwise: ``x - alpha * y``.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.tensor([3.0]).sub(tfl.tensor([1.0]), alpha=2)
+    tensor([1.])
+    """
+    return e.subtract(x, scaled(y, x, alpha))
 
 
 def addcmul(x: Tensor, y: Any, z: Any, *, value: Any = 1) -> Tensor:
-    """Sum with a product, elementwise: ``x + value * y * z``."""
-    return e.add(x, e.multiply(_scaled(y, x, value), z))
+    """Sum with a product, elementwise: ``x + value * y * z``.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.ones(1).addcmul(tfl.tensor([2.0]), tfl.tensor([3.0]), value=0.5)
+    tensor([4.])
+    """
+    return e.add(x, e.multiply(scaled(y, x, value), z))
 
 
 def addcdiv(x: Tensor, y: Any, z: Any, *, value: Any = 1) -> Tensor:
-    """Sum with a quotient, elementwise: ``x + value * y / z``."""
-    return e.add(x, e.divide(_scaled(y, x, value), z))
+    """Sum with a quotient, elementwise: ``x + value * y / z``.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.ones(1).addcdiv(tfl.tensor([6.0]), tfl.tensor([3.0]), value=0.5)
+    tensor([2.])
+    """
+    return e.add(x, e.divide(scaled(y, x, value), z))
 
 
 def lerp(x: Tensor, end: Any, weight: Any) -> Tensor:
-    """Go part of the way to ``end``, elementwise: ``x + weight * (end - x)``."""
+    """Go part of the way to ``end``, elementwise: ``x + weight * (end - x)``.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.tensor([1.0, 2.0]).lerp(tfl.tensor([3.0, 6.0]), 0.5)
+    tensor([2., 4.])
+    """
     return e.add(x, e.multiply(e.subtract(lift(end, x), x), weight))
 
 
 def clamp_min(x: Tensor, min: Any) -> Tensor:
-    """Limit the elements from below: ``clip(min=min)``."""
+    """Limit the elements from below: ``clip(min=min)``.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.tensor([-1.0, 2.0]).clamp_min(0)
+    tensor([0., 2.])
+    """
     return e.clip(x, min, None)
 
 
 def clamp_max(x: Tensor, max: Any) -> Tensor:
-    """Limit the elements from above: ``clip(max=max)``."""
+    """Limit the elements from above: ``clip(max=max)``.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.tensor([-1.0, 2.0]).clamp_max(0)
+    tensor([-1.,  0.])
+    """
     return e.clip(x, None, max)
 
 
 def round(x: Tensor, decimals: int = 0) -> Tensor:
-    """Round to a number of decimals; halves go to the even digit."""
+    """Round to a number of decimals; halves go to the even digit.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.tensor([1.26, 2.74]).round(decimals=1)
+    tensor([1.3, 2.7])
+    """
     if decimals == 0:
         return e.round(x)
     scale = 10.0**decimals
@@ -240,130 +303,16 @@ def round(x: Tensor, decimals: int = 0) -> Tensor:
 
 
 def where(x: Tensor, condition: Any, y: Any) -> Tensor:
-    """Return ``x`` where the condition is true, and ``y`` elsewhere."""
+    """Return ``x`` where the condition is true, and ``y`` elsewhere.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> x = tfl.tensor([-1.0, 2.0])
+    >>> x.where(x > 0, 0.0)
+    tensor([0., 2.])
+    """
     return e.where(condition, x, y)
-
-
-# -- into the tensor itself ------------------------------------------------------------------------
-def add_(x: Tensor, y: Any, *, alpha: Any = 1) -> Tensor:
-    """Like ``x + alpha * y``, into the tensor itself; returns it."""
-    return change_in_place(e.add.primitive, "add_", x, lift(_scaled(y, x, alpha), x))
-
-
-def sub_(x: Tensor, y: Any, *, alpha: Any = 1) -> Tensor:
-    """Like ``x - alpha * y``, into the tensor itself; returns it."""
-    return change_in_place(e.subtract.primitive, "sub_", x, lift(_scaled(y, x, alpha), x))
-
-
-def abs_(x: Tensor) -> Tensor:
-    """Like `abs`, into the tensor itself; returns it."""
-    if x.array.dtype.kind == "c":
-        raise DtypeError(
-            f"abs_: the tensor must be real, got {x.dtype}, whose modulus is of another dtype; "
-            "use abs()"
-        )
-    return change_in_place(e.abs.primitive, "abs_", x)
-
-
-def addcmul_(x: Tensor, y: Any, z: Any, *, value: Any = 1) -> Tensor:
-    """Like ``x + value * y * z``, into the tensor itself; returns it."""
-    product = e.multiply(_scaled(y, x, value), z)
-    return change_in_place(e.add.primitive, "addcmul_", x, product)
-
-
-def addcdiv_(x: Tensor, y: Any, z: Any, *, value: Any = 1) -> Tensor:
-    """Like ``x + value * y / z``, into the tensor itself; returns it."""
-    quotient = e.divide(_scaled(y, x, value), z)
-    return change_in_place(e.add.primitive, "addcdiv_", x, quotient)
-
-
-def lerp_(x: Tensor, end: Any, weight: Any) -> Tensor:
-    """Go part of the way to ``end``, in the tensor itself; returns it."""
-    step = e.multiply(e.subtract(lift(end, x), x), weight)
-    return change_in_place(e.add.primitive, "lerp_", x, step)
-
-
-def detach_(x: Tensor) -> Tensor:
-    """Forget how the tensor was made; returns it. Views can't."""
-    if type(x.base) is tuple:
-        raise GradientError("detach_: the tensor must not be a view, got one; use detach()")
-    x.node = None
-    return x
-
-
-def matmul_(x: Tensor, y: Any) -> Tensor:
-    """Like ``x @ y``, into the tensor itself; returns it. The shape must stay."""
-    prepare_change("matmul_", x)
-    product = matmul(clone(x), y)
-    if product.array.shape != x.array.shape:
-        raise ShapeError(
-            f"matmul_: the product must have the tensor's shape, got {product.shape} into "
-            f"{x.shape}; use x = x @ y"
-        )
-    setitem(x, ..., product)
-    return x
-
-
-def _assign(name: str, x: Tensor, value: Any) -> Tensor:
-    prepare_change(name, x)
-    setitem(x, ..., value)
-    return x
-
-
-def zero_(x: Tensor) -> Tensor:
-    """Set all elements to zero; returns the tensor.
-
-    Examples
-    --------
-    >>> import tensorflowlite as tfl
-    >>> tfl.ones(2).zero_()
-    tensor([0., 0.])
-    """
-    return _assign("zero_", x, False)
-
-
-def fill_(x: Tensor, value: Any) -> Tensor:
-    """Set all elements to a number; returns the tensor."""
-    return _assign("fill_", x, value)
-
-
-def copy_(x: Tensor, source: Any) -> Tensor:
-    """Take over the elements of another tensor, of any dtype and device; returns the tensor.
-
-    Examples
-    --------
-    >>> import tensorflowlite as tfl
-    >>> tfl.zeros(2).copy_(tfl.tensor([1, 2]))
-    tensor([1., 2.])
-    """
-    source = astype(lift(source, x), x.array.dtype, copy=False)
-    return _assign("copy_", x, to_device(source, x.device))
-
-
-def clamp_(x: Tensor, min: Any = None, max: Any = None) -> Tensor:
-    """Limit the elements to a range, in the tensor itself; returns it."""
-    if min is not None:
-        change_in_place(e._clip_low.primitive, "clamp_", x, lift(min, x))
-    if max is not None:
-        change_in_place(e._clip_high.primitive, "clamp_", x, lift(max, x))
-    return x
-
-
-def masked_fill_(x: Tensor, mask: Tensor, value: Any) -> Tensor:
-    """Set the elements where ``mask`` is true to a number; returns the tensor."""
-    prepare_change("masked_fill_", x)
-    setitem(x, broadcast_to(mask, x.array.shape), value)
-    return x
-
-
-def uniform_(x: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
-    """Set the elements to numbers drawn evenly from [low, high); returns the tensor."""
-    return copy_(x, random.uniform(low, high, x.array.shape, device=x.device))
-
-
-def normal_(x: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
-    """Set the elements to numbers drawn from a normal distribution; returns the tensor."""
-    return copy_(x, random.normal(mean, std, x.array.shape, device=x.device))
 
 
 # -- shapes ----------------------------------------------------------------------------------------
@@ -385,7 +334,15 @@ def view(x: Tensor, *shape: Any) -> Tensor:
 
 
 def view_as(x: Tensor, other: Tensor) -> Tensor:
-    """Return the elements in the shape of another tensor."""
+    """Return the elements in the shape of another tensor.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.arange(4).view_as(tfl.zeros((2, 2)))
+    tensor([[0, 1],
+            [2, 3]])
+    """
     return reshape(x, other.array.shape)
 
 
@@ -448,7 +405,15 @@ def flipped(x: Tensor, *axes: Any, axis: Any = None, dims: Any = None) -> Tensor
 
 
 def expand(x: Tensor, *shape: Any) -> Tensor:
-    """Return a read-only view repeated to a shape; -1 keeps a length."""
+    """Return a read-only view repeated to a shape; -1 keeps a length.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.tensor([[1.0], [2.0]]).expand(-1, 2)
+    tensor([[1., 1.],
+            [2., 2.]])
+    """
     wanted = shape_argument("expand", shape[0] if len(shape) == 1 else shape)
     have = x.array.shape
     new = len(wanted) - len(have)
@@ -459,7 +424,15 @@ def expand(x: Tensor, *shape: Any) -> Tensor:
 
 
 def expand_as(x: Tensor, other: Tensor) -> Tensor:
-    """Return a read-only view repeated to the shape of another tensor."""
+    """Return a read-only view repeated to the shape of another tensor.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.tensor([1.0, 2.0]).expand_as(tfl.zeros((2, 2)))
+    tensor([[1., 2.],
+            [1., 2.]])
+    """
     return broadcast_to(x, other.array.shape)
 
 
@@ -502,7 +475,14 @@ def index_select(x: Tensor, dim: int, index: Any) -> Tensor:
 
 
 def select(x: Tensor, dim: int, index: int) -> Tensor:
-    """Return the slice at ``index`` along an axis, without it, as a view."""
+    """Return the slice at ``index`` along an axis, without it, as a view.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.tensor([[1.0, 2.0], [3.0, 4.0]]).select(1, 0)
+    tensor([1., 3.])
+    """
     return getitem(x, (*(slice(None),) * one_axis("select", dim, x.array.ndim), index))
 
 
@@ -513,6 +493,12 @@ def narrow(x: Tensor, dim: int, start: int, length: int) -> Tensor:
     ------
     ShapeError
         They reach beyond the axis.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.arange(5).narrow(0, 1, 3)
+    tensor([1, 2, 3])
     """
     axis = one_axis("narrow", dim, x.array.ndim)
     size = x.array.shape[axis]
@@ -525,7 +511,15 @@ def narrow(x: Tensor, dim: int, start: int, length: int) -> Tensor:
 
 
 def masked_select(x: Tensor, mask: Any) -> Tensor:
-    """Return the elements where ``mask`` is true, in a row."""
+    """Return the elements where ``mask`` is true, in a row.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> x = tfl.arange(4)
+    >>> x.masked_select(x > 1)
+    tensor([2, 3])
+    """
     mask = as_tensor(mask)
     shape = broadcast_shapes(x.array.shape, mask.array.shape)
     return getitem(broadcast_to(x, shape), broadcast_to(mask, shape))
@@ -546,13 +540,20 @@ def _product(name: str, x_ndim: int, y_ndim: int, doc: str) -> Callable[[Tensor,
     return product
 
 
-mm = _product("mm", 2, 2, "Product of two matrices.")
-bmm = _product("bmm", 3, 3, "Products of two stacks of matrices.")
-mv = _product("mv", 2, 1, "Product of a matrix and a vector.")
+mm = _product("mm", 2, 2, "Product of two matrices: `matmul`.")
+bmm = _product("bmm", 3, 3, "Products of two stacks of matrices: `matmul`.")
+mv = _product("mv", 2, 1, "Product of a matrix and a vector: `matmul`.")
 
 
 def dot(x: Tensor, y: Any) -> Tensor:
-    """Inner product of vectors, product of matrices; as `matmul`, for at most two axes."""
+    """Inner product of vectors, product of matrices; as `matmul`, for at most two axes.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.tensor([1.0, 2.0]).dot(tfl.tensor([3.0, 4.0]))
+    tensor(11.)
+    """
     y = lift(y, x)
     if x.array.ndim > 2 or y.array.ndim > 2:
         raise ShapeError(
