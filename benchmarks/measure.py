@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 
-def interleaved(contenders: dict[str, Callable[[], Any]], number: int, rounds: int) -> dict[str, list[float]]:
+def interleaved(
+    contenders: dict[str, Callable[[], Any]], number: int, rounds: int
+) -> dict[str, list[float]]:
     """Return the seconds per call of each contender in every round, measured in turn."""
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for call in contenders.values():

@@ -65,7 +65,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--save", metavar="FILE", help="write the result as JSON")
     options = parser.parse_args(arguments)
     rows, failed = {}, []
-    print(f"{'operation (float32 4x4)':32} {'raw µs':>8} {'ours µs':>8} {'over µs':>8} {'budget':>7}")
+    print(
+        f"{'operation (float32 4x4)':32} {'raw µs':>8} {'ours µs':>8} {'over µs':>8} {'budget':>7}"
+    )
     for name, (kind, ours, raw) in operations().items():
         times = interleaved({"ours": ours, "raw": raw}, number=2000, rounds=15)
         over = difference(times, "ours", "raw") * 1e6

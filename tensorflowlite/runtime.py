@@ -111,7 +111,7 @@ def _generator_in_mode(
 
 
 def owner_of(array: Any) -> Any:
-    """Return the array at the end of ``array``'s chain of bases: the one that stands for its memory."""
+    """Return the end of ``array``'s chain of bases: the array that stands for its memory."""
     kind, base = type(array), array.base
     while type(base) is kind:
         array, base = base, base.base
@@ -134,7 +134,7 @@ def note_change(array: Any) -> int:
 
 
 def _prune() -> None:
-    """Forget the arrays that are gone; a later array of the same identity has younger nodes only."""
+    """Forget the arrays that are gone; a later one of the same identity has younger nodes."""
     global _prune_at
     with _lock:
         for key in [key for key, reference in list(_owners.items()) if reference() is None]:

@@ -124,7 +124,9 @@ def test_results_of_grad_share_no_memory():
 
 def test_unused_input_raises_or_gives_none():
     x, y = leaf(1.0), leaf(2.0)
-    with pytest.raises(GradientError, match=r"depend on every input, got inputs\[1\].*allow_unused"):
+    with pytest.raises(
+        GradientError, match=r"depend on every input, got inputs\[1\].*allow_unused"
+    ):
         autograd.grad((x * 2).sum(), [x, y])
     assert autograd.grad((x * 2).sum(), [x, y], allow_unused=True)[1] is None
 
@@ -221,7 +223,7 @@ def test_custom_function_with_one_unused_output():
 
 def test_custom_function_must_return_a_gradient_per_argument():
     x = leaf(1.0)
-    with pytest.raises(GradientError, match="gradient or None per argument.*got 1 for 2"):
+    with pytest.raises(GradientError, match=r"gradient or None per argument.*got 1 for 2"):
         WrongCount.apply(x, x).sum().backward()
 
 

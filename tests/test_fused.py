@@ -71,7 +71,9 @@ def test_linear_equals_its_decomposition(shape, activation, bias, dtype):
     expected, wanted = gradients(
         lambda x, w, b=None: plain_linear(x, w, b, activation), tensors, weight
     )
-    tolerance = {"rtol": 1e-5, "atol": 1e-5} if dtype == np.float32 else {"rtol": 1e-10, "atol": 1e-12}
+    tolerance = (
+        {"rtol": 1e-5, "atol": 1e-5} if dtype == np.float32 else {"rtol": 1e-10, "atol": 1e-12}
+    )
     np.testing.assert_allclose(out.detach().numpy(), expected.detach().numpy(), **tolerance)
     for g, e in zip(got, wanted, strict=True):
         assert g.dtype == e.dtype and g.shape == e.shape
@@ -142,10 +144,14 @@ def test_a_second_consumer_prevents_deferral(calls):
 
 def test_a_hook_prevents_deferral_and_sees_the_gradient(calls):
     seen = []
-    used = network(calls, act.relu, watch=lambda h, a: a.register_hook(lambda g: seen.append(g.shape)))
+    used = network(
+        calls, act.relu, watch=lambda h, a: a.register_hook(lambda g: seen.append(g.shape))
+    )
     assert "product_activation_gradient" not in used and seen == [(6, 5)]
     seen.clear()
-    used = network(calls, act.relu, watch=lambda h, a: h.register_hook(lambda g: seen.append(g.shape)))
+    used = network(
+        calls, act.relu, watch=lambda h, a: h.register_hook(lambda g: seen.append(g.shape))
+    )
     assert used == [] and seen == [(6, 5)]
 
 
@@ -200,7 +206,7 @@ def test_a_changed_activation_is_noticed_through_deferral():
     y = (a * 1.0).sum()
     with tfl.no_grad():
         a += 1
-    with pytest.raises(tfl.errors.StaleValueError, match="relu.*output out.*changed in place"):
+    with pytest.raises(tfl.errors.StaleValueError, match=r"relu.*output out.*changed in place"):
         y.backward()
 
 
@@ -212,9 +218,11 @@ def test_higher_orders_see_the_plain_rules():
 # -- errors ----------------------------------------------------------------------------------------
 def test_linear_says_what_is_wrong():
     x, w, b = tfl.ones((2, 4)), tfl.ones((5, 3)), tfl.ones(4)
-    with pytest.raises(ShapeError, match=r"linear: the last axis of x must be in_features=3, got x \(2, 4\)"):
+    with pytest.raises(
+        ShapeError, match=r"linear: the last axis of x must be in_features=3, got x \(2, 4\)"
+    ):
         linear(x, w)
     with pytest.raises(ShapeError, match=r"linear: the bias must have shape \(5,\), got \(4,\)"):
         linear(tfl.ones((2, 3)), w, b)
-    with pytest.raises(ArgumentError, match="activation must be None or one of relu.*got 'swish'"):
+    with pytest.raises(ArgumentError, match=r"activation must be None or one of relu.*got 'swish'"):
         linear(tfl.ones((2, 3)), w, None, "swish")

@@ -15,7 +15,9 @@ def test_the_same_seed_gives_the_same_numbers():
     draws = []
     for _ in range(2):
         tfl.manual_seed(11)
-        draws.append([tfl.rand(5).tolist(), tfl.randn(2, 2).tolist(), tfl.random.permutation(9).tolist()])
+        draws.append(
+            [tfl.rand(5).tolist(), tfl.randn(2, 2).tolist(), tfl.random.permutation(9).tolist()]
+        )
     assert draws[0] == draws[1]
 
 

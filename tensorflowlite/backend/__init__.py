@@ -22,6 +22,6 @@ from .numpy_backend import from_data as from_data
 from .numpy_backend import host_array as host_array
 from .numpy_backend import index_array as index_array
 from .numpy_backend import ndarray as ndarray
-from .numpy_backend import numpy_backend as numpy_backend
 from .numpy_backend import number_types as number_types
+from .numpy_backend import numpy_backend as numpy_backend
 from .numpy_backend import takes_out as takes_out

@@ -36,7 +36,7 @@ class Device(str):
         return str(self).partition(":")[0]
 
     @property
-    def index(self) -> int | None:
+    def index(self) -> int | None:  # type: ignore[override]  # no device searches its name
         """The number of the device among those of its kind; None for the CPU."""
         number = str(self).partition(":")[2]
         return int(number) if number else None
@@ -166,6 +166,6 @@ def backend_for(device: str) -> Backend:
 def is_array(value: Any) -> bool:
     """Whether ``value`` is an array of a known library."""
     kind = type(value)
-    return kind in by_array_type or kind.__module__.partition(".")[0] == "cupy" and (
-        kind.__name__ == "ndarray"
+    return kind in by_array_type or (
+        kind.__module__.partition(".")[0] == "cupy" and kind.__name__ == "ndarray"
     )

@@ -38,8 +38,8 @@ real_inexact = frozenset((float16, bfloat16, float32, float64))
 
 # What tensor(), zeros(), linspace(), random.* ... make of Python data of each kind.
 default = {"b": bool_, "i": int64, "f": float32, "c": complex64}
-_real_of = {complex64: float32, complex128: float64}
-_complex_of = {float32: complex64, float64: complex128}
+_real_of: dict[numpy.dtype[Any], numpy.dtype[Any]] = {complex64: float32, complex128: float64}
+_complex_of: dict[numpy.dtype[Any], numpy.dtype[Any]] = {float32: complex64, float64: complex128}
 _kinds = {bool: "b", int: "i", float: "f", complex: "c"}
 
 

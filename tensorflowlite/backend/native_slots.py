@@ -18,7 +18,7 @@ _FLOATS = (dtypes.float32, dtypes.float64)
 
 def _all_of_one_float(*arrays: Any) -> bool:
     dtype = arrays[0].dtype
-    return dtype in _FLOATS and all([array.dtype == dtype for array in arrays])
+    return dtype in _FLOATS and all(array.dtype == dtype for array in arrays)
 
 
 def slots(library: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:

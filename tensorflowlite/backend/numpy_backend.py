@@ -12,11 +12,11 @@ from .base import Backend, register
 
 ndarray = numpy.ndarray
 host_array = numpy.asarray  # for results of NumPy: makes its scalars 0-d arrays
-number_types = (bool, int, float, complex, numpy.generic)
+number_types: tuple[type[Any], ...] = (bool, int, float, complex, numpy.generic)
 
 
 def as_array(value: Any, dtype: Any = None) -> Any:
-    """Return NumPy's scalars and numbers as 0-d arrays; arrays of any library come back as they are."""
+    """Return NumPy's scalars and numbers as 0-d arrays; any library's arrays as they are."""
     if isinstance(value, (numpy.ndarray, *number_types)):
         return numpy.asarray(value, dtype)
     return value

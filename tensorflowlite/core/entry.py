@@ -145,7 +145,8 @@ def _decline(call: Callable[..., Any], op: Primitive, args: tuple[Any, Any],
 
 
 def binary_entry(op: Primitive, *, contracts: bool = False,
-                 recover: Callable[..., Any] = recover) -> Callable[[Any, Any], Tensor]:  # fmt: skip
+                 recover: Callable[..., Any] = recover
+                 ) -> Callable[[Any, Any], Tensor]:  # fmt: skip
     """Return the entry point of ``op(x, y)``; with ``recover=_decline`` an operator's.
 
     An elementwise operation needs un-broadcasting where the shapes differ; one that ``contracts``
@@ -444,7 +445,7 @@ def joint_node(op: Primitive, parents: tuple[Any, ...], arrays: Any, attributes:
     return node
 
 
-_makers = {
+_makers: dict[str, Callable[..., Any]] = {
     "unary": unary_entry,
     "binary": binary_entry,
     "attr1": attr1_entry,
@@ -468,9 +469,9 @@ def declare(
     call.__name__ = call.__qualname__ = name
     call.__module__ = "tensorflowlite"
     call.__doc__ = doc.replace("{name}", name) if doc else doc
-    call.primitive = op  # type: ignore[attr-defined]
+    call.primitive = op
     if form == "binary":
-        call.operator = binary_entry(op, recover=_decline, **(entry or {}))  # type: ignore
+        call.operator = binary_entry(op, recover=_decline, **(entry or {}))
     setattr(traced, name, call)
     return call
 

@@ -4,7 +4,7 @@ The parameter names of a gradient rule say what it needs, and so what the forwar
 
 ``g``                  the incoming gradient (a tuple where the operation has several outputs)
 ``k``                  the operations, by name: raw (a backend) or traced (`traced`)
-``x``, ``y`` ...       an input, by its declared name (a tuple for the last one of a variadic operation)
+``x``, ``y`` ...       an input, by its declared name (the last of a variadic one is a tuple)
 ``x_shape`` ...        an input's shape
 ``out``                the output (a tuple where there are several)
 ``residual``           what the implementation kept for backward beside its output
@@ -23,7 +23,7 @@ from typing import Any
 
 from ..backend import by_array_type, decompositions
 from ..runtime import set_mode, tick
-from .tensor import JointNode, Node, Output, Tensor, new, recording, wrap
+from .tensor import JointNode, Output, Tensor, new, recording, wrap
 
 Rule = Callable[..., Any]
 
@@ -138,7 +138,7 @@ class Primitive:
         return self.name
 
     def input_names(self, count: int) -> tuple[str, ...]:
-        """Return a name for each of ``count`` inputs; the last one repeats, or lacks, where variadic."""
+        """Return a name for each of ``count`` inputs; a variadic one's last repeats, or lacks."""
         return (self.inputs + (self.inputs[-1],) * (count - len(self.inputs)))[:count]
 
     def plan(self, need: tuple[bool, ...] | int) -> tuple[tuple[bool, ...], bool, bool]:
@@ -176,7 +176,9 @@ class Primitive:
             )
         return tuple(names)
 
-    def _adapter(self, rule: Rule | None, names: tuple[str, ...], plain: bool, in_traced: bool) -> Any:
+    def _adapter(
+        self, rule: Rule | None, names: tuple[str, ...], plain: bool, in_traced: bool
+    ) -> Any:
         """Return ``(node, g, k, need) -> rule(...)``, fetching each parameter from the node."""
         if rule is None:
             return None
@@ -249,7 +251,7 @@ def make_output(node: JointNode, index: int) -> Output:
 
 
 def _on_tensors(run: Callable[..., Any] | None) -> Callable[..., Any] | None:
-    """Return a raw adapter for a rule that runs Tensor code: wrap its gradient, unwrap its results."""
+    """Return a raw adapter for a rule that runs Tensor code: it wraps ``g``, unwraps results."""
     if run is None:
         return None
 

@@ -385,7 +385,7 @@ class _Pass:
 
 
 def own(g: Any, owned: bool, leaf: Any = None) -> Any:
-    """Return ``g`` itself if nobody else has it and it lies as ``leaf``'s array does; else a copy."""
+    """Return ``g`` if nobody else has it and it lies as ``leaf``'s array does; else a copy."""
     if leaf is None:
         return g if owned and g.base is None else backend_of(g).copy(g)
     if owned and g.strides == leaf.strides:
@@ -462,7 +462,9 @@ def _seed(name: str, output: Tensor, gradient: Tensor | None, trace: bool) -> An
     return gradient if trace else gradient.array
 
 
-def _start(name: str, this: _Pass, outputs: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
+def _start(
+    name: str, this: _Pass, outputs: Sequence[Tensor], gradients: Sequence[Tensor | None]
+) -> None:
     """Seed a pass and run it."""
     seeds = [
         _seed(name, output, gradient, this.trace)
@@ -481,7 +483,9 @@ def _start(name: str, this: _Pass, outputs: Sequence[Tensor], gradients: Sequenc
     this.run()
 
 
-def _run(name: str, this: _Pass, outputs: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
+def _run(
+    name: str, this: _Pass, outputs: Sequence[Tensor], gradients: Sequence[Tensor | None]
+) -> None:
     if not outputs:
         raise GradientError(f"{name}: at least one output is needed, got none")
     if not this.trace:  # rules run on raw arrays: there is nothing to record

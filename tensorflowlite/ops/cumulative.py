@@ -19,11 +19,11 @@ def _backwards(k: Any, x: Any, axis: int) -> Any:
     return k.getitem(x, (*(slice(None),) * axis, slice(None, None, -1)))
 
 
-def _cumulative_sum_rule(k, g, axis):  # type: ignore[no-untyped-def]
+def _cumulative_sum_rule(k, g, axis):
     return _backwards(k, k.cumulative_sum(_backwards(k, g, axis), axis), axis)
 
 
-def _cumulative_prod_rule(k, g, x, axis):  # type: ignore[no-untyped-def]
+def _cumulative_prod_rule(k, g, x, axis):
     """Double the reach of the products level by level, and go back the same way.
 
     Nothing is divided by an element, so zeros are right, and derivatives of any order.

@@ -70,7 +70,7 @@ ACTIVATIONS = {
 }
 
 
-# -- the parts of a backward pass --------------------------------------------------------------------
+# -- the parts of a backward pass ------------------------------------------------------------------
 def _other_axes(ndim: int, axis: int) -> tuple[int, ...]:
     return tuple([i for i in range(ndim) if i != axis % ndim])
 
@@ -113,7 +113,7 @@ product_activation_gradient = fused(
 )
 
 
-# -- what is handed over -------------------------------------------------------------------------------
+# -- what is handed over ---------------------------------------------------------------------------
 class ProductGradient(Deferred):
     """Stands for ``g @ w``: the gradient that a linear layer gives its input."""
 
@@ -156,7 +156,7 @@ def _layer_gradients(
     return g, k.sum(g, _other_axes(g.ndim, axis)) if wants_bias else None
 
 
-# -- linear --------------------------------------------------------------------------------------------
+# -- linear ----------------------------------------------------------------------------------------
 def _activate(k: Any, z: Any, activation: str | None) -> tuple[Any, Any]:
     """Return an activation's output and what its gradient needs saved."""
     if activation is None:
@@ -222,7 +222,9 @@ def check_activation(name: str, activation: str | None) -> None:
     """
     if activation is not None and activation not in ACTIVATIONS:
         known = ", ".join(ACTIVATIONS)
-        raise ArgumentError(f"{name}: activation must be None or one of {known}, got {activation!r}")
+        raise ArgumentError(
+            f"{name}: activation must be None or one of {known}, got {activation!r}"
+        )
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None,
@@ -274,7 +276,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None,
     return _reshape(row, (weight.array.shape[0],))
 
 
-# -- convolution ---------------------------------------------------------------------------------------
+# -- convolution -----------------------------------------------------------------------------------
 _GEOMETRY = ("stride", "padding", "dilation", "groups")
 
 
@@ -314,7 +316,8 @@ _conv_act = fused(
 
 
 def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
-           dilation: Any = 1, groups: int = 1, activation: str | None = None) -> Tensor:  # fmt: skip
+           dilation: Any = 1, groups: int = 1, activation: str | None = None
+           ) -> Tensor:  # fmt: skip
     """Return ``activation(conv2d(x, weight) + bias)``, as one operation forward and backward.
 
     Parameters
@@ -352,7 +355,7 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 
     return _conv_act(x, weight, *(() if bias is None else (bias,)), *geometry, activation)
 
 
-# -- who defers to whom --------------------------------------------------------------------------------
+# -- who defers to whom ----------------------------------------------------------------------------
 def _payload(activation: str, saves_output: bool) -> Callable[..., Any]:
     if saves_output:
         return lambda g, out: ActivationGradient(g, out, activation)
@@ -367,6 +370,7 @@ def _declare_deferrals() -> None:
         "tanh": _elementwise.tanh,
         "silu": _activation.silu,
     }
+    function: Any
     for name, function in separate.items():
         payload = _payload(name, ACTIVATIONS[name].saves_output)
         for layer in layers:

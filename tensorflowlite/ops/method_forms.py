@@ -66,16 +66,14 @@ def in_place(function: Any, name: str = "") -> Any:
     """Return an operation as a method that changes the tensor itself and returns it."""
     op = function.primitive
     name = name or f"{function.__name__}_"
-    if len(op.inputs) == 1:
 
-        def change(x: Tensor, /) -> Tensor:
-            return change_in_place(op, name, x)
+    def change_one(x: Tensor, /) -> Tensor:
+        return change_in_place(op, name, x)
 
-    else:
+    def change_by(x: Tensor, y: Any, /) -> Tensor:
+        return change_in_place(op, name, x, lift(y, x))
 
-        def change(x: Tensor, y: Any, /) -> Tensor:
-            return change_in_place(op, name, x, lift(y, x))
-
+    change: Any = change_one if len(op.inputs) == 1 else change_by
     change.__name__ = change.__qualname__ = name
     change.__doc__ = f"Like `{function.__name__}`, into the tensor itself; returns it."
     return change

@@ -199,7 +199,9 @@ def rand(*shape: Any, dtype: Any = None, device: Any = None) -> Tensor:
     return uniform(shape=_shape_of("rand", shape), dtype=dtype, device=device)
 
 
-def randn(*shape: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def randn(
+    *shape: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Return standard normal numbers: ``randn(2, 3)`` or ``randn((2, 3))``.
 
     Parameters

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..backend import dtypes
 from ..core.primitive import Primitive, make_output
 from ..core.tensor import JointNode, Tensor, new, recording, wrap
-from ..backend import dtypes
 from ..errors import DtypeError, GradientError
 from ..runtime import set_mode, tick
 

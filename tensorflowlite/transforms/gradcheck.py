@@ -111,7 +111,9 @@ def gradcheck(
     return True
 
 
-def _project(function: Function, xs: list[Tensor], active: list[int], eps: float) -> tuple[float, float]:
+def _project(
+    function: Function, xs: list[Tensor], active: list[int], eps: float
+) -> tuple[float, float]:
     """Return the projected derivative by the tape, and by a central difference."""
     with enable_grad():
         leaves = [_leaf(x) if i in active else x.detach() for i, x in enumerate(xs)]
@@ -177,6 +179,9 @@ def gradgradcheck(
         pairs = [(y, w) for y, w in zip(ys, outer, strict=True) if y.requires_grad]
         found = grad([y for y, _ in pairs], [inner[i] for i in active], [w for _, w in pairs],
                      create_graph=True, allow_unused=True)  # fmt: skip
-        return [g if g is not None else wrap(xs[i].array * 0, None) for i, g in zip(active, found, strict=True)]
+        return [
+            g if g is not None else wrap(xs[i].array * 0, None)
+            for i, g in zip(active, found, strict=True)
+        ]
 
     return gradcheck(gradients, [*xs, *incoming], eps, atol, rtol, directions, raise_exception)
