@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.entry import lift
+from ..core.entry import lift, primitive
 from ..core.tensor import Tensor
 from ..core.views import change_in_place, prepare_change
 from ..errors import DtypeError, GradientError, ShapeError
@@ -26,7 +26,7 @@ def add_(x: Tensor, y: Any, *, alpha: Any = 1) -> Tensor:
     >>> tfl.ones(2).add_(tfl.ones(2), alpha=2)
     tensor([3., 3.])
     """
-    return change_in_place(e.add.primitive, "add_", x, lift(scaled(y, x, alpha), x))
+    return change_in_place(primitive("add"), "add_", x, lift(scaled(y, x, alpha), x))
 
 
 def sub_(x: Tensor, y: Any, *, alpha: Any = 1) -> Tensor:
@@ -38,7 +38,7 @@ def sub_(x: Tensor, y: Any, *, alpha: Any = 1) -> Tensor:
     >>> tfl.ones(2).sub_(tfl.ones(2), alpha=2)
     tensor([-1., -1.])
     """
-    return change_in_place(e.subtract.primitive, "sub_", x, lift(scaled(y, x, alpha), x))
+    return change_in_place(primitive("subtract"), "sub_", x, lift(scaled(y, x, alpha), x))
 
 
 def abs_(x: Tensor) -> Tensor:
@@ -48,7 +48,7 @@ def abs_(x: Tensor) -> Tensor:
             f"abs_: the tensor must be real, got {x.dtype}, whose modulus is of another dtype; "
             "use abs()"
         )
-    return change_in_place(e.abs.primitive, "abs_", x)
+    return change_in_place(primitive("abs"), "abs_", x)
 
 
 def addcmul_(x: Tensor, y: Any, z: Any, *, value: Any = 1) -> Tensor:
@@ -61,7 +61,7 @@ def addcmul_(x: Tensor, y: Any, z: Any, *, value: Any = 1) -> Tensor:
     tensor([4.])
     """
     product = e.multiply(scaled(y, x, value), z)
-    return change_in_place(e.add.primitive, "addcmul_", x, product)
+    return change_in_place(primitive("add"), "addcmul_", x, product)
 
 
 def addcdiv_(x: Tensor, y: Any, z: Any, *, value: Any = 1) -> Tensor:
@@ -74,7 +74,7 @@ def addcdiv_(x: Tensor, y: Any, z: Any, *, value: Any = 1) -> Tensor:
     tensor([2.])
     """
     quotient = e.divide(scaled(y, x, value), z)
-    return change_in_place(e.add.primitive, "addcdiv_", x, quotient)
+    return change_in_place(primitive("add"), "addcdiv_", x, quotient)
 
 
 def lerp_(x: Tensor, end: Any, weight: Any) -> Tensor:
@@ -87,7 +87,7 @@ def lerp_(x: Tensor, end: Any, weight: Any) -> Tensor:
     tensor([2., 4.])
     """
     step = e.multiply(e.subtract(lift(end, x), x), weight)
-    return change_in_place(e.add.primitive, "lerp_", x, step)
+    return change_in_place(primitive("add"), "lerp_", x, step)
 
 
 def detach_(x: Tensor) -> Tensor:
@@ -164,9 +164,9 @@ def clamp_(x: Tensor, min: Any = None, max: Any = None) -> Tensor:
     tensor([0., 1.])
     """
     if min is not None:
-        change_in_place(e._clip_low.primitive, "clamp_", x, lift(min, x))
+        change_in_place(primitive("clip_low"), "clamp_", x, lift(min, x))
     if max is not None:
-        change_in_place(e._clip_high.primitive, "clamp_", x, lift(max, x))
+        change_in_place(primitive("clip_high"), "clamp_", x, lift(max, x))
     return x
 
 

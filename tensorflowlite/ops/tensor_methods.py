@@ -188,8 +188,8 @@ def iterate(x: Tensor) -> Iterator[Tensor]:
 
 def contains(x: Tensor, value: Any) -> bool:
     """Whether an element equals ``value``."""
-    equal = e.equal.operator(x, value)
-    return equal is not NotImplemented and bool(reduction.any(equal))
+    equal = x == value  # False where the value is no operand
+    return isinstance(equal, Tensor) and bool(reduction.any(equal))
 
 
 def divmod(x: Tensor, y: Any) -> tuple[Tensor, Tensor]:
