@@ -16,6 +16,7 @@ def sum(
     dim: int | tuple[int, ...] | None = None,
     keepdim: bool = False,
 ) -> Tensor: ...
+def _count(shape: tuple[int, ...], axes: tuple[int, ...]) -> int: ...
 def mean(
     x: Any,
     /,
@@ -26,6 +27,8 @@ def mean(
     dim: int | tuple[int, ...] | None = None,
     keepdim: bool = False,
 ) -> Tensor: ...
+def _prod_rule(k: Any, g: Any, x: Any, axis: Any) -> Any: ...
+def _last(k: Any, x: Any, start: int, stop: int) -> Any: ...
 def prod(
     x: Any,
     /,
@@ -36,6 +39,11 @@ def prod(
     dim: int | tuple[int, ...] | None = None,
     keepdim: bool = False,
 ) -> Tensor: ...
+def _apart(k: Any, x: Any, axes: tuple[int, ...]) -> Any: ...
+def _over(k: Any, value: Any, shape: tuple[int, ...], spread: Any) -> tuple[Any, float]: ...
+def _var_rule(k: Any, g: Any, x: Any, spread: Any) -> Any: ...
+def _std_rule(k: Any, g: Any, x: Any, out: Any, spread: Any) -> Any: ...
+_CORRECTION: str
 def var(
     x: Any,
     /,
@@ -54,6 +62,8 @@ def std(
     keepdims: bool = False,
     **spelling: Any,
 ) -> Tensor: ...
+def _extreme_rule(k: Any, g: Any, x: Any, out: Any, axis: Any) -> Any: ...
+_TIES: str
 def max(
     x: Any,
     /,
@@ -107,6 +117,16 @@ def all(
     keepdim: bool = False,
 ) -> Tensor: ...
 def count_nonzero(
+    x: Any,
+    /,
+    axis: int | tuple[int, ...] | None = None,
+    *,
+    keepdims: bool = False,
+    dim: int | tuple[int, ...] | None = None,
+    keepdim: bool = False,
+) -> Tensor: ...
+def _logsumexp_rule(k: Any, g: Any, x: Any, out: Any) -> Any: ...
+def _logsumexp(
     x: Any,
     /,
     axis: int | tuple[int, ...] | None = None,
