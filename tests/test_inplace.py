@@ -15,6 +15,7 @@ import pytest
 
 import tensorflowlite as tfl
 from tensorflowlite.errors import (
+    GradientError,
     StaleValueError,
 )
 
@@ -544,3 +545,15 @@ def test_random_programs(backend: TestBackend) -> None:
             np.testing.assert_allclose(found / scale, g / scale, 0, 1e-6, err_msg=f"seed {seed}")
         right += 1
     assert right > 100, (right, refused)
+
+
+def test_a_former_leaf_with_views_refuses_recorded_changes():
+    x, w = tfl.ones(3, requires_grad=True), tfl.ones(3, requires_grad=True)
+    view = x[:2]
+    x.requires_grad_(False)
+    with pytest.raises(GradientError, match="must know its views.*made while it required grad"):
+        x *= w
+    with pytest.raises(GradientError, match="must know its views"):
+        view *= w[:2]
+    x *= 2  # nothing is recorded here: plain changes stay allowed
+    np.testing.assert_array_equal(x.numpy(), [2, 2, 2])

@@ -16,10 +16,13 @@ Labels = tuple[int, ...]
 def product_slots(xp: Any) -> dict[str, Callable[..., Any]]:
     """Return the slots of products; half precision is accumulated in float32, rounded once."""
 
+    float32, float64 = dtypes.float32, dtypes.float64
+
     def matmul(x: Any, y: Any) -> Any:
         x_dtype, y_dtype = x.dtype, y.dtype
-        if x.ndim == 2 == y.ndim and (x_dtype is dtypes.float32 or x_dtype is dtypes.float64):
-            return xp.dot(x, y)
+        if x.ndim == 2 == y.ndim and x_dtype is y_dtype:
+            if x_dtype is float32 or x_dtype is float64:
+                return x.dot(y)  # half a microsecond less than np.matmul
         if x_dtype in half or y_dtype in half:
             common = dtypes.promote(x_dtype, y_dtype)
             wide = dtypes.accumulator(common)

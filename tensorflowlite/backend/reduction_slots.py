@@ -48,7 +48,9 @@ def reducers(xp: Any) -> tuple[Callable[..., Any], ...]:
 
 def count_of(shape: tuple[int, ...], axes: tuple[int, ...]) -> int:
     """Return how many elements a reduction takes together."""
-    return math.prod([shape[axis] for axis in axes])
+    if len(axes) == 1:
+        return shape[axes[0]]
+    return math.prod(shape if len(axes) == len(shape) else [shape[axis] for axis in axes])
 
 
 def reduction_slots(xp: Any) -> dict[str, Callable[..., Any]]:

@@ -117,7 +117,7 @@ def unary_entry(op: Primitive) -> Callable[[Any], Tensor]:
         if parent is None or not differentiable or (shared.special and not mode.grad):
             tensor.node = None
             return tensor
-        tensor.node = node = new(Node)
+        tensor.node = node = Node()
         node.op = op
         node.p0 = parent
         node.p1 = node.g = node.hooks = None
@@ -198,7 +198,7 @@ def binary_entry(op: Primitive, *, contracts: bool = False,
         ):
             tensor.node = None
             return tensor
-        tensor.node = node = new(Node)
+        tensor.node = node = Node()
         node.op = op
         node.p0 = x_node
         node.p1 = y_node
@@ -225,7 +225,6 @@ def binary_entry(op: Primitive, *, contracts: bool = False,
                 x_array.ndim == 2 == y_array.ndim if contracts
                 else kind is not Tensor or x_array.shape == y_array.shape
             )
-            and x_dtype is out.dtype
             and x_dtype is not bfloat16
         ):
             node.fix = None
@@ -264,7 +263,7 @@ def attr1_entry(op: Primitive) -> Callable[[Any, Any], Tensor]:
             tensor.node = None
         else:
             dtype = array.dtype
-            tensor.node = node = new(Node)
+            tensor.node = node = Node()
             node.op = op
             node.p0 = parent
             node.p1 = node.g = node.hooks = None
@@ -309,7 +308,7 @@ def make(op, implementations, plans, plan):
         {nodes} = {input_nodes}
         if ({no_node}) or {unrecorded}:
             {return_unrecorded}
-        node = new(JointNode)
+        node = JointNode()
         node.op = op
         node.parents = ({nodes},)
         node.g = node.hooks = None
@@ -426,7 +425,7 @@ def variadic_entry(op: Primitive) -> Callable[..., Any]:
 def joint_node(op: Primitive, parents: tuple[Any, ...], arrays: Any, attributes: Any, out: Any,
                residual: Any = None) -> JointNode:  # fmt: skip
     """Return the node of a general operation, with what its rules need saved."""
-    node = new(JointNode)
+    node = JointNode()
     node.op = op
     node.parents = parents
     node.g = node.hooks = None

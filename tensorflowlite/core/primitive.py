@@ -23,7 +23,7 @@ from typing import Any
 
 from ..backend import by_array_type, decompositions
 from ..runtime import set_mode, tick
-from .tensor import JointNode, Output, Tensor, new, recording, wrap
+from .tensor import JointNode, Output, Tensor, recording, wrap
 
 Rule = Callable[..., Any]
 
@@ -244,7 +244,7 @@ def _rebuild_residual(node: JointNode) -> Tensor | None:
 
 def make_output(node: JointNode, index: int) -> Output:
     """Return the node that stands for one output of a node with several."""
-    output = new(Output)
+    output = Output()
     output.main, output.index, output.born = node, index, tick()
     output.g = output.hooks = None
     return output

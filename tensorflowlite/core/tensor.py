@@ -63,7 +63,7 @@ LEAF_BORN = -1  # older than any operation
 
 def make_leaf(array: Any) -> Leaf:
     """Return a leaf for a tensor that holds ``array``."""
-    leaf = new(Leaf)
+    leaf = Leaf()
     leaf.grad = leaf.hooks = leaf.g = None
     leaf.born = LEAF_BORN
     leaf.shape, leaf.dtype, leaf.strides = array.shape, array.dtype, array.strides

@@ -12,33 +12,36 @@ from weakref import ref as reference
 
 from ..backend import backend_of, takes_out
 from ..errors import ArgumentError, DtypeError, GradientError
-from ..runtime import mode, note_change, owner_of, tick
+from ..runtime import mode, note_change, owner_of, shared, tick
 from .messages import explain
 from .primitive import Primitive, registry
-from .tensor import JointNode, Leaf, Node, Tensor, new, recording
+from .tensor import JointNode, Leaf, Node, Tensor, recording
 
 Path = tuple[tuple[Primitive, Any], ...]
+VIEWED_LEAF: frozenset[Any] = frozenset()  # the base of a root with views that it doesn't know
 
 
 def register_view(x: Tensor, view: Tensor, op: Primitive, attribute: Any) -> None:
     """Remember that ``view`` shares the memory of ``x``'s root, if it does (a reshape may copy)."""
-    if not mode.views:
+    if shared.special and not mode.views:
         return
     base = x.base
-    if type(base) is tuple:
-        root, path = base
-        path = (*path, (op, attribute))
-    else:
-        root, path = x, ((op, attribute),)
+    root, path = base if type(base) is tuple else (x, ())
     owner, array = view.array.base, root.array
     if owner is not array and owner is not array.base:
         return
-    view.base = (root, path)
-    if type(root.node) is Leaf:
-        return  # changing a view of a leaf raises, so nothing has to be brought up to date
     views = root.base
+    if type(root.node) is Leaf:
+        # Changing a leaf or a view of it raises, so nothing has to be brought up to date.
+        view.base = (root, ())
+        if views is None:
+            root.base = VIEWED_LEAF
+        return
+    view.base = (root, (*path, (op, attribute)))
     if views is None:
         root.base = [reference(view)]
+        return
+    if views is VIEWED_LEAF:
         return
     views.append(reference(view))
     count = len(views)
@@ -72,6 +75,11 @@ def prepare_change(name: str, x: Tensor, others: tuple[Tensor, ...] = ()) -> boo
             f"{name}: a tensor that takes recorded values must be float or complex, got {x.dtype}; "
             "cast with astype(float32) first"
         )
+    if root.base is VIEWED_LEAF:
+        raise GradientError(
+            f"{name}: the tensor must know its views, got {x.dtype} {x.shape}, of which some were "
+            "made while it required grad; clone() it first"
+        )
     if x.node is None and root.node is not None:  # a view that was made without recording
         x.node = _view_node("read_view", root, path, None)
     return True
@@ -96,13 +104,11 @@ def finish_change(x: Tensor, node: Any) -> Tensor:
             live.append(one)
             view.node = _view_node("read_view", root, view.base[1], None)
     root.base = live or None
-    if root is not x and not any(one() is x for one in live):  # made while its root was a leaf
-        x.node = _view_node("read_view", root, x.base[1], None)
     return x
 
 
 def _view_node(name: str, root: Tensor, path: Path, second: Any) -> Node:
-    node = new(Node)
+    node = Node()
     node.op = registry[name]
     node.p0, node.p1 = root.node, second
     node.s1 = root.array.shape
@@ -114,7 +120,7 @@ def _view_node(name: str, root: Tensor, path: Path, second: Any) -> Node:
 
 def plain_node(op: Primitive, xs: Any, arrays: Any, attribute: Any, out: Any) -> Node:
     """Return the node of an operation of the plain forms, outside the entry points."""
-    node = new(Node)
+    node = Node()
     node.op = op
     node.p0 = xs[0].node
     node.p1 = xs[1].node if len(xs) > 1 else None

@@ -74,17 +74,22 @@ def kept_rule(vjp: Callable[..., Any]) -> Callable[..., Any]:
     names = code.co_varnames[: code.co_argcount]
     saved = tuple(name for name in names if name not in ("k", "g", "axis", "x_shape"))
 
+    given = ("k", "g", "x_shape", "axis", *saved)
+    places = [given.index(name) for name in names]
+    out_at = saved.index("out") if "out" in saved else None
+
     def rule(k: Any, g: Any, x_shape: Any, axis: Any, *values: Any) -> Any:
-        given = dict(zip(saved, values, strict=True))
         if type(axis) is not Kept:
             shape = kept_shape(x_shape, axis)
             g = k.reshape(g, shape)
-            if "out" in given:
-                given["out"] = k.reshape(given["out"], shape)
-        given |= {"k": k, "g": g, "axis": Kept(axis), "x_shape": x_shape}
-        return vjp(*[given[name] for name in names])
+            if out_at is not None:
+                out = k.reshape(values[out_at], shape)
+                values = (*values[:out_at], out, *values[out_at + 1 :])
+            axis = Kept(axis)
+        arguments = (k, g, x_shape, axis, *values)
+        return vjp(*[arguments[place] for place in places])
 
-    rule.names = ("k", "g", "x_shape", "axis", *saved)  # type: ignore[attr-defined]
+    rule.names = given  # type: ignore[attr-defined]
     return rule
 
 

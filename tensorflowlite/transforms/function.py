@@ -6,7 +6,7 @@ from typing import Any
 
 from ..backend import dtypes
 from ..core.primitive import Primitive, make_output
-from ..core.tensor import JointNode, Tensor, new, recording, wrap
+from ..core.tensor import JointNode, Tensor, recording, wrap
 from ..errors import DtypeError, GradientError
 from ..runtime import set_mode, tick
 
@@ -114,7 +114,7 @@ class Function:
                 )
         if not recording() or not any(context.needs_input_grad):
             return result
-        node = new(JointNode)
+        node = JointNode()
         node.op = cls._primitive
         node.parents = tuple([x.node for x in inputs])
         node.g = node.hooks = node.out = node.residual = None
