@@ -163,7 +163,7 @@ def extreme(name: str, vjp: Any, elementwise: str, doc: str) -> Callable[..., Te
     def reduce(x: Any, /, axis: Axis = None, *, keepdims: bool = False, **spelling: Any) -> Tensor:
         if spelling:
             refuse(name, spelling, instead)
-        if type(axis) is Tensor:
+        if isinstance(axis, Tensor):
             raise UnsupportedArgumentError(
                 f"{name}: axis must be an integer, a tuple of them or None, got a Tensor; "
                 f"{elementwise}(x, y) compares two tensors"
