@@ -19,6 +19,7 @@ from types import FunctionType, ModuleType, UnionType
 from typing import Any
 
 import tensorflowlite
+from tensorflowlite.core.primitive import traced
 from tensorflowlite.ops import methods
 
 PACKAGE = Path(str(tensorflowlite.__file__)).parent
@@ -139,14 +140,14 @@ class Stub:
 
     def _signature(self, value: Any, method: bool) -> tuple[list[str], str]:
         op = getattr(value, "primitive", None)
-        if op is not None and value.__code__.co_filename.endswith("entry.py"):
+        if op is not None and getattr(traced, op.name, None) is value:  # its entry point
             names = ["self", *op.inputs[1:]] if method else list(op.inputs)
             texts = [n if n == "self" else f"{n}: {OPERAND}" for n in names]
             texts += [f"{name}: Any" for name in op.attributes]
             self.use_operand()
             if op.attributes:
                 self.imports.add("typing", "Any")
-            return [*texts, "/"], "Tensor"
+            return [*texts, "/"], "Tensor" if op.outputs == 1 else "tuple[Tensor, ...]"
         return self._python_signature(value, method)
 
     def use_operand(self) -> None:

@@ -54,9 +54,9 @@ def test_signatures_fit(path: Path) -> None:
         ".".join(path.relative_to(stubs.PACKAGE.parent).with_suffix("").parts)
     )
     for node in ast.parse(GENERATED[path]).body:
-        if isinstance(node, ast.FunctionDef):
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
             given = inspect.signature(getattr(module, node.name)).parameters
-            if set(given) == {"args"}:  # the entry point of a private operation
+            if node.name.endswith("_slot"):  # takes any arguments
                 continue
             a = node.args
             named = [one.arg for one in (*a.posonlyargs, *a.args, *a.kwonlyargs)]
