@@ -1,0 +1,219 @@
+"""Losses and embeddings: values and gradients against PyTorch, differences and definitions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tensorflowlite as tfl
+from tensorflowlite.backend import dtypes
+from tensorflowlite.errors import (
+    ArgumentError,
+    DtypeError,
+    GradientError,
+    OutOfRangeError,
+    ShapeError,
+)
+from tensorflowlite.ops import embedding, losses
+
+from .backends import TestBackend, backend  # noqa: F401
+from .comparing import check_orders, check_torch, leaf, normal
+
+
+# -- losses ----------------------------------------------------------------------------------------
+CROSS_ENTROPIES: list[dict[str, Any]] = [
+    {},
+    {"reduction": "sum"},
+    {"reduction": "none"},
+    {"label_smoothing": 0.1},
+    {"ignore_index": 2},
+    {"weight": True},
+    {"weight": True, "ignore_index": 0, "label_smoothing": 0.2},
+    {"weight": True, "ignore_index": -5, "label_smoothing": 0.2, "reduction": "none"},
+]
+
+
+def _with_weight(options: dict[str, Any], make: Any) -> dict[str, Any]:
+    weight = np.array([0.5, 2.0, 1.0, 0.25])
+    return {key: make(weight) if key == "weight" else value for key, value in options.items()}
+
+
+@pytest.mark.parametrize("options", CROSS_ENTROPIES, ids=str)
+@pytest.mark.parametrize("shape", [(6, 4), (3, 4, 2, 5), (4,)])
+@pytest.mark.parametrize("name", ["cross_entropy", "nll_loss"])
+def test_losses_over_classes(name: str, shape: Any, options: dict[str, Any]) -> None:
+    if name == "nll_loss" and "label_smoothing" in options:
+        options = {key: value for key, value in options.items() if key != "label_smoothing"}
+    places = (shape[0], *shape[2:]) if len(shape) > 1 else ()
+    target = np.asarray(np.random.default_rng(5).integers(0, 4, places))
+    if places:
+        target.flat[0] = options.get("ignore_index", 1)
+    elif options.get("ignore_index") == int(target):
+        target = np.asarray((target + 1) % 4)
+    mine = _with_weight(options, tfl.tensor)
+    function = getattr(losses, name)
+    check_orders(lambda a: function(a, tfl.tensor(target), **mine), normal(*shape))
+    torch = pytest.importorskip("torch")
+    theirs = _with_weight(options, torch.tensor)
+    check_torch(
+        lambda a: function(a, tfl.tensor(target), **mine),
+        lambda a: getattr(torch.nn.functional, name)(a, torch.tensor(target), **theirs),
+        normal(*shape),
+    )
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"weight": True}, {"label_smoothing": 0.3}, {"reduction": "none"}], ids=str
+)
+@pytest.mark.parametrize("shape", [(6, 4), (3, 4, 2), (4,)])
+def test_cross_entropy_of_probabilities(shape: Any, options: dict[str, Any]) -> None:
+    target = np.abs(normal(*shape))
+    mine = _with_weight(options, tfl.tensor)
+    check_orders(lambda a, t: losses.cross_entropy(a, t, **mine), normal(*shape), target)
+    torch = pytest.importorskip("torch")
+    theirs = _with_weight(options, torch.tensor)
+    check_torch(
+        lambda a, t: losses.cross_entropy(a, t, **mine),
+        lambda a, t: torch.nn.functional.cross_entropy(a, t, **theirs),
+        normal(*shape), target,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_cross_entropy_dtype_and_extremes(backend: TestBackend, dtype: str) -> None:  # noqa: F811
+    x = backend.leaf(np.array([[1e4, 0.0], [-1e4, 0.0], [0.0, 0.0]]), dtypes.as_dtype(dtype))
+    loss = losses.cross_entropy(x, backend.tensor(np.array([0, 1, 0])))
+    assert loss.dtype == x.dtype
+    np.testing.assert_allclose(float(loss), np.log(2) / 3, rtol=1e-2)
+    loss.backward()
+    assert x.grad.dtype == x.dtype
+    expected = [[0, 0], [0, 0], [-1 / 6, 1 / 6]]
+    np.testing.assert_allclose(backend.host(x.grad).astype(np.float64), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "nll_loss"])
+def test_class_indices_out_of_range(backend: TestBackend, name: str) -> None:  # noqa: F811
+    function = getattr(losses, name)
+    x = backend.leaf(normal(4, 10), dtypes.float32)
+    target = backend.tensor(np.array([1, 12, 3, -100]))
+    if backend.on_host:
+        with pytest.raises(OutOfRangeError) as caught:
+            function(x, target)
+        assert str(caught.value) == (
+            f"{name}: class indices must lie in [0, 10), got 12; only ignore_index=-100 may lie "
+            "outside"
+        )
+        return
+    loss = function(x, target, reduction="none")
+    np.testing.assert_array_equal(np.isnan(backend.host(loss)), [False, True, False, False])
+    assert np.isnan(float(function(x, target)))
+
+
+def test_losses_refuse() -> None:
+    x, target = tfl.zeros((4, 3)), tfl.tensor([0, 1, 2, 0])
+    for call, error, text in (
+        (lambda: losses.cross_entropy(x, tfl.tensor([[0], [1], [2], [0]])), ShapeError,
+         "cross_entropy: target must have shape (4,), a class index per sample, got (4, 1) for "
+         "logits (4, 3)"),
+        (lambda: losses.cross_entropy(x, tfl.zeros(4)), DtypeError,
+         "cross_entropy: target must hold class indices (integers) or probabilities of the "
+         "logits' shape, got float32 (4,) for logits (4, 3)"),
+        (lambda: losses.cross_entropy(x, target, weight=tfl.ones(4)), ShapeError,
+         "cross_entropy: weight must have shape (3,), a number per class, got (4,)"),
+        (lambda: losses.cross_entropy(x, target, weight=leaf([1.0, 1.0, 1.0])), GradientError,
+         "cross_entropy: weight must not require grad, the class weights have no gradient; use "
+         "detach()"),
+        (lambda: losses.cross_entropy(x, target, reduction="avg"), ArgumentError,
+         "cross_entropy: reduction must be 'mean', 'sum' or 'none', got 'avg'"),
+        (lambda: losses.cross_entropy(x, target, label_smoothing=1.5), ArgumentError,
+         "cross_entropy: label_smoothing must lie in [0, 1], got 1.5"),
+        (lambda: losses.nll_loss(x, tfl.zeros((4, 3))), DtypeError,
+         "nll_loss: target must hold class indices (integers), got float32 (4, 3) for "
+         "log_probabilities (4, 3)"),
+        (lambda: losses.binary_cross_entropy_with_logits(tfl.zeros((32, 1)), tfl.zeros(32)),
+         ShapeError,
+         "binary_cross_entropy_with_logits: logits and target must have one shape, got (32, 1) "
+         "and (32,); reshape one of them"),
+    ):  # fmt: skip
+        with pytest.raises(error) as caught:
+            call()
+        assert str(caught.value) == text
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_binary_cross_entropy_with_logits(reduction: str, weighted: bool) -> None:
+    arrays = 5 * normal(4, 3), np.random.default_rng(2).random((4, 3))
+    factors = {"weight": np.array([1.0, 0.5, 2.0]), "pos_weight": np.array([3.0, 1.0, 0.2])}
+    factors = factors if weighted else {}
+    mine = {key: tfl.tensor(value) for key, value in factors.items()}
+    function = losses.binary_cross_entropy_with_logits
+    check_orders(lambda a, t: function(a, t, **mine, reduction=reduction), *arrays)
+    torch = pytest.importorskip("torch")
+    theirs = {key: torch.tensor(value) for key, value in factors.items()}
+    check_torch(
+        lambda a, t: function(a, t, **mine, reduction=reduction),
+        lambda a, t: torch.nn.functional.binary_cross_entropy_with_logits(
+            a, t, **theirs, reduction=reduction
+        ),
+        *arrays,
+    )
+
+
+def test_binary_cross_entropy_takes_labels_and_keeps_float32() -> None:
+    x = leaf(np.array([1e4, -1e4, 0.0], np.float32))
+    loss = losses.binary_cross_entropy_with_logits(x, tfl.tensor([1, 0, 1]))
+    assert loss.dtype == tfl.float32
+    np.testing.assert_allclose(float(loss), np.log(2) / 3, rtol=1e-6)
+
+
+# -- embedding -------------------------------------------------------------------------------------
+@pytest.mark.parametrize("padding", [None, 2, -3])
+def test_embedding(padding: int | None) -> None:
+    indices = np.array([[0, 2, 2], [4, 0, 2]])
+    check_orders(lambda w: embedding.embedding(tfl.tensor(indices), w), normal(5, 3))
+    functional = pytest.importorskip("torch.nn.functional")
+    torch = pytest.importorskip("torch")
+    check_torch(
+        lambda w: embedding.embedding(tfl.tensor(indices), w, padding),
+        lambda w: functional.embedding(torch.tensor(indices), w, padding),
+        normal(5, 3),
+    )
+
+
+def test_embedding_adds_up_repeated_rows(backend: TestBackend) -> None:  # noqa: F811
+    for dtype in ("float32", "float16", "bfloat16"):
+        weight = backend.leaf(normal(4, 2), dtypes.as_dtype(dtype))
+        out = embedding.embedding(backend.tensor(np.array([1, 1, 3, 1])), weight, padding_idx=3)
+        assert out.dtype == weight.dtype
+        out.sum().backward()
+        np.testing.assert_array_equal(
+            backend.host(weight.grad).astype(np.float64), [[0, 0], [3, 3], [0, 0], [0, 0]]
+        )
+
+
+def test_embedding_out_of_range(backend: TestBackend) -> None:  # noqa: F811
+    weight = backend.tensor(normal(5, 3))
+    for bad in (5, -1):
+        indices = backend.tensor(np.array([0, bad]))
+        if backend.on_host:
+            with pytest.raises(OutOfRangeError) as caught:
+                embedding.embedding(indices, weight)
+            assert str(caught.value) == (
+                f"embedding: indices must lie in [0, 5), got {bad}; weight has 5 rows"
+            )
+        else:
+            out = backend.host(embedding.embedding(indices, weight))
+            np.testing.assert_array_equal(np.isnan(out), [[False] * 3, [True] * 3])
+
+
+def test_embedding_refuses() -> None:
+    weight = tfl.zeros((5, 3))
+    with pytest.raises(DtypeError, match="embedding: indices must be integers, got float32"):
+        embedding.embedding(tfl.zeros(2), weight)
+    with pytest.raises(ShapeError, match=r"embedding: weight must be \(rows, size\), got \(3,\)"):
+        embedding.embedding(tfl.tensor([0]), tfl.zeros(3))
+    with pytest.raises(ArgumentError, match=r"embedding: padding_idx must lie in \[-5, 5\), got 7"):
+        embedding.embedding(tfl.tensor([0]), weight, 7)
