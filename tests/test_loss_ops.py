@@ -21,7 +21,6 @@ from tensorflowlite.ops import embedding, losses
 from .backends import TestBackend, backend  # noqa: F401
 from .comparing import check_orders, check_torch, leaf, normal
 
-
 # -- losses ----------------------------------------------------------------------------------------
 CROSS_ENTROPIES: list[dict[str, Any]] = [
     {},

@@ -20,7 +20,6 @@ from tensorflowlite.ops import activation, conv, normalization, pooling
 from .backends import TestBackend, backend  # noqa: F401
 from .comparing import check_orders, check_torch, leaf, normal
 
-
 # -- convolution -----------------------------------------------------------------------------------
 CONVOLUTIONS = [
     ((2, 3, 5, 6), (4, 3, 3, 3), {}),
