@@ -144,13 +144,14 @@ def _decline(call: Callable[..., Any], op: Primitive, args: tuple[Any, Any],
     return recover(call, op, args, error)
 
 
-def binary_entry(op: Primitive, *, contracts: bool = False,
+def binary_entry(op: Primitive, *, contracts: Callable[[Any, Any], Tensor] | None = None,
                  recover: Callable[..., Any] = recover
                  ) -> Callable[[Any, Any], Tensor]:  # fmt: skip
     """Return the entry point of ``op(x, y)``; with ``recover=_decline`` an operator's.
 
-    An elementwise operation needs un-broadcasting where the shapes differ; one that ``contracts``
-    the last two axes (matmul) where there are more than two.
+    An elementwise operation needs un-broadcasting where the shapes differ; one that contracts the
+    last two axes (matmul) where there are more than two. ``contracts`` is what such a one calls for
+    inputs of fewer than two axes.
     """
     implementations = op.implementations
     run = implementations[ndarray]
@@ -177,6 +178,8 @@ def binary_entry(op: Primitive, *, contracts: bool = False,
                 y_node = None
             else:
                 return recover(call, op, (x, y), DtypeError("no operand"))
+            if contracts is not None and (x_array.ndim < 2 or y_array.ndim < 2):
+                return contracts(x, y)
             if type(x_array) is ndarray and type(y_array) is ndarray:
                 out = run(x_array, y_array)
                 if type(out) is not ndarray:
@@ -222,7 +225,7 @@ def binary_entry(op: Primitive, *, contracts: bool = False,
         if (
             x_dtype is y_array.dtype
             and (
-                x_array.ndim == 2 == y_array.ndim if contracts
+                x_array.ndim == 2 == y_array.ndim if contracts is not None
                 else kind is not Tensor or x_array.shape == y_array.shape
             )
             and x_dtype is not bfloat16

@@ -256,6 +256,8 @@ class _Pass:
                     else:
                         waiting[-p1.born] = p1
                         heapq.heappush(heap, -p1.born)
+                elif p1.owned and not trace and r.ndim:  # as `give` does; here for speed
+                    k.add(p1.g, r, p1.g)
                 else:
                     self.give(p1, r, mine)
             if not retain:
@@ -466,18 +468,16 @@ def _start(
     name: str, this: _Pass, outputs: Sequence[Tensor], gradients: Sequence[Tensor | None]
 ) -> None:
     """Seed a pass and run it."""
-    seeds = [
-        _seed(name, output, gradient, this.trace)
-        for output, gradient in zip(outputs, gradients, strict=True)
-    ]
-    if not this.trace:
-        this.k = backend_of(seeds[0])
-    this.roots = [output.node for output in outputs]
+    roots = this.roots
     try:
-        for root, seed in zip(this.roots, seeds, strict=True):
-            this.give(root, seed, False)
+        for output, gradient in zip(outputs, gradients, strict=True):
+            seed = _seed(name, output, gradient, this.trace)
+            if not this.trace and not roots:
+                this.k = backend_of(seed)
+            roots.append(output.node)
+            this.give(output.node, seed, False)
     except BaseException:
-        for root in this.roots:
+        for root in roots:
             root.g = None
         raise
     this.run()

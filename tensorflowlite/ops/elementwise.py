@@ -168,7 +168,7 @@ atan2 = binary(
 sinh = unary("sinh", lambda k, g, x: g * k.cosh(x), unary_doc("Hyperbolic sine", [0.0], [0.0]))
 cosh = unary("cosh", lambda k, g, x: g * k.sinh(x), unary_doc("Hyperbolic cosine", [0.0], [1.0]))
 tanh = unary(
-    "tanh", lambda g, out: g * (1 - out * out), unary_doc("Hyperbolic tangent", [0.0], [0.0])
+    "tanh", lambda g, out: g - g * out * out, unary_doc("Hyperbolic tangent", [0.0], [0.0])
 )
 asinh = unary(
     "asinh",
