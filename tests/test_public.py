@@ -196,6 +196,23 @@ def test_example(item: Public, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert outcome.attempted and not outcome.failed, report.getvalue()
 
 
+def layers() -> list[Public]:
+    """The modules that are called; lists and dicts of modules aren't."""
+    return [
+        item
+        for item in OBJECTS
+        if isinstance(item.value, type)
+        and issubclass(item.value, tfl.nn.Module)
+        and not issubclass(item.value, tfl.nn.ModuleList | tfl.nn.ModuleDict)
+    ]
+
+
+@pytest.mark.parametrize("item", layers(), ids=paths)
+def test_a_layers_example_shows_what_comes_out(item: Public) -> None:
+    shown = section(item.doc, "Examples")
+    assert re.search(r"\.shape$|^tensor\(|\.item\(\)", shown, re.MULTILINE), item.path
+
+
 # -- the names -------------------------------------------------------------------------------------
 NAMES = {
     "": (
