@@ -335,7 +335,7 @@ def _module_value(stub: Stub, name: str, value: Any) -> None:
         stub.lines.append(f"{name} = {stub.annotation(meaning, {})}")
     else:
         kind = type(value).__name__
-        if not isinstance(value, str | int | float | tuple | dict):
+        if not isinstance(value, str | int | float):
             stub.imports.add("typing", "Any")
             kind = "Any"
         stub.lines.append(f"{name}: {kind}")
