@@ -199,6 +199,7 @@ def test_a_process_that_gets_ctrl_c(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.safetensors"
     process = subprocess.Popen(
         [sys.executable, str(script), str(path)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None
