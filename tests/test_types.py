@@ -66,7 +66,7 @@ def test_signatures_fit(path: Path) -> None:
             assert all(kinds[one.arg] is inspect.Parameter.POSITIONAL_ONLY for one in a.posonlyargs)
 
 
-@pytest.mark.parametrize("name", ["operators", "methods", "functions", "networks"])
+@pytest.mark.parametrize("name", ["operators", "methods", "functions", "modes", "networks"])
 def test_typing_examples_run(name: str) -> None:
     getattr(typing_examples, name)()
 

@@ -81,6 +81,17 @@ def functions() -> None:
     assert_type(tfl.autograd.grad(x.sum(), x), tuple[Tensor | None, ...])
 
 
+@tfl.no_grad()
+def decorated(number: int) -> int:
+    return number
+
+
+def modes() -> None:
+    assert_type(decorated(2), int)
+    with tfl.no_grad(), tfl.enable_grad():
+        assert_type(x * 2, Tensor)
+
+
 def networks() -> None:
     model = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
     assert_type(model.eval(), nn.Sequential)
@@ -108,5 +119,5 @@ def mistakes() -> list[Any]:
 
 
 if __name__ == "__main__":
-    for check in (operators, methods, functions, networks):
+    for check in (operators, methods, functions, modes, networks):
         check()
