@@ -102,6 +102,16 @@ def test_cumulative_prod_with_zeros_against_the_definition(backend: TestBackend)
 
 # -- accuracy --------------------------------------------------------------------------------------
 @pytest.mark.parametrize("dtype", [tfl.float16, tfl.bfloat16])
+def test_the_mean_of_more_elements_than_float16_counts(dtype: Any, backend: TestBackend) -> None:
+    """Divided by 70000 in float16, which is infinite there, the gradient would be zero."""
+    x = backend.leaf(np.ones((7, 10000)), dtype)
+    (tfl.mean(x) * 1000).backward()
+    found = backend.host(x.grad)
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found.astype(np.float64), 1000 / 70000, rtol=1e-2)
+
+
+@pytest.mark.parametrize("dtype", [tfl.float16, tfl.bfloat16])
 def test_halves_are_accumulated_in_float32(dtype: Any, backend: TestBackend) -> None:
     ones = backend.tensor(np.ones(4096), dtype=dtype)
     assert tfl.sum(ones).item() == 4096

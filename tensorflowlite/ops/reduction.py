@@ -40,9 +40,18 @@ def _count(shape: tuple[int, ...], axes: tuple[int, ...]) -> int:
     return math.prod([shape[axis] for axis in axes])
 
 
+def _mean_rule(k, g, x_shape, axis):  # type: ignore[no-untyped-def]
+    count = _count(x_shape, axis) or 1
+    if count > 65504 and g.dtype == dtypes.float16:  # which knows no larger number: g would be 0
+        share = k.cast(k.cast(g, dtypes.float32) / count, g.dtype)
+    else:
+        share = g / count
+    return k.broadcast_to(share, x_shape)
+
+
 mean = summing(
     "mean",
-    lambda k, g, x_shape, axis: k.broadcast_to(g / (_count(x_shape, axis) or 1), x_shape),
+    _mean_rule,
     reduction_doc(
         "Mean of the elements",
         "tfl.mean(tfl.tensor([[1.0, 2.0], [3.0, 4.0]]), axis=0)",
