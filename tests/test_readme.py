@@ -102,6 +102,8 @@ def test_command_exists(line: str) -> None:
         assert parsed.command == arguments[0]
     elif program == "python" and arguments[:2] == ["-m", "benchmarks"]:
         assert (CHECKOUT / "benchmarks" / f"{arguments[2]}.py").is_file()
+    elif program == "python" and arguments == ["-m", "tests.stubs"]:
+        assert (CHECKOUT / "tests" / "stubs.py").is_file()
     elif program == "python" and arguments[0] == "setup.py":
         assert (CHECKOUT / "setup.py").is_file()
     else:
@@ -146,6 +148,8 @@ SILENT: dict[str, Callable[[], bool]] = {
     ),
     "`x.split(2)`": lambda: [part.shape for part in x.split(2)] == [(1, 3), (1, 3)],
     "`x.sort()`": lambda: x.sort().tolist() == [[1, 3, 5], [2, 4, 6]],
+    "`x.nonzero()`": lambda: [index.tolist() for index in tfl.tensor([0, 5]).nonzero()] == [[1]],
+    "`x.repeat(2)`": lambda: tfl.tensor([1, 2]).repeat(2).tolist() == [1, 1, 2, 2],
     "`x.size`": lambda: x.size == 6,
     "`float32 * int64`, `int / int`": lambda: (
         (x * tfl.tensor([1, 2, 3])).dtype == tfl.float64

@@ -29,7 +29,9 @@ def reducers(xp: Any) -> tuple[Callable[..., Any], ...]:
         return tuple([getattr(numpy, name).reduce for name in ufuncs])
 
     def with_dtype(function: Callable[..., Any]) -> Callable[..., Any]:
-        def reduce(x: Any, axes: Any, dtype: Any, out: Any, keepdims: bool) -> Any:
+        def reduce(
+            x: Any, axes: Any, dtype: Any = None, out: Any = None, keepdims: bool = False
+        ) -> Any:
             return function(x, axis=axes, dtype=dtype, keepdims=keepdims)
 
         return reduce
@@ -60,7 +62,9 @@ def reduction_slots(xp: Any) -> dict[str, Callable[..., Any]]:
 
     def sum(x: Any, axis: tuple[int, ...]) -> Any:
         dtype = x.dtype
-        if dtype is not float32 and dtype in half:  # to hash a dtype costs a fifth of the sum
+        if dtype is float32 and type(axis) is tuple:  # for speed: the most common call
+            return add(x, axis)
+        if dtype in half:
             return add(x, axis, float32, None, type(axis) is Kept).astype(dtype)
         return add(x, axis, None, None, type(axis) is Kept)
 

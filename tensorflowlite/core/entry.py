@@ -265,11 +265,10 @@ def attr1_entry(op: Primitive) -> Callable[[Any, Any], Tensor]:
         if parent is None or not differentiable or (shared.special and not mode.grad):
             tensor.node = None
         else:
-            dtype = array.dtype
             tensor.node = node = Node()
             node.op = op
             node.p0 = parent
-            node.p1 = node.g = node.hooks = None
+            node.p1 = node.g = node.hooks = node.fix = None
             node.born = tick()
             node.attributes = attribute
             if saves_input:
@@ -278,10 +277,10 @@ def attr1_entry(op: Primitive) -> Callable[[Any, Any], Tensor]:
                 node.s1 = array.shape
             if saves_output:
                 node.out = out
-            if dtype is out.dtype and dtype is not bfloat16:
-                node.fix = None
-            else:
-                node.fix = (array.shape, dtype)
+            if not view:  # a view's gradient has its dtype already
+                dtype = array.dtype
+                if dtype is not out.dtype or dtype is bfloat16:
+                    node.fix = (array.shape, dtype)
         if view and out.base is not None:
             register_view(x, tensor, op, attribute)
         return tensor

@@ -99,17 +99,6 @@ def renamed(function: Any, **names: str) -> Any:
     return call
 
 
-def with_shape(function: Any) -> Any:
-    """Return an operation as a method that takes a shape as one tuple or as integers."""
-
-    def call(x: Tensor, /, *shape: Any, **options: Any) -> Tensor:
-        if not shape:
-            return function(x, **options)
-        return function(x, shape[0] if len(shape) == 1 else shape, **options)
-
-    return functools.update_wrapper(call, function)
-
-
 def with_axes(function: Any, keyword: str) -> Any:
     """Return an operation as a method that takes axes as one tuple or as integers."""
 

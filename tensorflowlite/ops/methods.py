@@ -32,7 +32,6 @@ from .method_forms import (
     reflected,
     renamed,
     with_axes,
-    with_shape,
 )
 
 _UNARY = (
@@ -146,7 +145,7 @@ METHODS: dict[str, Any] = {
     "cumsum": cumulative.cumsum, "cumprod": cumulative.cumprod,
     "sort": sorting.sort, "argsort": sorting.argsort, "topk": sorting.topk,
     # -- shapes ------------------------------------------------------------------------------------
-    "reshape": with_shape(s.reshape), "view": m.view, "view_as": m.view_as, "reshape_as": m.view_as,
+    "reshape": m.reshaped, "view": m.view, "view_as": m.view_as, "reshape_as": m.view_as,
     "flatten": renamed(s.flatten, start_dim="start_axis", end_dim="end_axis"), "ravel": s.ravel,
     "squeeze": renamed(s.squeeze, dim="axis"),
     "expand_dims": s.expand_dims, "unsqueeze": aliases.unsqueeze,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,6 +18,8 @@ from .casting import astype, clone, to_device
 from .indexing import getitem, take
 from .matrix import matmul
 from .shaping import (
+    _permute,
+    _reshape,
     broadcast_shapes,
     broadcast_to,
     flip,
@@ -316,6 +319,18 @@ def where(x: Tensor, condition: Any, y: Any) -> Tensor:
 
 
 # -- shapes ----------------------------------------------------------------------------------------
+def reshaped(x: Tensor, /, *lengths: Any, **options: Any) -> Tensor:
+    """Return the elements in another shape, given as one tuple or as integers."""
+    if not lengths:
+        return reshape(x, **options)
+    if len(lengths) > 1 and not options:
+        return _reshape(x, shape_argument("reshape", lengths))
+    return reshape(x, lengths[0] if len(lengths) == 1 else lengths, **options)
+
+
+functools.update_wrapper(reshaped, reshape)
+
+
 def view(x: Tensor, *shape: Any) -> Tensor:
     """Return the elements in another shape: `reshape`.
 
@@ -346,9 +361,12 @@ def view_as(x: Tensor, other: Tensor) -> Tensor:
     return reshape(x, other.array.shape)
 
 
+_REVERSED = tuple(tuple(range(ndim))[::-1] for ndim in range(65))
+
+
 def reversed_axes(x: Tensor) -> Tensor:
     """The tensor with its axes in reverse order, as a view."""
-    return permute_dims(x, tuple(range(x.array.ndim))[::-1])
+    return _permute(x, _REVERSED[x.array.ndim])
 
 
 def adjoint(x: Tensor) -> Tensor:
