@@ -93,6 +93,43 @@ def test_cross_entropy_dtype_and_extremes(backend: TestBackend, dtype: str) -> N
 
 
 @pytest.mark.parametrize("name", ["cross_entropy", "nll_loss"])
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_batch_that_is_ignored(
+    backend: TestBackend, name: str, create_graph: bool  # noqa: F811
+) -> None:
+    """The mean of nothing is NaN; what it doesn't depend on has a gradient of zero."""
+    x = backend.leaf(normal(3, 4), dtypes.float32)
+    with np.errstate(invalid="ignore"):
+        loss = getattr(losses, name)(x, backend.tensor(np.array([-100, -100, -100])))
+        assert np.isnan(float(loss))
+        loss.backward(create_graph=create_graph)
+    np.testing.assert_array_equal(backend.host(x.grad), np.zeros((3, 4)))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_means_of_many_in_half_precision(backend: TestBackend, dtype: str) -> None:  # noqa: F811
+    """Their sum would overflow float16."""
+    many = 40000
+    x = backend.leaf(np.zeros((many, 8)), dtypes.as_dtype(dtype))
+    target = backend.tensor(np.zeros(many, np.int64))
+    logs = backend.leaf(np.full((many, 8), -2.0), dtypes.as_dtype(dtype))
+    ones = backend.tensor(np.ones((many, 8)), dtype=dtypes.as_dtype(dtype))
+    for loss, expected in (
+        (losses.cross_entropy(x, target), np.log(8)),
+        (losses.nll_loss(logs, target), 2.0),
+        (losses.binary_cross_entropy_with_logits(x, ones), np.log(2)),
+    ):
+        assert loss.dtype == x.dtype
+        np.testing.assert_allclose(float(loss), expected, rtol=1e-2)
+        (loss * 100).backward()
+    assert x.grad.dtype == logs.grad.dtype == x.dtype
+    np.testing.assert_allclose(backend.host(logs.grad)[:, 0].astype(float), -100 / many, rtol=1e-2)
+    # -7/8 of the cross-entropy's mean, -1/2 of the binary one's, over 8 times as many elements.
+    per_class = -100 / many * (7 / 8 + 1 / 16)
+    np.testing.assert_allclose(backend.host(x.grad)[:, 0].astype(float), per_class, rtol=1e-2)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "nll_loss"])
 def test_class_indices_out_of_range(backend: TestBackend, name: str) -> None:  # noqa: F811
     function = getattr(losses, name)
     x = backend.leaf(normal(4, 10), dtypes.float32)

@@ -14,6 +14,7 @@ from .creation import asarray
 from .declare import binary, general
 from .gradient import cast
 from .reduction import as_tensor
+from .reduction import mean as mean_of
 from .reduction import sum as sum_of
 from .shaping import _reshape
 
@@ -65,12 +66,21 @@ _softmax_cross_entropy = general(
     keeps_residual=True,
     rebuild_residual=lambda k, x, *rest: k.softmax(x, 1),
 )
+
+
+def _picked_gradient(k: Any, g: Any, wanted: Any) -> Any:
+    """Return ``-g`` by what each class counts; zero where it counts nothing, whatever ``g`` is."""
+    spread = -k.reshape(g, (g.shape[0], 1, *g.shape[1:])) * wanted
+    return k.where(wanted == 0, k.zeros_like(spread), spread)
+
+
 _nll_loss = general(
     "nll_loss",
     ("x", "target", "weight"),
     lambda k, g, x_shape, target, weight, ignored: (
-        -k.reshape(g, (g.shape[0], 1, *g.shape[1:]))
-        * k.target_distribution(target, *weight, x_shape[1], ignored, 0.0, g.dtype),
+        _picked_gradient(
+            k, g, k.target_distribution(target, *weight, x_shape[1], ignored, 0.0, g.dtype)
+        ),
         *[None] * (1 + len(weight)),
     ),
     "Minus the weighted log-probability of each target, with at most one array of class weights.",
@@ -88,11 +98,10 @@ def reduce_loss(name: str, loss: Tensor, reduction: str) -> Tensor:
     """Return the losses themselves, their sum or their mean."""
     if reduction == "none":
         return loss
-    total = sum_of(loss)
     if reduction == "sum":
-        return total
+        return sum_of(loss)
     if reduction == "mean":
-        return total * (1 / loss.size if loss.size else math.nan)
+        return mean_of(loss)
     raise ArgumentError(f"{name}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
 
 
@@ -147,8 +156,10 @@ def _weighted_mean(loss: Tensor, target: Tensor, weights: Any, classes: int, ign
                    ) -> Tensor:  # fmt: skip
     wide = dtypes.accumulator(loss.dtype)
     total = sum_of(_target_weights(target, *weights, classes, ignored, wide))
-    mean = sum_of(loss) / total
-    return mean if mean.dtype == loss.dtype else cast(mean, loss.dtype)
+    if loss.dtype == wide:
+        return sum_of(loss) / total
+    # The sum of many may overflow half precision where their mean doesn't.
+    return cast(sum_of(cast(loss, wide)) / total, loss.dtype)
 
 
 def cross_entropy(
