@@ -212,7 +212,7 @@ class Stub:
                 value = value.fset if decorator.endswith(".setter") else value.fget
             self.function(statement.name, value, method=True)
         elif isinstance(statement, ast.Assign) and _assigned(statement) == ["__slots__"]:
-            annotated = vars(cls).get("__annotations__", {})
+            annotated = inspect.get_annotations(cls)
             for slot in cls.__slots__:
                 if slot not in annotated and not slot.startswith("__"):
                     self.imports.add("typing", "Any")
