@@ -30,6 +30,7 @@ from ..ops.fused import check_activation as check_activation
 from ..ops.fused import conv2d as conv2d
 from ..ops.fused import linear as linear
 from ..ops.gradient import cast
+from ..ops.losses import check_reduction as check_reduction
 from ..ops.normalization import layer_norm as layer_norm
 from ..ops.normalization import rms_norm as rms_norm
 from ..ops.pooling import avg_pool2d as avg_pool2d
@@ -222,20 +223,6 @@ def _move_towards(running: Tensor | None, value: Tensor, share: float) -> None:
 
 
 # -- losses ----------------------------------------------------------------------------------------
-def check_reduction(name: str, reduction: str) -> None:
-    """Raise unless ``reduction`` is one of the three that losses know.
-
-    Examples
-    --------
-    >>> from tensorflowlite.nn import functional as F
-    >>> F.check_reduction("my_loss", "mean")
-    """
-    if reduction not in ("mean", "sum", "none"):
-        raise ArgumentError(
-            f"{name}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}"
-        )
-
-
 def _same_shape(name: str, input: Tensor, target: Tensor) -> Tensor:
     """Return a target in the input's dtype; raise where the shapes differ."""
     target = asarray(target)
@@ -280,7 +267,7 @@ def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tenso
     """
     check_reduction("mse_loss", reduction)
     target = _same_shape("mse_loss", input, target)
-    return _losses.reduce_loss("mse_loss", _elementwise.square(input - target), reduction)
+    return _losses.reduce_loss(_elementwise.square(input - target), reduction)
 
 
 def l1_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
@@ -310,7 +297,7 @@ def l1_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor
     """
     check_reduction("l1_loss", reduction)
     target = _same_shape("l1_loss", input, target)
-    return _losses.reduce_loss("l1_loss", _elementwise.abs(input - target), reduction)
+    return _losses.reduce_loss(_elementwise.abs(input - target), reduction)
 
 
 def _constants_as(input: Tensor, *constants: Tensor | None) -> list[Tensor | None]:

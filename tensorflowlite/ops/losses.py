@@ -94,20 +94,23 @@ _binary_cross_entropy = binary(
 )
 
 
-def reduce_loss(name: str, loss: Tensor, reduction: str) -> Tensor:
+def check_reduction(name: str, reduction: str) -> None:
+    """Raise unless ``reduction`` is one of the three that losses know.
+
+    Examples
+    --------
+    >>> from tensorflowlite.nn import functional as F
+    >>> F.check_reduction("my_loss", "mean")
+    """
+    if reduction not in ("mean", "sum", "none"):
+        raise ArgumentError(f"{name}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
+
+
+def reduce_loss(loss: Tensor, reduction: str) -> Tensor:
     """Return the losses themselves, their sum or their mean."""
     if reduction == "none":
         return loss
-    if reduction == "sum":
-        return sum_of(loss)
-    if reduction == "mean":
-        return mean_of(loss)
-    raise ArgumentError(f"{name}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
-
-
-def _check_reduction(name: str, reduction: str) -> None:
-    if reduction not in ("mean", "sum", "none"):
-        raise ArgumentError(f"{name}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
+    return sum_of(loss) if reduction == "sum" else mean_of(loss)
 
 
 def _class_weights(name: str, weight: Any, classes: int) -> tuple[Tensor, ...]:
@@ -207,7 +210,7 @@ def cross_entropy(
     >>> cross_entropy(tfl.tensor([[0.0, 0.0]]), tfl.tensor([1]))
     tensor(0.6931472)
     """
-    _check_reduction("cross_entropy", reduction)
+    check_reduction("cross_entropy", reduction)
     if not 0 <= label_smoothing <= 1:
         raise ArgumentError(
             f"cross_entropy: label_smoothing must lie in [0, 1], got {label_smoothing}"
@@ -234,7 +237,7 @@ def _with_probabilities(
     terms = target * log_softmax(logits, axis)
     for one in _class_weights("cross_entropy", weight, classes):
         terms = terms * _reshape(one, (classes, *[1] * (logits.ndim - axis - 1)))
-    return reduce_loss("cross_entropy", -sum_of(terms, axis), reduction)
+    return reduce_loss(-sum_of(terms, axis), reduction)
 
 
 def nll_loss(
@@ -267,7 +270,7 @@ def nll_loss(
     >>> nll_loss(tfl.tensor([[-0.5, -2.0]]), tfl.tensor([1]))
     tensor(2.)
     """
-    _check_reduction("nll_loss", reduction)
+    check_reduction("nll_loss", reduction)
     log_probabilities, target = as_tensor(log_probabilities), asarray(target)
     x, indices = _batched("nll_loss", "log_probabilities", log_probabilities, target)
     classes = x.array.shape[1]
@@ -318,7 +321,7 @@ def binary_cross_entropy_with_logits(
     tensor(0.3465736)
     """
     name = "binary_cross_entropy_with_logits"
-    _check_reduction(name, reduction)
+    check_reduction(name, reduction)
     x, y = as_tensor(logits), asarray(target)
     if x.shape != y.shape:
         raise ShapeError(
@@ -333,7 +336,7 @@ def binary_cross_entropy_with_logits(
         loss = (1 - y) * x + (1 + (pos_weight - 1) * y) * softplus(-x, 1.0, math.inf)
     if weight is not None:
         loss = loss * weight
-    return reduce_loss(name, loss, reduction)
+    return reduce_loss(loss, reduction)
 
 
 cross_entropy.primitive = _softmax_cross_entropy.primitive  # type: ignore[attr-defined]
