@@ -47,6 +47,10 @@ class DataError(TensorflowliteError, ValueError):
     """A file or data set that can't be read as what it says it is."""
 
 
+class WorkerError(TensorflowliteError, RuntimeError):
+    """A worker process of a `DataLoader` failed or came to an end."""
+
+
 class StateError(TensorflowliteError, RuntimeError):
     """A state dict or checkpoint that doesn't fit the object it is loaded into."""
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, TensorflowliteError
+from ..errors import ArgumentError, WorkerError
 from . import worker
 from .fetch import Fetcher
 from .shared import PickledFile, unpack
@@ -27,20 +27,6 @@ _HINTS = {
     "SIGBUS": "/dev/shm may be full: enlarge it or use smaller batches",
 }
 _PATIENCE = 1.0  # seconds that workers get to finish before they are ended
-
-
-class WorkerError(TensorflowliteError, RuntimeError):
-    """A worker process of a `DataLoader` failed or came to an end.
-
-    Examples
-    --------
-    >>> from tensorflowlite.data import DataLoader, WorkerError
-    >>> try:
-    ...     for batch in DataLoader(range(4), batch_size=2):
-    ...         pass
-    ... except WorkerError as error:
-    ...     print(error)
-    """
 
 
 class WorkerPool:
