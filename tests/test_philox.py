@@ -53,7 +53,7 @@ def test_known_answers(counter: str, key: str, expected: str) -> None:
     key_low, key_high = parse(key)
     out = np.empty((1, 4), np.uint32)
     block = np.array([block_low | block_high << 32], np.uint64)
-    philox._philox(key_low | key_high << 32, block, stream_low | stream_high << 32, out)
+    philox.philox_blocks(key_low | key_high << 32, block, stream_low | stream_high << 32, out)
     assert out[0].tolist() == parse(expected)
 
 

@@ -289,12 +289,13 @@ def _bits(seed: int, stream: int, size: int, offset: int) -> npt.NDArray[np.uint
     for start in range(0, blocks, _CHUNK):
         count = min(_CHUNK, blocks - start)
         counter = np.arange(count, dtype=np.uint64) + np.uint64(first + start)
-        _philox(seed, counter, stream, out[start : start + count])
+        philox_blocks(seed, counter, stream, out[start : start + count])
     skipped = offset - 4 * first
     return out.reshape(-1)[skipped : skipped + size]
 
 
-def _philox(seed: int, block: npt.NDArray[np.uint64], stream: int, out: _Array) -> None:
+def philox_blocks(seed: int, block: npt.NDArray[np.uint64], stream: int, out: _Array) -> None:
+    """Write the four uint32 of each block of a stream to ``out``, of shape (blocks, 4)."""
     # 32-bit words in 64-bit arrays, so that a product of two is whole.
     key0, key1 = seed & 0xFFFFFFFF, seed >> 32
     c0, c1 = block & _MASK, block >> _HALF

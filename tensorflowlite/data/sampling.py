@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from ..backend.philox import _philox, permutation
+from ..backend.philox import permutation, philox_blocks
 from ..errors import ArgumentError
 
 _SHUFFLE, _SPLIT, _AUGMENT = 1 << 56, 2 << 56, 3 << 56
@@ -104,6 +104,6 @@ class SampleRandom:
             )
         bits = np.empty((rows, len(self), 4), np.uint32)
         for row in bits:
-            _philox(self._seed, self._indices, self._stream + self._draws, row)
+            philox_blocks(self._seed, self._indices, self._stream + self._draws, row)
             self._draws += 1
         return bits.swapaxes(0, 1).reshape(len(self), 4 * rows)[:, :count]
