@@ -119,6 +119,20 @@ def test_imports_go_down(path: Path) -> None:
     assert wrong == []
 
 
+@pytest.mark.parametrize("path", INSIDE, ids=name_of)
+def test_private_names_stay_in_their_folder(path: Path) -> None:
+    here = module_of(path)
+    wrong = [
+        f"{name_of(path)}:{node.lineno} imports {alias.name}"
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.ImportFrom) and node.level
+        for alias in node.names
+        if alias.name.startswith("_") and not alias.name.startswith("__")
+        and (node.level != 1 or len(here) < 2)
+    ]
+    assert wrong == []
+
+
 def test_no_folder_has_cycles() -> None:
     graph: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
     for path in files():
