@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy
@@ -99,6 +100,10 @@ class Backend:
 
     def to_host(self, array: Any) -> numpy.ndarray[Any, Any]:
         return array
+
+    def quiet(self) -> AbstractContextManager[Any]:
+        """Return a context in which no warning tells of infinities and NaN."""
+        return numpy.errstate(all="ignore")
 
     def synchronize(self) -> None:
         """Wait until all work that was handed to the device is done."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy
@@ -24,6 +25,9 @@ class CupyBackend(Backend):
 
     def to_host(self, array: Any) -> numpy.ndarray[Any, Any]:
         return self.namespace.asnumpy(array)
+
+    def quiet(self) -> AbstractContextManager[Any]:
+        return nullcontext()  # a GPU never warns
 
     def synchronize(self) -> None:
         self.namespace.cuda.get_current_stream().synchronize()
