@@ -218,6 +218,19 @@ def test_trees_that_cannot_be_saved(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("save", [tfl.save, tfl.save_safetensors])
+def test_the_path_comes_first(tmp_path: Path, save: object) -> None:
+    path = tmp_path / "x"
+    with pytest.raises(ArgumentError, match=r"^save\w*: the path must come first, got dict; save"):
+        save({"x": tfl.ones(1)}, path)  # type: ignore[operator]
+    assert not path.exists()
+
+
+def test_a_module_is_saved_by_its_state(tmp_path: Path) -> None:
+    with pytest.raises(DtypeError, match=r"got Linear in its place; save its state_dict\(\)$"):
+        tfl.save(tmp_path / "x", tfl.nn.Linear(1, 1))
+
+
 def test_load_wants_a_structure(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     tfl.save_safetensors(path, {"x": tfl.ones(1)})

@@ -7,7 +7,7 @@ import os
 import secrets
 from typing import Any
 
-from ..errors import DataError, TensorflowliteError
+from ..errors import ArgumentError, DataError, TensorflowliteError
 
 FilePath = str | os.PathLike[str]
 
@@ -56,6 +56,14 @@ def write_atomically(path: FilePath, content: Any, *, op: str = "write") -> None
         raise WriteError(
             f"{op}: the file must be written whole, got '{reason}' for '{path}'; {_hint(target)}"
         ) from error
+
+
+def check_path(op: str, path: Any, given: str) -> None:
+    """Raise unless the first argument names a file: PyTorch's ``save`` takes it as the second."""
+    if not isinstance(path, str | bytes | os.PathLike):
+        raise ArgumentError(
+            f"{op}: the path must come first, got {type(path).__name__}; {op}(path, {given})"
+        )
 
 
 def _write_and_rename(temporary: str, target: str, folder: str, content: Any) -> None:

@@ -16,7 +16,7 @@ from ..backend import backend_of, dtypes, is_array
 from ..core.tensor import Tensor
 from ..errors import ArgumentError, DataError, DtypeError
 from ..ops.creation import asarray
-from .files import FilePath, read_bytes, write_atomically
+from .files import FilePath, check_path, read_bytes, write_atomically
 
 # complex128 is the one dtype of ours that the format lacks.
 _READ: dict[str, numpy.dtype[Any]] = {
@@ -76,6 +76,7 @@ def save_safetensors(
     {'weight': tensor([[1., 1.],
             [1., 1.]])}
     """
+    check_path("save_safetensors", path, "tensors")
     write_atomically(path, encode("save_safetensors", tensors, metadata), op="save_safetensors")
 
 

@@ -16,7 +16,7 @@ from ..backend import backend_of, dtypes
 from ..core.tensor import Tensor
 from ..errors import ArgumentError, DataError, DtypeError
 from ..ops.creation import asarray
-from .files import FilePath, write_atomically
+from .files import FilePath, check_path, write_atomically
 from .tensors import decode, encode
 
 _KEY = "tensorflowlite.structure"
@@ -53,6 +53,7 @@ def save(path: FilePath, tree: Any) -> None:
     ...     tfl.load(path)
     {'epoch': 3, 'weights': [tensor([1., 1.]), tensor([0.])]}
     """
+    check_path("save", path, "tree")
     arrays: dict[str, Any] = {}
     try:
         structure = _flatten(tree, "", arrays)
@@ -136,8 +137,10 @@ def _flatten(tree: Any, path: str, arrays: dict[str, Any]) -> Any:
     if type(tree) is tuple:
         parts = enumerate(tree)
         return {"tuple": [_flatten(value, _join(path, place), arrays) for place, value in parts]}
+    place = f"at '{path}'" if path else "in its place"
+    hint = "; save its state_dict()" if hasattr(tree, "state_dict") else ""
     raise DtypeError(
-        f"save: the tree may hold {_ALLOWED}, got {type(tree).__name__} at '{path or 'its root'}'"
+        f"save: the tree may hold {_ALLOWED}, got {type(tree).__name__} {place}{hint}"
     )
 
 
