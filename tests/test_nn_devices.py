@@ -94,7 +94,15 @@ def test_a_model_moved_after_the_optimizer_was_made(backend: TestBackend):
 def test_mixed_devices():
     other = next(b for b in all_backends() if not b.on_host)
     model = nn.Sequential(nn.Linear(2, 2)).to(other.device)
-    with pytest.raises(DeviceError, match=r"linear_act: the tensors must be on one device, .*cpu"):
-        model(tfl.ones((1, 2)))
+    x, image, labels = tfl.ones((1, 2)), tfl.ones((1, 1, 2, 2)), tfl.tensor([0])
+    for name, call in (
+        ("linear", lambda: model(x)),
+        ("conv2d", lambda: F.conv2d(image.to(other.device), image)),
+        ("cross_entropy", lambda: F.cross_entropy(x.to(other.device), labels)),
+        ("layer_norm", lambda: F.layer_norm(x, 2, tfl.ones(2).to(other.device))),
+        ("clip", lambda: tfl.clip(x, x.to(other.device), None)),
+    ):
+        with pytest.raises(DeviceError, match=f"^{name}: the tensors must be on one device, .*cpu"):
+            call()
     with pytest.raises(DeviceError, match="SGD: the parameters of a group must be on one device"):
         optim.SGD([*model.parameters(), nn.Parameter(tfl.ones(1))])

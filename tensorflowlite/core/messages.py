@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def explain(op: Primitive, error: Exception, arrays: Sequence[Any], attributes: tuple[Any, ...],
             name: str | None = None) -> Exception:  # fmt: skip
     """Return the error to raise for an operation's call that raised ``error``."""
-    name = name or op.name
+    name = name or op.called
     if isinstance(error, TensorflowliteError) and not isinstance(error, DtypeError):
         return error
     kinds = {type(array) for array in arrays}

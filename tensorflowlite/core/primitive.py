@@ -79,12 +79,15 @@ class Primitive:
         or the slot doesn't accept the arguments.
     registered
         Whether the primitive can be found by name, and must have a row in the op table.
+    called
+        The name in errors, where users call it by another one.
     """
 
     __slots__ = (
         "name", "inputs", "attributes", "rules", "joint", "variadic", "outputs", "view",
         "keeps_residual", "rebuild_residual", "tensors", "differentiable", "saves", "saved_names",
         "implementations", "raw", "run_traced", "defers", "explain", "form", "decompose", "plans",
+        "called",
     )  # fmt: skip
 
     def __init__(
@@ -105,12 +108,14 @@ class Primitive:
         explain: Callable[..., str | None] | None = None,
         decompose: Callable[..., Any] | None = None,
         registered: bool = True,
+        called: str | None = None,
     ) -> None:
         if registered:
             if name in registry:
                 raise TypeError(f"{name}: a primitive of that name is declared already")
             registry[name] = self
         self.name, self.inputs, self.attributes = name, tuple(inputs), tuple(attributes)
+        self.called = called or name
         self.joint = joint or variadic
         self.variadic, self.outputs, self.view, self.tensors = variadic, outputs, view, tensors
         self.keeps_residual, self.rebuild_residual = keeps_residual, rebuild_residual

@@ -101,7 +101,7 @@ def _check_stale(node: Any) -> None:
         if when > born or (when == born and name not in ("out", "residual")):
             what = f"output {name}" if name in ("out", "residual") else f"input {name}"
             raise StaleValueError(
-                f"{op.name} (op #{born}): {what}, {array.dtype} {array.shape}, was changed in "
+                f"{op.called} (op #{born}): {what}, {array.dtype} {array.shape}, was changed in "
                 f"place (at #{when}) after it was saved for backward; use an operation that makes "
                 "a new tensor instead, or clone() it first"
             )

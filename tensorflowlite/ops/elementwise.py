@@ -12,7 +12,6 @@ from typing import Any
 from ..backend import backend_of, number_types
 from ..core.entry import lift
 from ..core.tensor import Tensor, wrap
-from ..errors import ShapeError
 from .arguments import as_tensor, public
 from .casting import clone, result_type
 from .declare import binary, general, unary
@@ -366,6 +365,7 @@ _clip_low = binary(
         lambda k, g, x, y: k.where(x < y, g, k.zeros_like(g)),
     ),
     "The greater of two; where they are equal the gradient is x's.",
+    called="clip",
 )
 _clip_high = binary(
     "clip_high",
@@ -374,6 +374,7 @@ _clip_high = binary(
         lambda k, g, x, y: k.where(x > y, g, k.zeros_like(g)),
     ),
     "The lesser of two; where they are equal the gradient is x's.",
+    called="clip",
 )
 
 
@@ -399,12 +400,9 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Tensor:
     """
     if min is None and max is None:
         return clone(as_tensor(x))
-    try:
-        if min is not None:
-            x = _clip_low(x, min)
-        return x if max is None else _clip_high(x, max)
-    except ShapeError as error:
-        raise ShapeError(f"clip:{str(error).partition(':')[2]}") from error
+    if min is not None:
+        x = _clip_low(x, min)
+    return x if max is None else _clip_high(x, max)
 
 
 ones_like_slot = general("ones_like", ("x",), (None,), "Ones of the shape and dtype of ``x``.")

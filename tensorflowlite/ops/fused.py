@@ -208,6 +208,7 @@ _linear_act = fused(
     keeps_residual=True,
     rebuild_residual=_linear_residual,
     explain=_explain_linear,
+    called="linear",
     doc="activation(x @ w.T + bias), with no bias or one.",
 )
 
@@ -311,6 +312,7 @@ _conv_act = fused(
     variadic=True,
     keeps_residual=True,
     rebuild_residual=_convolution_residual,
+    called="conv2d",
     doc="activation(conv2d(x, w) + bias), with no bias or one.",
 )
 

@@ -65,6 +65,7 @@ _softmax_cross_entropy = general(
     variadic=True,
     keeps_residual=True,
     rebuild_residual=lambda k, x, *rest: k.softmax(x, 1),
+    called="cross_entropy",
 )
 
 
