@@ -11,7 +11,7 @@ import pytest
 
 import tensorflowlite as tfl
 from tensorflowlite import nn
-from tensorflowlite.errors import ArgumentError, NumericalError, ShapeError
+from tensorflowlite.errors import ArgumentError, DtypeError, NumericalError, ShapeError
 from tensorflowlite.nn import init, utils
 
 
@@ -175,6 +175,14 @@ def test_clip_by_value():
     p, q = with_gradients([3.0, -0.5], [-7.0])
     utils.clip_grad_value_([p, q, nn.Parameter(tfl.zeros(1))], 1.0)
     assert p.grad.tolist() == [1.0, -0.5] and q.grad.tolist() == [-1.0]
+
+
+@pytest.mark.parametrize(
+    "clip", [lambda m: utils.clip_grad_norm_(m, 1.0), lambda m: utils.clip_grad_value_(m, 1.0)]
+)
+def test_clipping_wants_parameters(clip):
+    with pytest.raises(DtypeError, match=r"got the module Linear; use its parameters\(\)$"):
+        clip(nn.Linear(1, 1))
 
 
 def test_bad_clipping():

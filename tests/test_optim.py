@@ -450,3 +450,9 @@ def test_a_copy_of_model_and_optimizer_goes_on_by_itself():
         np.testing.assert_array_equal(values(p), values(q))
     fresh.param_groups[0]["lr"] = 0.5
     assert optimizer.param_groups[0]["lr"] == 0.1 == optimizer.param_groups[0].rate.item()
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_a_module_is_not_its_parameters(make):
+    with pytest.raises(DtypeError, match=r"got the module Linear; use its parameters\(\)$"):
+        make(nn.Linear(1, 1), lr=0.1)

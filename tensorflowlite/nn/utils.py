@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from ..backend import dtypes
 from ..core.tensor import Tensor
-from ..errors import ArgumentError, NumericalError, ShapeError
+from ..errors import ArgumentError, DtypeError, NumericalError, ShapeError
 from ..ops import elementwise, reduction
 from ..ops.creation import asarray, tensor
 from ..ops.gradient import cast
@@ -18,6 +18,11 @@ Tensors = Tensor | Iterable[Tensor]
 
 
 def _listed(tensors: Tensors) -> list[Tensor]:
+    if hasattr(tensors, "named_parameters"):
+        raise DtypeError(
+            "nn.utils: parameters must be tensors, got the module "
+            f"{type(tensors).__name__}; use its parameters()"
+        )
     return [tensors] if isinstance(tensors, Tensor) else list(tensors)
 
 

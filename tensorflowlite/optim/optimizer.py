@@ -111,6 +111,11 @@ class Optimizer:
             raise DtypeError(
                 f"{self._name}: parameters must be an iterable of tensors, got a Tensor; use [p]"
             )
+        if hasattr(params, "named_parameters"):
+            raise DtypeError(
+                f"{self._name}: parameters must be an iterable of tensors, got the module "
+                f"{type(params).__name__}; use its parameters()"
+            )
         groups = list(params)
         if not groups:
             raise ArgumentError(
