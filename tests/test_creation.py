@@ -106,9 +106,16 @@ def test_meshgrid_carries_gradients() -> None:
     assert x.grad.tolist() == [6, 6] and y.grad.tolist() == [3, 3, 3]
 
 
+def test_lengths_one_by_one() -> None:
+    for make in (tfl.zeros, tfl.ones, tfl.empty):
+        assert make(2, 3).shape == make((2, 3)).shape == make(shape=(2, 3)).shape == (2, 3)
+        assert make(2, 0, 1, dtype=tfl.int8).dtype == tfl.int8
+    assert tfl.zeros(2, 2).tolist() == [[0, 0], [0, 0]] and tfl.ones(1, 2).tolist() == [[1, 1]]
+
+
 def test_refusals() -> None:
     for call, error, text in [
-        (lambda: tfl.tensor([1, [2, 3]]), ShapeError, "tensor: nested data must be rectangular"),
+        (lambda: tfl.tensor([1, [2, 3]]), ShapeError, "must be rectangular, got sequences of un"),
         (lambda: tfl.tensor("text"), DtypeError, "tensor: data must be numbers, got 'text'"),
         (
             lambda: tfl.tensor([1, 2], requires_grad=True),
@@ -131,6 +138,14 @@ def test_refusals() -> None:
             DtypeError,
             "zeros: shape must be an integer or a sequence of integers, got 2.5",
         ),
+        (
+            lambda: tfl.zeros((2, 3), float),
+            DtypeError,
+            "zeros: shape must be an integer or a sequence of integers, got ((2, 3), <class",
+        ),
+        (lambda: tfl.zeros(2, int), DtypeError, "zeros: shape must be an integer or a sequence"),
+        (lambda: tfl.zeros(2, device=0), DeviceError, "device: must be one of 'cpu', 'cuda'"),
+        (lambda: tfl.empty(2, device=0), DeviceError, "device: must be one of 'cpu', 'cuda'"),
         (lambda: tfl.zeros(2, dtype="float8"), DtypeError, "dtype: must be one of bool, int8"),
         (
             lambda: tfl.full(2, [1, 2]),

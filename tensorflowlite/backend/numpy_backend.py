@@ -48,8 +48,10 @@ def from_data(name: str, data: Any, dtype: Any = None) -> Any:
     plain = _without_tensors(data)
     try:
         array = numpy.asarray(plain)
-    except ValueError as error:
-        raise ShapeError(f"{name}: nested data must be rectangular, got {error}") from None
+    except ValueError:  # NumPy's own words ask for a dtype of objects
+        raise ShapeError(
+            f"{name}: nested data must be rectangular, got sequences of unequal lengths or depths"
+        ) from None
     if array.dtype.kind not in "biufcV":
         raise DtypeError(f"{name}: data must be numbers, got {data!r:.60}")
     if dtype is not None and array.dtype.kind == "c" and dtype.kind not in "cb":

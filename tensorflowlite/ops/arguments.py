@@ -75,10 +75,10 @@ def shape_argument(name: str, shape: Any) -> tuple[int, ...]:
             return shape
     try:
         if isinstance(shape, tuple | list):
-            found = tuple([n.__index__() for n in shape])
+            found = tuple([operator.index(n) for n in shape])
         else:
-            found = (shape.__index__(),)
-    except AttributeError:
+            found = (operator.index(shape),)
+    except TypeError:
         raise DtypeError(
             f"{name}: shape must be an integer or a sequence of integers, got {shape!r}"
         ) from None

@@ -191,25 +191,26 @@ def move(array: Any, device: Any) -> Any:
 def _fill(
     name: str, shape: Any, value: Any, dtype: Any, device: Any, requires_grad: bool
 ) -> Tensor:
-    backend = backend_for(device or "cpu")
+    device = "cpu" if device is None else device
+    backend = backend_for(device)
     found = dtypes.default["f"] if dtype is None else dtypes.as_dtype(dtype)
     shape = shape_argument(name, shape)
     try:
-        array = backend.filled(shape, value, found, Device(device or "cpu"))
+        array = backend.filled(shape, value, found, Device(device))
     except ValueError as error:
         raise ShapeError(f"{name}: lengths must not be negative, got {shape}") from error
     return _finish(wrap(array, None), requires_grad)
 
 
 def zeros(
-    shape: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    shape: Any, *lengths: int, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """Return a tensor of zeros, float32 by default.
 
     Parameters
     ----------
-    shape : int or tuple of int
-        The shape of the result.
+    shape, *lengths : int, or one tuple of int
+        The shape of the result: ``(2, 3)``, or the lengths one by one.
     dtype, device, requires_grad
         As in `tensor`.
 
@@ -220,18 +221,18 @@ def zeros(
     tensor([[0., 0.],
             [0., 0.]])
     """
-    return _fill("zeros", shape, 0, dtype, device, requires_grad)
+    return _fill("zeros", (shape, *lengths) if lengths else shape, 0, dtype, device, requires_grad)
 
 
 def ones(
-    shape: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    shape: Any, *lengths: int, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """Return a tensor of ones, float32 by default.
 
     Parameters
     ----------
-    shape : int or tuple of int
-        The shape of the result.
+    shape, *lengths : int, or one tuple of int
+        The shape of the result: ``(2, 3)``, or the lengths one by one.
     dtype, device, requires_grad
         As in `tensor`.
 
@@ -241,7 +242,7 @@ def ones(
     >>> tfl.ones(3)
     tensor([1., 1., 1.])
     """
-    return _fill("ones", shape, 1, dtype, device, requires_grad)
+    return _fill("ones", (shape, *lengths) if lengths else shape, 1, dtype, device, requires_grad)
 
 
 def full(
@@ -286,14 +287,14 @@ def _number(name: str, value: Any) -> tuple[Any, Any]:
 
 
 def empty(
-    shape: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    shape: Any, *lengths: int, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """Return a tensor whose elements aren't set, float32 by default.
 
     Parameters
     ----------
-    shape : int or tuple of int
-        The shape of the result.
+    shape, *lengths : int, or one tuple of int
+        The shape of the result: ``(2, 3)``, or the lengths one by one.
     dtype, device, requires_grad
         As in `tensor`.
 
@@ -303,9 +304,10 @@ def empty(
     >>> tfl.empty((2, 3)).shape
     (2, 3)
     """
-    backend = backend_for(device or "cpu")
-    wanted = shape_argument("empty", shape)
-    like = backend.filled((), 0, dtypes.default["f"], Device(device or "cpu"))
+    device = "cpu" if device is None else device
+    backend = backend_for(device)
+    wanted = shape_argument("empty", (shape, *lengths) if lengths else shape)
+    like = backend.filled((), 0, dtypes.default["f"], Device(device))
     if any(n < 0 for n in wanted):
         raise ShapeError(f"empty: lengths must not be negative, got {wanted}")
     found = dtypes.default["f"] if dtype is None else dtypes.as_dtype(dtype)
