@@ -128,7 +128,13 @@ def network(calls, between, second=None, watch=None):
     return used
 
 
-@pytest.mark.parametrize("between", [act.relu, tfl.tanh, act.sigmoid, act.silu])
+def gelu_by_tanh(x):
+    return act.gelu(x, approximate="tanh")
+
+
+@pytest.mark.parametrize(
+    "between", [act.relu, tfl.tanh, act.sigmoid, act.silu, act.gelu, gelu_by_tanh]
+)
 def test_a_separate_activation_defers_and_chains(calls, between):
     used = network(calls, between)
     assert used[0] == "product_activation_gradient"

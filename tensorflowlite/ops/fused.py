@@ -24,10 +24,6 @@ from . import elementwise as _elementwise
 from .reduction import as_tensor
 from .shaping import _reshape
 
-_SQRT_HALF = math.sqrt(0.5)
-_DENSITY = 1 / math.sqrt(2 * math.pi)
-_TANH_SCALE, _TANH_CUBE = math.sqrt(2 / math.pi), 0.044715
-
 
 class Activation(NamedTuple):
     """An activation, and its gradient from what is saved of it."""
@@ -37,24 +33,16 @@ class Activation(NamedTuple):
     saves_output: bool  # whether `saved` is the output, else z
 
 
-def _gelu_gradient(k: Any, g: Any, z: Any) -> Any:
-    density = _DENSITY * k.exp(-0.5 * z * z)
-    return g * (0.5 * (1 + k.erf(z * _SQRT_HALF)) + z * density)
-
-
-def _gelu_tanh_gradient(k: Any, g: Any, z: Any) -> Any:
-    t = k.tanh(_TANH_SCALE * (z + _TANH_CUBE * z * z * z))
-    slope = _TANH_SCALE * (1 + 3 * _TANH_CUBE * z * z)
-    return g * (0.5 * (1 + t) + 0.5 * z * (1 - t * t) * slope)
-
-
-def _silu_gradient(k: Any, g: Any, z: Any) -> Any:
-    s = k.sigmoid(z)
-    return g * (s * (1 + z * (1 - s)))
-
-
 def _leaky_gradient(k: Any, g: Any, out: Any) -> Any:
     return k.where(out > 0, g, g * 0.01)
+
+
+def _gelu(approximate: str) -> Activation:
+    return Activation(
+        lambda k, z: k.gelu(z, approximate),
+        lambda k, g, z: _activation.gelu_gradient(k, g, z, approximate),
+        False,
+    )
 
 
 ACTIVATIONS = {
@@ -64,9 +52,9 @@ ACTIVATIONS = {
         lambda k, z: k.sigmoid(z), lambda k, g, out: g * out * (1 - out), True
     ),
     "tanh": Activation(lambda k, z: k.tanh(z), lambda k, g, out: g * (1 - out * out), True),
-    "silu": Activation(lambda k, z: k.silu(z), _silu_gradient, False),
-    "gelu": Activation(lambda k, z: k.gelu(z, "none"), _gelu_gradient, False),
-    "gelu_tanh": Activation(lambda k, z: k.gelu(z, "tanh"), _gelu_tanh_gradient, False),
+    "silu": Activation(lambda k, z: k.silu(z), _activation.silu_gradient, False),
+    "gelu": _gelu("none"),
+    "gelu_tanh": _gelu("tanh"),
 }
 
 
@@ -364,6 +352,10 @@ def _payload(activation: str, saves_output: bool) -> Callable[..., Any]:
     return lambda g, x: ActivationGradient(g, x, activation)
 
 
+def _gelu_payload(g: Any, x: Any, approximate: str) -> ActivationGradient:
+    return ActivationGradient(g, x, "gelu" if approximate == "none" else "gelu_tanh")
+
+
 def _declare_deferrals() -> None:
     layers: list[Primitive] = [_linear_act.primitive, _conv_act.primitive]
     separate = {
@@ -378,6 +370,10 @@ def _declare_deferrals() -> None:
         for layer in layers:
             defer(function.primitive, layer, payload)
         defer(_linear_act.primitive, function.primitive)
+    gelu = _activation.gelu.primitive
+    for layer in layers:
+        defer(gelu, layer, _gelu_payload)
+    defer(_linear_act.primitive, gelu)
     defer(_linear_act.primitive, _linear_act.primitive)
 
 
