@@ -56,6 +56,11 @@ def make(model: nn.Module | None = None, **options: Any) -> Trainer:
     return Trainer(model, optimizer, options.pop("loss", F.cross_entropy), **options)
 
 
+def sgd() -> optim.SGD:
+    """An optimizer of another model."""
+    return optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1)
+
+
 def values(model: nn.Module) -> dict[str, np.ndarray]:
     return {name: tensor.numpy().copy() for name, tensor in model.state_dict().items()}
 
@@ -355,6 +360,18 @@ def test_a_nan_that_only_dropout_makes() -> None:
         (lambda: make().predict([]), ArgumentError, "predict: the loader must give at least"),
         (lambda: make().fit([np.zeros((2, 3), np.float32)]), DtypeError,
          "fit: a batch must be a tuple of inputs and a target, got Tensor"),
+        (lambda: Trainer(sgd(), nn.Linear(2, 2), F.mse_loss), DtypeError,
+         "Trainer: model must be a Module, got SGD; the order is Trainer(model, optimizer, loss)"),
+        (lambda: Trainer(nn.Linear(2, 2), "adam", F.mse_loss), DtypeError,
+         "Trainer: optimizer must be an Optimizer, got 'adam'; make one of model.parameters()"),
+        (lambda: Trainer(nn.Linear(2, 2), sgd(), F.mse_loss), ArgumentError,
+         "the optimizer must hold parameters of the model, got none of its 2; make it of"),
+        (lambda: make(loss=nn.CrossEntropyLoss), DtypeError, "; use CrossEntropyLoss()"),
+        (lambda: make(loss="mse"), DtypeError, "a function of output and target, got 'mse'"),
+        (lambda: make(loss=nn.CrossEntropyLoss(reduction="none")).fit(loader(), epochs=1),
+         ShapeError, "fit: the loss must be one number, got shape (16,); reduce it with mean()"),
+        (lambda: make(loss=nn.CrossEntropyLoss(reduction="none")).evaluate(loader()),
+         ShapeError, "evaluate: the loss must be one number, got shape (16,)"),
         (lambda: make(metrics=["precision"]), ArgumentError, "got 'precision'"),
         (lambda: make(metrics=["accuracy", accuracy]), ArgumentError, "got 'accuracy' twice"),
         (lambda: make(l1=-1.0), ArgumentError, "l1 must be finite and not negative, got -1.0"),

@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import runtime
 from ..core.tensor import Tensor
-from ..errors import ArgumentError, NumericalError
+from ..errors import ArgumentError, DtypeError, NumericalError, ShapeError
 from ..nn.utils import clip_grad_norm_, clip_grad_value_, l1_penalty
 from ..ops import random
 from ..ops.creation import asarray
@@ -103,6 +103,7 @@ class Trainer:
         l1: float = 0.0,
         progress: bool | None = None,
     ) -> None:
+        _check_parts(model, optimizer, loss)
         for name, value in (("clip_norm", clip_norm), ("clip_value", clip_value)):
             if value is not None and not value > 0:
                 raise ArgumentError(f"Trainer: {name} must be positive or None, got {value}")
@@ -258,7 +259,7 @@ class Trainer:
         if self.l1:
             penalty: Any = l1_penalty(self.model.parameters())
             objective = loss + penalty * self.l1
-        value = float(loss)
+        value = _number("fit", loss)
         minimised = float(objective) if self.l1 else value
         # Asked for before the step: no gradient of a NaN ever reaches a parameter.
         if not math.isfinite(minimised):
@@ -343,7 +344,7 @@ class Trainer:
             for batch in loader:
                 inputs, target = batches.split("evaluate", batches.to_device(batch, self.device))
                 output = self.model(*inputs)
-                loss = float(self.loss(output, target))
+                loss = _number("evaluate", self.loss(output, target))
                 averages.add(batches.count(target), self._measure(loss, output, target))
                 number += 1
                 self._guard.check()
@@ -459,6 +460,41 @@ class Trainer:
             seen[name] = seen.get(name, 0) + 1
             named.append((name if seen[name] == 1 else f"{name} {seen[name]}", callback))
         return named
+
+
+def _check_parts(model: Any, optimizer: Any, loss: Any) -> None:
+    """Raise unless each part of a Trainer is what it is taken for."""
+    if not hasattr(model, "parameters"):
+        raise DtypeError(
+            f"Trainer: model must be a Module, got {type(model).__name__}; "
+            "the order is Trainer(model, optimizer, loss)"
+        )
+    if not hasattr(optimizer, "param_groups"):
+        raise DtypeError(
+            f"Trainer: optimizer must be an Optimizer, got {optimizer!r:.40}; make one of "
+            "model.parameters()"
+        )
+    if isinstance(loss, type) or not callable(loss):
+        hint = f"; use {loss.__name__}()" if isinstance(loss, type) else ""
+        raise DtypeError(
+            f"Trainer: loss must be a function of output and target, got {loss!r:.60}{hint}"
+        )
+    own = {id(p) for p in model.parameters()}
+    if own.isdisjoint(id(p) for group in optimizer.param_groups for p in group["params"]):
+        raise ArgumentError(
+            "Trainer: the optimizer must hold parameters of the model, got none of its "
+            f"{len(own)}; make it of model.parameters()"
+        )
+
+
+def _number(op: str, loss: Any) -> float:
+    """Return a loss as a number."""
+    if getattr(loss, "size", 1) != 1:
+        raise ShapeError(
+            f"{op}: the loss must be one number, got shape {loss.shape}; "
+            "reduce it with mean(), or reduction='mean'"
+        )
+    return float(loss)
 
 
 def _move(model: Any, optimizer: Any, device: Any) -> None:
