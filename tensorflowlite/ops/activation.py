@@ -25,12 +25,12 @@ def _doc(what: str, given: list[float], result: list[float]) -> str:
     ).replace("tfl.{name}(", "{name}(")
 
 
-def _silu_gradient(k, g, x):
+def silu_gradient(k, g, x):
     s = k.sigmoid(x)
     return g * (s * (1 + x * (1 - s)))
 
 
-def _gelu_gradient(k, g, x, approximate):
+def gelu_gradient(k, g, x, approximate):
     if approximate == "none":
         density = _DENSITY * k.exp(-0.5 * x * x)
         return g * (0.5 * (1 + k.erf(x * _SQRT_HALF)) + x * density)
@@ -47,10 +47,10 @@ relu = unary(
 sigmoid = unary(
     "sigmoid", lambda g, out: g * out * (1 - out), _doc("1 / (1 + exp(-x))", [0.0], [0.5])
 )
-silu = unary("silu", _silu_gradient, _doc("x * sigmoid(x), also called swish", [0.0], [0.0]))
+silu = unary("silu", silu_gradient, _doc("x * sigmoid(x), also called swish", [0.0], [0.0]))
 _leaky_relu = attr1("leaky_relu", "slope", lambda k, g, x, slope: k.where(x > 0, g, g * slope))
 _elu = attr1("elu", "alpha", lambda k, g, x, out, alpha: k.where(x > 0, g, g * (out + alpha)))
-_gelu = attr1("gelu", "approximate", _gelu_gradient)
+_gelu = attr1("gelu", "approximate", gelu_gradient)
 _softplus = general(
     "softplus",
     ("x",),
