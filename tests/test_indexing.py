@@ -298,3 +298,23 @@ def test_second_derivatives_of_indexing() -> None:
 
     assert tfl.autograd.gradcheck(run, x)
     assert tfl.autograd.gradgradcheck(run, x)
+
+
+# -- small integers as indices ---------------------------------------------------------------------
+def test_gradients_through_indices_of_small_dtypes(backend):
+    """The axes are longer than uint8 and int8 can count."""
+    i = backend.tensor(np.array([250, 199, 3], np.uint8))
+    j = backend.tensor(np.array([7, -8, 100], np.int8))
+    x = backend.leaf(np.zeros((300, 300)))
+    for read, places in (
+        (lambda: x[i], [250, 199, 3]),
+        (lambda: x[i, j], ([250, 199, 3], [7, 292, 100])),
+        (lambda: tfl.take(x, i, axis=1), (slice(None), [250, 199, 3])),
+        (lambda: tfl.take_along_axis(x[:3], i.reshape(3, 1), axis=1), ([0, 1, 2], [250, 199, 3])),
+        (lambda: tfl.nn.functional.embedding(i, x), [250, 199, 3]),
+    ):
+        x.grad = None
+        read().sum().backward()
+        expected = np.zeros((300, 300))
+        expected[places] = 1
+        np.testing.assert_array_equal(backend.host(x.grad), expected)

@@ -90,6 +90,7 @@ def indexing_slots(xp: Any) -> dict[str, Callable[..., Any]]:
         """Sum what goes to the same row; the rows are the axes from ``lead`` that indices name."""
         stop = lead + len(indices)
         named = shape[lead:stop]
+        indices = [one.astype(dtypes.int64, copy=False) for one in indices]  # uint8 can't hold 300
         index = indices[0] % named[0]
         for one, length in zip(indices[1:], named[1:], strict=True):
             index = index * length + one % length
@@ -132,6 +133,7 @@ def indexing_slots(xp: Any) -> dict[str, Callable[..., Any]]:
     def scatter_along_axis(x: Any, indices: Any, axis: int, shape: tuple[int, ...]) -> Any:
         """Return zeros with ``x`` added at ``indices`` along an axis."""
         flat = xp.zeros((1,) * len(shape), xp.arange(1).dtype)
+        indices = indices.astype(dtypes.int64, copy=False)
         for one, length in zip(along(indices, axis, shape), shape, strict=True):
             flat = flat * length + one % max(length, 1)
         out = xp.zeros(math.prod(shape), dtypes.accumulator(x.dtype))
