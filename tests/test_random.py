@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+
 import numpy as np
 import pytest
 
@@ -9,6 +12,9 @@ import tensorflowlite as tfl
 from tensorflowlite.backend import philox
 from tensorflowlite.errors import ArgumentError
 from tensorflowlite.ops.random import dropout
+
+from .backends import TestBackend
+from .backends import backend as backend
 
 
 def test_the_same_seed_gives_the_same_numbers():
@@ -85,3 +91,41 @@ def test_dropout_differs_from_call_to_call():
 def test_bad_arguments(call, text):
     with pytest.raises(ArgumentError, match=text):
         call()
+
+
+@pytest.mark.parametrize("dtype", [tfl.float16, tfl.bfloat16])
+def test_even_halves_stay_below_one(dtype, backend: TestBackend):
+    tfl.manual_seed(0)
+    drawn = backend.host(tfl.rand(100000, dtype=dtype, device=backend.device)).astype(np.float64)
+    assert drawn.min() >= 0 and 0.99 < drawn.max() < 1
+    assert abs(drawn.mean() - 0.5) < 0.01
+
+
+def test_a_device_has_one_state_by_all_its_names(backend: TestBackend):
+    tfl.manual_seed(5)
+    short = backend.device.partition(":")[0]
+    first = backend.host(tfl.rand(4, device=short)).tolist()
+    second = backend.host(tfl.rand(4, device=backend.device)).tolist()
+    assert first == philox.uniform(5, 0, 4).tolist()
+    assert second == philox.uniform(5, 1, 4).tolist()
+
+
+def test_threads_draw_different_numbers():
+    tfl.manual_seed(0)
+    drawn: list[list[float]] = [[] for _ in range(4)]
+
+    def draw(into: list[float]) -> None:
+        for _ in range(2000):
+            into.append(tfl.rand((), dtype=tfl.float64).item())
+
+    threads = [threading.Thread(target=draw, args=(into,)) for into in drawn]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert len({number for one in drawn for number in one}) == 8000

@@ -7,19 +7,24 @@ and moves on to the next. The streams are those of `philox`.
 from __future__ import annotations
 
 import math
+import threading
 from typing import Any
 
 import numpy
 
 from . import dtypes, philox
 
+_lock = threading.Lock()
+_DIGITS = {dtypes.float16: 11, dtypes.bfloat16: 8}  # of their significands, in bits
+
 
 def slots(xp: Any) -> dict[str, Any]:
     """Return the slots of random numbers."""
 
     def take_stream(state: Any) -> tuple[int, int]:
-        seed, stream = state.tolist()
-        state[1] = stream + 1
+        with _lock:  # two threads must not draw the same numbers
+            seed, stream = state.tolist()
+            state[1] = stream + 1
         return seed, stream
 
     def made(values: Any, shape: tuple[int, ...], dtype: Any) -> Any:
@@ -31,9 +36,11 @@ def slots(xp: Any) -> dict[str, Any]:
 
     def random_uniform(state: Any, shape: tuple[int, ...], dtype: Any) -> Any:
         seed, stream = take_stream(state)
-        return made(
-            philox.uniform(seed, stream, math.prod(shape), drawn_as(dtype)), shape, dtype
-        )
+        values = philox.uniform(seed, stream, math.prod(shape), drawn_as(dtype))
+        digits = _DIGITS.get(dtype)
+        if digits is not None:  # rounded to the nearest, the largest would become 1
+            values = numpy.floor(values * 2.0**digits) * numpy.float32(2.0**-digits)
+        return made(values, shape, dtype)
 
     def random_normal(state: Any, shape: tuple[int, ...], dtype: Any) -> Any:
         seed, stream = take_stream(state)

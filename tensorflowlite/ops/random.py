@@ -6,6 +6,7 @@ stream and ``e`` alone: the same seed gives the same bits on a CPU and a GPU.
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from .. import runtime
@@ -39,16 +40,28 @@ _dropout = declare(
 
 # One state per device, made anew when the seed was set since.
 _states: dict[str, tuple[int, Tensor]] = {}
+_lock = threading.Lock()
 
 
 def _state(device: Any) -> Tensor:
     key = str(device or "cpu")
     found = _states.get(key)
     if found is None or found[0] != runtime.seed.generation:
-        array = from_data("random", [runtime.seed.value, 0], dtypes.uint64)
-        found = (runtime.seed.generation, wrap(move(array, key), None))
-        _states[key] = found
+        with _lock:
+            found = _make_state(key)
     return found[1]
+
+
+def _make_state(key: str) -> tuple[int, Tensor]:
+    """Return a device's state, the same one by each of its names: "cuda" and "cuda:0"."""
+    generation = runtime.seed.generation
+    array = from_data("random", [runtime.seed.value, 0], dtypes.uint64)
+    fresh = wrap(move(array, key), None)
+    found = _states.get(str(fresh.device))
+    if found is None or found[0] != generation:
+        found = (generation, fresh)
+    _states[key] = _states[str(fresh.device)] = found
+    return found
 
 
 def manual_seed(seed: int) -> None:
