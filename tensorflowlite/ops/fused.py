@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from ..core.entry import primitive
 from ..core.fused import fused
 from ..core.primitive import Primitive
 from ..core.tape import DEFER, Deferred, defer
@@ -370,7 +371,7 @@ def _declare_deferrals() -> None:
         for layer in layers:
             defer(function.primitive, layer, payload)
         defer(_linear_act.primitive, function.primitive)
-    gelu = _activation.gelu.primitive
+    gelu = primitive("gelu")
     for layer in layers:
         defer(gelu, layer, _gelu_payload)
     defer(_linear_act.primitive, gelu)
