@@ -15,6 +15,7 @@ import pytest
 import tensorflowlite as tfl
 from tensorflowlite.autograd import no_grad
 from tensorflowlite.backend import dtypes
+from tensorflowlite.core.entry import lift
 from tensorflowlite.errors import DeviceError, DtypeError, GradientError, ShapeError
 
 from . import shadow
@@ -309,3 +310,12 @@ def test_mixed_devices() -> None:
         tfl.where(t > 0.0, tfl.tensor(A), t)
     with pytest.raises(DeviceError, match=r"grad: must be on the tensor's device"):
         tfl.Tensor(t.array, True).grad = tfl.tensor(A)
+
+
+def test_a_number_is_sent_to_a_device_once() -> None:
+    shadow.install()
+    x = tfl.ones(2, device="shadow")
+    assert lift(2.5, x).array is lift(2.5, x).array
+    assert lift(2, x).array is not lift(True, x).array
+    signs = [1.0 / (x * value) for value in (0.0, -0.0)]
+    assert [s.tolist() for s in signs] == [[np.inf, np.inf], [-np.inf, -np.inf]]

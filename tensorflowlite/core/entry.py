@@ -34,6 +34,7 @@ _ready = (float, int)
 # -- numbers and arrays as operands ----------------------------------------------------------------
 constants: dict[Any, dict[Any, Any]] = {dtype: {} for dtype in dtypes.inexact}
 _float32_constants = constants[dtypes.float32]
+_device_constants: dict[tuple[str, Any, str], Any] = {}
 
 
 def constant(value: Any, dtype: Any) -> Any:
@@ -53,6 +54,18 @@ def constant(value: Any, dtype: Any) -> Any:
     return array
 
 
+def _on_device(array: Any, value: Any, like: Tensor) -> Any:
+    """Return a constant where ``like`` lives, kept: a transfer would cost more than its use."""
+    key = (repr(value), like.array.dtype, like.device)
+    found = _device_constants.get(key)
+    if found is None:
+        if len(_device_constants) > 1024:
+            _device_constants.clear()
+        found = by_array_type[type(like.array)].from_host(array, like.device)
+        _device_constants[key] = found
+    return found
+
+
 def lift(value: Any, like: Tensor) -> Tensor:
     """Return an operand as a tensor: arrays are shared, numbers are weak beside ``like``."""
     kind = type(value)
@@ -65,7 +78,7 @@ def lift(value: Any, like: Tensor) -> Tensor:
                 value = float(value)
         array = constant(value, like.array.dtype)
         if type(like.array) is not ndarray:
-            array = by_array_type[type(like.array)].from_host(array, like.device)
+            array = _on_device(array, value, like)
         return wrap(array, None)
     if is_array(value):
         return wrap(value, None)
