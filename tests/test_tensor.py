@@ -317,5 +317,6 @@ def test_a_number_is_sent_to_a_device_once() -> None:
     x = tfl.ones(2, device="shadow")
     assert lift(2.5, x).array is lift(2.5, x).array
     assert lift(2, x).array is not lift(True, x).array
-    signs = [1.0 / (x * value) for value in (0.0, -0.0)]
+    with np.errstate(divide="ignore"):
+        signs = [1.0 / (x * value) for value in (0.0, -0.0)]
     assert [s.tolist() for s in signs] == [[np.inf, np.inf], [-np.inf, -np.inf]]
