@@ -116,9 +116,38 @@ def test_aliases_mean_the_same() -> None:
         (tfl.unstack(x, axis=1)[1], tfl.unbind(x, dim=1)[1]),
         (tfl.clip(x, 2, 4), tfl.clamp(x, 2, 4)),
         (tfl.where(x > 2, 0.0, x), tfl.masked_fill(x, x > 2, 0.0)),
+        (tfl.multiply(x, 3), tfl.mul(x, 3)),
+        (tfl.subtract(x, 3), tfl.sub(x, 3)),
+        (tfl.divide(x, 3), tfl.div(x, 3)),
+        (x.softmax(-1), tfl.softmax(x, dim=-1)),
+        (x.log_softmax(0), tfl.log_softmax(x, dim=0)),
     ]:
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
         assert ours.dtype == theirs.dtype
+
+
+def test_random_aliases_draw_the_same_numbers() -> None:
+    x = tfl.zeros((2, 3), dtype=tfl.float64)
+    for ours, theirs in [
+        (lambda: tfl.random.permutation(9), lambda: tfl.randperm(9)),
+        (lambda: tfl.random.randint(0, 9, (2, 3)), lambda: tfl.randint(0, 9, (2, 3))),
+        (lambda: tfl.rand(2, 3, dtype=tfl.float64), lambda: tfl.rand_like(x)),
+        (lambda: tfl.randn(2, 3), lambda: tfl.randn_like(x, dtype=tfl.float32)),
+    ]:
+        tfl.manual_seed(5)
+        one = ours()
+        tfl.manual_seed(5)
+        other = theirs()
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+        assert one.dtype == other.dtype
+
+
+def test_pytorchs_names_of_dtypes_and_devices() -> None:
+    for name, dtype in {"half": "float16", "float": "float32", "double": "float64",
+                        "short": "int16", "int": "int32", "long": "int64"}.items():  # fmt: skip
+        assert getattr(tfl, name) == tfl.zeros(1, dtype=getattr(tfl, name)).dtype == dtype
+        assert getattr(tfl.zeros(1), name)().dtype == getattr(tfl, name)
+    assert tfl.zeros(1).to(tfl.device("cpu")).device == tfl.device("cpu")
 
 
 @given(hnp.mutually_broadcastable_shapes(num_shapes=3, max_dims=4, max_side=4, min_side=0))
@@ -186,6 +215,7 @@ def test_casts_and_gradients() -> None:
     assert x.grad.dtype == tfl.float32 and x.grad.tolist() == [2, 2]
     with pytest.raises(DtypeError, match=r"use real\(\), imag\(\) or abs\(\)"):
         tfl.astype(wide, tfl.float32)
+    assert tfl.astype(tfl.tensor([1j, 0j]), tfl.bool).tolist() == [True, False]
 
 
 def test_questions_about_dtypes() -> None:

@@ -57,7 +57,7 @@ def _gradient_slots(xp: Any) -> dict[str, Any]:
         return add_reduce(x, axis=axes, keepdims=True).reshape(shape)
 
     def cast(x: Any, dtype: Any) -> Any:
-        if x.dtype.kind == "c" and dtype.kind != "c":
+        if x.dtype.kind == "c" and dtype.kind not in "cb":  # i is true, though its real part is 0
             x = x.real
         return x.astype(dtype)
 
