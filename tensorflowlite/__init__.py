@@ -31,10 +31,17 @@ from .io import save as save
 from .io import save_safetensors as save_safetensors
 from .ops import gradient as _gradient  # noqa: F401
 from .ops import methods as _methods  # noqa: F401
+from .ops.activation import relu as relu
+from .ops.activation import sigmoid as sigmoid
 from .ops.aliases import cat as cat
 from .ops.aliases import clamp as clamp
+from .ops.aliases import log_softmax as log_softmax
 from .ops.aliases import masked_fill as masked_fill
 from .ops.aliases import permute as permute
+from .ops.aliases import rand_like as rand_like
+from .ops.aliases import randn_like as randn_like
+from .ops.aliases import randperm as randperm
+from .ops.aliases import softmax as softmax
 from .ops.aliases import unbind as unbind
 from .ops.aliases import unsqueeze as unsqueeze
 from .ops.casting import astype as astype
@@ -156,6 +163,7 @@ from .ops.matrix import matmul as matmul
 from .ops.random import initial_seed as initial_seed
 from .ops.random import manual_seed as manual_seed
 from .ops.random import rand as rand
+from .ops.random import randint as randint
 from .ops.random import randn as randn
 from .ops.reduction import all as all
 from .ops.reduction import any as any
@@ -192,14 +200,17 @@ from .ops.sorting import TopK as TopK
 from .ops.sorting import argsort as argsort
 from .ops.sorting import sort as sort
 from .ops.sorting import topk as topk
-from .transforms.gradients import grad as grad
 from .transforms.modes import enable_grad as enable_grad
 from .transforms.modes import inference_mode as inference_mode
 from .transforms.modes import is_grad_enabled as is_grad_enabled
 from .transforms.modes import no_grad as no_grad
+from .transforms.modes import set_grad_enabled as set_grad_enabled
 from .version import __version__ as __version__
 
 bool = bool_  # the standard's name
+# PyTorch's names of the same things.
+half, float, double, short, int, long = float16, float32, float64, int16, int32, int64
+mul, sub, div, device = multiply, subtract, divide, Device
 
 # What else there is comes in at first use: what nobody says costs no time.
 _MODULES = frozenset(("autograd", "cuda", "data", "nn", "optim", "train"))

@@ -28,7 +28,7 @@ PLACES = (
     "nn.init", "nn.utils", "optim", "optim.lr_scheduler", "random", "train",
 )  # fmt: skip
 # Not here before their work is done.
-LATER = ("amp", "debug", "jit", "vmap", "value_and_grad", "jvp")
+LATER = ("amp", "debug", "jit", "vmap", "grad", "value_and_grad", "jvp")
 
 
 class Public(NamedTuple):
