@@ -276,6 +276,26 @@ def test_modes_as_decorators_with_and_without_brackets():
     assert one.__name__ == "one" and (x * 2).requires_grad
 
 
+def test_set_grad_enabled_in_its_three_forms():
+    x = leaf(1.0)
+    with tfl.set_grad_enabled(False):
+        assert not (x * 2).requires_grad
+        with tfl.set_grad_enabled(True):
+            assert (x * 2).requires_grad
+        assert not tfl.is_grad_enabled()
+    assert tfl.is_grad_enabled()
+
+    @tfl.set_grad_enabled(False)
+    def one(x):
+        return x * 2
+
+    assert tfl.is_grad_enabled() and not one(x).requires_grad and tfl.is_grad_enabled()
+    tfl.set_grad_enabled(False)
+    assert not tfl.is_grad_enabled()
+    tfl.set_grad_enabled(True)
+    assert (x * 2).requires_grad
+
+
 def test_a_mode_comes_back_after_an_error():
     with pytest.raises(KeyError), tfl.no_grad():
         raise KeyError

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..core.tensor import Tensor
-from . import elementwise, joining, shaping
+from . import activation, elementwise, joining, random, shaping
 
 
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
@@ -89,3 +89,84 @@ def masked_fill(x: Tensor, mask: Tensor, value: Any) -> Tensor:
     tensor([1., 0.])
     """
     return elementwise.where(mask, value, x)
+
+
+def softmax(x: Tensor, dim: int) -> Tensor:
+    """Return ``exp(x)`` divided by its sum along an axis.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.softmax(tfl.tensor([1000.0, 1000.0]), dim=0)
+    tensor([0.5, 0.5])
+    """
+    return activation.softmax(x, dim)
+
+
+def log_softmax(x: Tensor, dim: int) -> Tensor:
+    """Return the logarithm of `softmax`, computed without its overflow.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.log_softmax(tfl.tensor([1000.0]), dim=0)
+    tensor([0.])
+    """
+    return activation.log_softmax(x, dim)
+
+
+def randperm(n: int, *, device: Any = None) -> Tensor:
+    """Return the numbers 0 to ``n - 1`` in a random order: `random.permutation`.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> sorted(tfl.randperm(3).tolist())
+    [0, 1, 2]
+    """
+    return random.permutation(n, device=device)
+
+
+def rand_like(x: Tensor, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """Return numbers drawn evenly from [0, 1), of the shape, dtype and on the device of ``x``.
+
+    Parameters
+    ----------
+    x : Tensor
+        What gives shape, dtype and device.
+    dtype, device
+        As in `random.uniform`; by default as ``x``.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.rand_like(tfl.zeros((2, 3))).shape
+    (2, 3)
+    """
+    return random.rand(x.shape, **_as(x, dtype, device))
+
+
+def randn_like(x: Tensor, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """Return standard normal numbers, of the shape, dtype and on the device of ``x``.
+
+    Parameters
+    ----------
+    x : Tensor
+        What gives shape, dtype and device.
+    dtype, device
+        As in `random.uniform`; by default as ``x``.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.randn_like(tfl.zeros((2, 3))).shape
+    (2, 3)
+    """
+    return random.randn(x.shape, **_as(x, dtype, device))
+
+
+def _as(x: Tensor, dtype: Any, device: Any) -> dict[str, Any]:
+    return {
+        "dtype": x.dtype if dtype is None else dtype,
+        "device": x.device if device is None else device,
+    }

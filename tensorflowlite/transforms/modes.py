@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .. import runtime
 
 
@@ -47,6 +49,37 @@ class enable_grad(_Switch):
     """
 
     _grad = True
+
+
+class set_grad_enabled(runtime.set_mode):
+    """Record or don't, from the call on: a context manager, a decorator and a plain call.
+
+    Parameters
+    ----------
+    mode : bool
+        Whether to record. After a plain call it stays so; a context manager goes back at its end.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> x = tfl.tensor([1.0], requires_grad=True)
+    >>> for training in (True, False):
+    ...     with tfl.set_grad_enabled(training):
+    ...         print((x * 2).requires_grad)
+    True
+    False
+    """
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__(bool(mode), runtime.mode.views)
+        super().__enter__()
+
+    def __enter__(self) -> None:
+        self._set(self._wanted)  # what to go back to is known since the call
+
+    def __call__(self, function: Any) -> Any:
+        self.__exit__()  # as a decorator it holds within the function alone
+        return super().__call__(function)
 
 
 class inference_mode(_Switch):
