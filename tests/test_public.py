@@ -218,7 +218,7 @@ NAMES = {
     "": (
         "Tensor tensor asarray from_numpy from_dlpack zeros ones full empty arange linspace eye "
         "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 bfloat16 float32 float64 "
-        "complex64 complex128 no_grad enable_grad inference_mode grad default_device manual_seed "
+        "complex64 complex128 no_grad enable_grad inference_mode default_device manual_seed "
         "save load save_safetensors load_safetensors __version__ where clip erf concat stack "
         "einsum matmul sort argsort topk"
     ),
