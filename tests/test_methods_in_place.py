@@ -326,6 +326,10 @@ def test_random_filling(backend: TestBackend) -> None:
     values = backend.host(x)
     assert values.min() >= 2 and values.max() < 3 and abs(values.mean() - 2.5) < 0.05
     assert abs(backend.host(x.normal_(1, 2)).mean() - 1) < 0.2
+    half = backend.host(backend.tensor(np.zeros(20000), dtype=tfl.bfloat16).uniform_())
+    assert 0.9 < half.astype(np.float64).max() < 1
+    double = backend.host(backend.tensor(np.zeros(20)).uniform_())
+    assert (double != double.astype(np.float32)).any()
     assert x.dtype == tfl.float32
 
 

@@ -187,9 +187,11 @@ def masked_fill_(x: Tensor, mask: Tensor, value: Any) -> Tensor:
 
 def uniform_(x: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
     """Set the elements to numbers drawn evenly from [low, high); returns the tensor."""
-    return copy_(x, random.uniform(low, high, x.array.shape, device=x.device))
+    drawn = random.uniform(low, high, x.array.shape, dtype=x.dtype, device=x.device)
+    return copy_(x, drawn)
 
 
 def normal_(x: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """Set the elements to numbers drawn from a normal distribution; returns the tensor."""
-    return copy_(x, random.normal(mean, std, x.array.shape, device=x.device))
+    drawn = random.normal(mean, std, x.array.shape, dtype=x.dtype, device=x.device)
+    return copy_(x, drawn)
