@@ -155,6 +155,9 @@ SILENT: dict[str, Callable[[], bool]] = {
         (x * tfl.tensor([1, 2, 3])).dtype == tfl.float64
         and (tfl.tensor([1]) / tfl.tensor([2])).dtype == tfl.float64
     ),
+    "`model(x)`, float64 `x`, float32 model": lambda: (
+        tfl.nn.Linear(3, 1)(x.double()).dtype == tfl.float64
+    ),
     "`x.T` of three axes": lambda: tfl.zeros((2, 3, 4)).T.shape == (4, 3, 2),
 }
 
@@ -171,7 +174,34 @@ REFUSED: dict[str, dict[str, tuple[Callable[[], Any], ...]]] = {
 }
 
 
+DIFFERENT: dict[str, tuple[Callable[[], Any], str]] = {
+    "`torch.save(tree, path)`": (lambda: tfl.save({"x": x}, "x"), "the path must come first"),
+    "`x.size(0)`": (lambda: x.size(0), "not callable"),  # type: ignore[operator]
+    "`F.relu(x, inplace=True)`": (lambda: F.relu(x, inplace=True), "inplace"),
+    "`autograd.grad(..., only_inputs=True)`": (
+        lambda: tfl.autograd.grad(x, x, only_inputs=True),  # type: ignore[call-arg]
+        "only_inputs",
+    ),
+    "`x.norm()`": (lambda: x.norm(), "norm"),  # type: ignore[attr-defined]
+    "`torch.utils.data.DataLoader`": (lambda: tfl.utils, "utils"),  # type: ignore[attr-defined]
+}
+
+
+@pytest.mark.parametrize("row", DIFFERENT)
+def test_spelled_differently(row: str) -> None:
+    call, text = DIFFERENT[row]
+    with pytest.raises((TypeError, ValueError, AttributeError), match=text):
+        call()
+
+
+def test_the_spelling_here() -> None:
+    assert x.shape[0] == 2 and tfl.data.DataLoader is not None
+    assert x.clone().relu_().tolist() == F.relu(x).tolist()
+    assert x.square().sum().sqrt().item() == pytest.approx(np.linalg.norm(x.numpy()))
+
+
 def test_the_tables_are_tested_whole() -> None:
+    assert rows("Spelled differently") == list(DIFFERENT)
     assert rows("Different in silence") == list(SILENT)
     assert rows("Raises, and names the replacement") == list(REFUSED)
 
@@ -209,6 +239,12 @@ SAME: dict[str, Callable[[], tuple[Any, Any]]] = {
     "masked_fill": lambda: (x.masked_fill(x > 3, 0.0), tfl.where(x > 3, 0.0, x)),
     "contiguous": lambda: (x.T.contiguous(), x.T),
     "float": lambda: (x.double().float(), x),
+    "mul": lambda: (tfl.mul(x, 2), tfl.multiply(x, 2)),
+    "sub": lambda: (tfl.sub(x, 2), tfl.subtract(x, 2)),
+    "div": lambda: (tfl.div(x, 2), tfl.divide(x, 2)),
+    "relu": lambda: (tfl.relu(x), F.relu(x)),
+    "sigmoid": lambda: (tfl.sigmoid(x), F.sigmoid(x)),
+    "softmax": lambda: (tfl.softmax(x, dim=1), F.softmax(x, dim=1)),
 }
 
 
