@@ -16,7 +16,13 @@ import tensorflowlite as tfl
 from tensorflowlite.autograd import no_grad
 from tensorflowlite.backend import dtypes
 from tensorflowlite.core.entry import lift
-from tensorflowlite.errors import DeviceError, DtypeError, GradientError, ShapeError
+from tensorflowlite.errors import (
+    ArgumentError,
+    DeviceError,
+    DtypeError,
+    GradientError,
+    ShapeError,
+)
 
 from . import shadow
 from .backends import TestBackend
@@ -281,13 +287,26 @@ def test_truth_and_numbers(backend: TestBackend) -> None:
     assert bool(backend.tensor(np.array(1.0))) and not bool(backend.tensor(np.zeros((1, 1))))
     with pytest.raises(ShapeError, match=r"bool: .*got shape \(2, 3\)"):
         bool(backend.tensor(A))
-    with pytest.raises(ShapeError, match=r"item: the tensor must hold one element, got shape"):
-        backend.tensor(A).item()
+    text = r"item: the tensor must hold one element, got shape \(2, 3\); use tolist\(\), or reduce"
+    for read in (tfl.Tensor.item, float, int):
+        with pytest.raises(ShapeError, match=text):
+            read(backend.tensor(A))
+    with pytest.raises(DtypeError, match=r"format: a 0-d tensor is needed for '.3f', got shape"):
+        format(backend.tensor(A), ".3f")
     assert range(5)[backend.tensor(np.array(3))] == 3
     with pytest.raises(DtypeError, match="index: a 0-d integer tensor is needed, got float64"):
         range(5)[backend.tensor(np.array(3.0))]
     with pytest.raises(DtypeError, match="len: a tensor without axes has no length"):
         len(backend.tensor(np.array(3.0)))
+
+
+def test_operands_that_are_none() -> None:
+    text = r"must be a Tensor, an array or a number, got list; make a tensor of it with tensor\("
+    with pytest.raises(DtypeError, match=text):
+        tfl.exp([1.0])
+    text = r"^power: Integers to negative integer powers are not allowed, got int64 \(\) and int64"
+    with pytest.raises(ArgumentError, match=text):
+        tfl.tensor(3) ** -1
 
 
 def test_what_may_require_grad(backend: TestBackend) -> None:

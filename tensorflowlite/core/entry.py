@@ -84,8 +84,9 @@ def lift(value: Any, like: Tensor) -> Tensor:
         return wrap(value, None)
     if isinstance(value, ndarray):
         return wrap(as_array(value), None)
+    hint = "; make a tensor of it with tensor(...)" if kind in (list, tuple) else ""
     raise DtypeError(
-        f"tensor: an operand must be a Tensor, an array or a number, got {kind.__qualname__}"
+        f"tensor: an operand must be a Tensor, an array or a number, got {kind.__qualname__}{hint}"
     )
 
 

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..backend import backend_of
-from ..errors import DeviceError, DtypeError, OutOfRangeError, ShapeError, TensorflowliteError
+from ..errors import (
+    ArgumentError,
+    DeviceError,
+    DtypeError,
+    OutOfRangeError,
+    ShapeError,
+    TensorflowliteError,
+)
 
 if TYPE_CHECKING:
     from .primitive import Primitive
@@ -39,11 +46,12 @@ def explain(op: Primitive, error: Exception, arrays: Sequence[Any], attributes: 
         text = broadcast_conflict(arrays[0].shape, arrays[1].shape)
         if text is not None:
             return ShapeError(f"{name}: shapes must broadcast, got {text}")
-    reason = str(error).strip().split("\n")[0] or type(error).__name__
+    reason = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
     if isinstance(error, IndexError):
         return OutOfRangeError(f"{name}: {reason}, got {got}")
     if isinstance(error, ValueError):
-        return ShapeError(f"{name}: {reason}, got {got}")
+        kind = ArgumentError if op.form == "binary" else ShapeError  # the shapes do broadcast
+        return kind(f"{name}: {reason}, got {got}")
     if isinstance(error, TypeError):
         return DtypeError(f"{name}: {reason}, got {got}")
     return error

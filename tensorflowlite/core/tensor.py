@@ -334,7 +334,10 @@ class Tensor:
     def item(self) -> bool | int | float | complex:
         """Return the one element as a Python number."""
         if self.array.size != 1:
-            raise ShapeError(f"item: the tensor must hold one element, got shape {self.shape}")
+            raise ShapeError(
+                f"item: the tensor must hold one element, got shape {self.shape}; use tolist(), or "
+                "reduce it first"
+            )
         value = backend_of(self.array).to_host(self.array).item()
         return float(value) if self.array.dtype == dtypes.bfloat16 else value
 
@@ -442,7 +445,10 @@ class Tensor:
         if self.array.size == 1 and self.array.ndim == 0:
             return format(self.item(), spec)
         if spec:
-            raise DtypeError(f"format: {spec!r} needs a 0-d tensor, got shape {self.shape}")
+            raise DtypeError(
+                f"format: a 0-d tensor is needed for {spec!r}, got shape {self.shape}; format its "
+                "elements, or leave the format out"
+            )
         return repr(self)
 
     def __repr__(self) -> str:
