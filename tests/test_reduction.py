@@ -109,6 +109,11 @@ def test_the_mean_of_more_elements_than_float16_counts(dtype: Any, backend: Test
     found = backend.host(x.grad)
     assert found.dtype == dtype
     np.testing.assert_allclose(found.astype(np.float64), 1000 / 70000, rtol=1e-2)
+    x.grad = None
+    (tfl.max(x) * 1000).backward()  # as many ties
+    found = backend.host(x.grad)
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found.astype(np.float64), 1000 / 70000, rtol=1e-2)
 
 
 @pytest.mark.parametrize("dtype", [tfl.float16, tfl.bfloat16])

@@ -167,8 +167,11 @@ std = spread_of(
 
 # -- extremes --------------------------------------------------------------------------------------
 def _extreme_rule(k, g, x, out, axis):  # type: ignore[no-untyped-def]
-    wins = k.cast((x == out) | (x != x), g.dtype)
-    return wins * (g / k.sum(wins, axis))
+    dtype, wide = g.dtype, dtypes.accumulator(g.dtype)
+    wins = k.cast((x == out) | (x != x), wide)
+    if wide == dtype:
+        return wins * (g / k.sum(wins, axis))
+    return k.cast(wins * (k.cast(g, wide) / k.sum(wins, axis)), dtype)
 
 
 _TIES = "Elements that tie share the gradient equally."
