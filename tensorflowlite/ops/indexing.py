@@ -184,17 +184,22 @@ def getitem(x: Tensor, key: Any) -> Tensor:
     """
     if type(key) in _BASIC:
         return _getitem(x, key)
+    return _read("getitem", x, key)
+
+
+def _read(name: str, x: Tensor, key: Any) -> Tensor:
+    """Return ``x[key]``, in the name of an operation."""
     indices: tuple[Tensor, ...]
     if type(key) is Tensor and key.array.dtype.kind in "biu":
         indices, key = (key,), _ONE
     else:
-        key, indices = split_key(key, x)
+        key, indices = split_key(key, x, name)
         if not indices:
             return _getitem(x, key)
     try:
         return _getitem_arrays(x, *indices, key)
     except IndexError as error:
-        raise _of_key("getitem", error, x, indices) from error
+        raise _of_key(name, error, x, indices) from error
 
 
 def _of_key(name: str, error: Exception, x: Tensor, indices: tuple[Tensor, ...]) -> OutOfRangeError:
@@ -322,7 +327,7 @@ def take(x: Tensor, indices: Any, /, axis: int | None = None) -> Tensor:
     axis = one_axis("take", axis, x.array.ndim)
     if isinstance(indices, bool) or getattr(indices, "dtype", None) == dtypes.bool_:
         raise DtypeError("take: indices must be integers, got booleans; use x[mask]")
-    return getitem(x, (*(slice(None),) * axis, indices))
+    return _read("take", x, (*(slice(None),) * axis, indices))
 
 
 def take_along_axis(x: Tensor, indices: Tensor, /, axis: int = -1) -> Tensor:

@@ -288,7 +288,7 @@ rows = [
                 DtypeError,
                 "take: indices must be integers, got booleans; use x[mask]",
             ),
-            ((line, np.array([3])), OutOfRangeError, "out of bounds"),
+            ((line, np.array([3])), OutOfRangeError, "take: index 3 is out of bounds"),
         ],
     ),
     Row(
