@@ -5,13 +5,16 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # What an installed environment depends on. The package itself is installed editable.
 SOURCES := pyproject.toml setup.py $(wildcard csrc/* kernels/include/*)
 
-.PHONY: train test lint gpu gpu-check clean
+.PHONY: train test parity lint gpu gpu-check clean
 
 train: .venv/train.stamp
 	$(BIN)/tensorflowlite train digits
 
 test: .venv/test.stamp
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+parity: .venv/test.stamp .venv/parity.stamp
+	$(BIN)/python -m pytest tests/parity $(PYTEST_ARGS)
 
 lint: .venv/dev.stamp .venv/test.stamp
 	$(BIN)/python -m ruff check .

@@ -1,7 +1,8 @@
-"""What all tests share: hypothesis without randomness or deadlines, and the native extension."""
+"""What all tests share: hypothesis without randomness or deadlines, and what a machine lacks."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import sysconfig
@@ -16,6 +17,9 @@ from tests.backends import backend as backend  # a fixture: a test runs on every
 
 settings.register_profile("tensorflowlite", derandomize=True, deadline=None)
 settings.load_profile("tensorflowlite")
+
+# The suite of its own that compares with PyTorch: its modules need the extra `parity`.
+collect_ignore_glob = [] if importlib.util.find_spec("torch") else ["parity/*"]
 
 
 def why_no_native_rows() -> str:
@@ -46,3 +50,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         reason = why_no_native_rows()
         text = f"not loaded, its rows are {'skipped' if reason else 'failed'}: {native.why_not()}"
     terminalreporter.write_line(f"native extension: {text}")
+    ran = sum(
+        report.when == "call" and report.nodeid.startswith("tests/parity/")
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if isinstance(report, pytest.TestReport)
+    )
+    if collect_ignore_glob:
+        text = 'not run (pip install "tensorflowlite[parity]")'
+    else:
+        text = f"ran ({ran} tests)" if ran else "not selected"
+    terminalreporter.write_line(f"parity with PyTorch: {text}")

@@ -111,8 +111,12 @@ def samples(tmp_path_factory):
     sys.path.remove(str(folder))
 
 
+# Not every system shows its shared memory as files.
+LOOKS_INTO_MEMORY = os.path.isdir("/dev/shm")
+
+
 def segments(process_id):
-    """Return the names of the shared memory that loaders of a process hold."""
+    """Return the names of the shared memory that loaders of a process hold, where files show it."""
     return glob.glob(f"/dev/shm/tfl{process_id:x}_*")
 
 
@@ -120,8 +124,7 @@ def segments(process_id):
 def nothing_is_left():
     yield
     gc.collect()
-    if os.path.isdir("/dev/shm"):
-        assert segments(os.getpid()) == []
+    assert segments(os.getpid()) == []
 
 
 def pixels(size=50):
@@ -212,7 +215,6 @@ def test_batches_of_growing_sizes_and_other_structures(samples):
         assert last["x"].shape == (2, 2, 2) and last["text"] == ["10", "11"]
 
 
-@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="the system has no /dev/shm to look into")
 def test_blocks_that_grew_unseen_are_removed(samples):
     # Batches that nobody takes, and one that fails after its block grew, tell no generation.
     data = samples.Long(11, "unpicklable")
@@ -222,7 +224,8 @@ def test_blocks_that_grew_unseen_are_removed(samples):
         assert next(iter(loader)).shape == (1, 1 + 3000 * epoch)
     loader.sampler = [0, 1, 2]
     assert len(list(loader)) == 3
-    assert len(segments(os.getpid())) == 3  # two for batches, one for the order
+    if LOOKS_INTO_MEMORY:
+        assert len(segments(os.getpid())) == 3  # two for batches, one for the order
     loader.sampler = [10, 9, 10, 9]
     next(iter(loader))
     loader.close()
@@ -454,12 +457,12 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="the system has no /dev/shm to look into")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_nothing_outlives_a_script_that_is_ended(tmp_path, how):
     script = run_script(tmp_path, WAITING, start_new_session=True)
     workers = [int(word) for word in script.stdout.readline().split()]
-    assert len(workers) == 2 and segments(script.pid)
+    assert len(workers) == 2
+    assert segments(script.pid) or not LOOKS_INTO_MEMORY
     if how == signal.SIGINT:
         os.killpg(script.pid, how)  # as Ctrl-C does
     else:

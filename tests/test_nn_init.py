@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import re
 
@@ -217,23 +216,3 @@ def test_vectors():
     with pytest.raises(ShapeError, match=re.escape("the vector must have shape (9,), got (8,)")):
         utils.vector_to_parameters(tfl.arange(8.0), parameters)
     assert model.bias.tolist() == [6, 7, 8]
-
-
-@pytest.mark.skipif(
-    importlib.util.find_spec("torch") is None, reason="the extra parity (PyTorch) isn't installed"
-)
-def test_clipping_against_pytorch():
-    import torch
-
-    rng = np.random.default_rng(4)
-    gradients = [rng.normal(size=s) for s in ((3, 4), (5,), ())]
-    for order in (2.0, 1.0, 3.0, math.inf):
-        ours = with_gradients(*gradients)
-        theirs = [torch.zeros_like(torch.tensor(g), requires_grad=True) for g in gradients]
-        for p, g in zip(theirs, gradients, strict=True):
-            p.grad = torch.tensor(g)
-        total = utils.clip_grad_norm_(ours, 0.5, order)
-        expected = torch.nn.utils.clip_grad_norm_(theirs, 0.5, order)
-        assert total.item() == pytest.approx(expected.item(), rel=1e-12)
-        for p, q in zip(ours, theirs, strict=True):
-            np.testing.assert_allclose(host(p.grad), q.grad.numpy(), 1e-10)

@@ -1,8 +1,7 @@
-"""Layers and functions of networks: numbers by hand, PyTorch's where it is installed, bad input."""
+"""Layers and functions of networks: numbers by hand and by definition, bad input."""
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import re
 
@@ -13,10 +12,6 @@ import tensorflowlite as tfl
 from tensorflowlite import nn
 from tensorflowlite.errors import ArgumentError, DtypeError, OutOfRangeError, ShapeError
 from tensorflowlite.nn import functional as F
-
-needs_torch = pytest.mark.skipif(
-    importlib.util.find_spec("torch") is None, reason="the extra parity (PyTorch) isn't installed"
-)
 
 
 class Source:
@@ -40,174 +35,6 @@ def tensor(values, dtype=None):
 
 def host(x):
     return x.detach().numpy()
-
-
-# -- against PyTorch -------------------------------------------------------------------------------
-LAYERS = [
-    ("Linear", (5, 3), {}, (4, 5)),
-    ("Linear", (5, 3), {"bias": False}, (2, 3, 5)),
-    ("Conv2d", (4, 6, 3), {"padding": 1}, (2, 4, 7, 6)),
-    ("Conv2d", (4, 6, (3, 2)), {"stride": (2, 1), "groups": 2, "bias": False}, (2, 4, 7, 6)),
-    ("Conv2d", (2, 2, 3), {"padding": "same", "dilation": 2}, (1, 2, 8, 8)),
-    ("MaxPool2d", (2,), {}, (2, 3, 6, 7)),
-    ("MaxPool2d", (3,), {"stride": 2, "padding": 1, "ceil_mode": True}, (2, 3, 6, 7)),
-    ("MaxPool2d", (2,), {"dilation": 2, "stride": 1}, (2, 3, 6, 7)),
-    ("AvgPool2d", (2,), {}, (2, 3, 6, 7)),
-    ("AvgPool2d", (3,), {"stride": 2, "padding": 1, "count_include_pad": False}, (2, 3, 6, 7)),
-    ("BatchNorm1d", (4,), {}, (6, 4)),
-    ("BatchNorm1d", (4,), {"momentum": None, "eps": 1e-3}, (6, 4, 3)),
-    ("BatchNorm1d", (4,), {"affine": False, "track_running_stats": False}, (6, 4)),
-    ("BatchNorm2d", (4,), {"momentum": 0.3}, (3, 4, 5, 2)),
-    ("BatchNorm2d", (4,), {"track_running_stats": False}, (3, 4, 5, 2)),
-    ("LayerNorm", (5,), {}, (3, 4, 5)),
-    ("LayerNorm", ((4, 5),), {"elementwise_affine": False}, (3, 4, 5)),
-    ("LayerNorm", ((4, 5),), {"bias": False, "eps": 1e-2}, (3, 4, 5)),
-    ("RMSNorm", (5,), {}, (3, 5)),
-    ("RMSNorm", ((4, 5),), {"eps": 1e-2, "elementwise_affine": False}, (3, 4, 5)),
-    ("Flatten", (), {}, (2, 3, 4)),
-    ("Flatten", (0, 1), {}, (2, 3, 4)),
-    ("Identity", (), {}, (2, 3)),
-    ("Dropout", (0.0,), {}, (2, 3)),
-    ("Dropout", (1.0,), {}, (2, 3)),
-    ("ReLU", (), {"inplace": True}, (3, 4)),
-    ("LeakyReLU", (0.2,), {}, (3, 4)),
-    ("ELU", (1.5,), {}, (3, 4)),
-    ("Sigmoid", (), {}, (3, 4)),
-    ("Tanh", (), {}, (3, 4)),
-    ("SiLU", (), {}, (3, 4)),
-    ("GELU", (), {}, (3, 4)),
-    ("GELU", ("tanh",), {}, (3, 4)),
-    ("Softplus", (2.0, 3.0), {}, (3, 4)),
-    ("Softmax", (1,), {}, (3, 4)),
-    ("Softmax", (), {"dim": 0}, (3, 4)),
-    ("LogSoftmax", (-1,), {}, (3, 4)),
-]
-LAYER_IDS = [f"{name}{args}{options}".replace("'", "") for name, args, options, _ in LAYERS]
-
-
-@needs_torch
-@pytest.mark.parametrize(("name", "args", "options", "shape"), LAYERS, ids=LAYER_IDS)
-def test_layers_against_pytorch(name, args, options, shape):
-    import torch
-
-    ours = getattr(nn, name)(*args, **options).double()
-    theirs = getattr(torch.nn, name)(*args, **{**options, "inplace": False} if "inplace" in options
-                                     else options).double()  # fmt: skip
-    with torch.no_grad():
-        for p in theirs.parameters():
-            p.copy_(torch.tensor(drawn(*p.shape)))
-    assert list(ours.state_dict()) == list(theirs.state_dict())
-    ours.load_state_dict(theirs.state_dict())
-    assert repr(ours) == repr(theirs).replace(", inplace=False", "")
-    for training in (True, True, False):
-        ours.train(training)
-        theirs.train(training)
-        values = drawn(*shape)
-        x, y = tfl.tensor(values, requires_grad=True), torch.tensor(values, requires_grad=True)
-        ours.zero_grad()
-        theirs.zero_grad()
-        out, expected = ours(x), theirs(y)
-        np.testing.assert_allclose(host(out), expected.detach().numpy(), 1e-9, 1e-11)
-        weights = drawn(*out.shape)
-        (out * tensor(weights)).sum().backward()
-        (expected * torch.tensor(weights)).sum().backward()
-        np.testing.assert_allclose(x.grad.numpy(), y.grad.numpy(), 1e-8, 1e-10)
-        for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
-            np.testing.assert_allclose(p.grad.numpy(), q.grad.numpy(), 1e-8, 1e-10)
-        for key, value in ours.state_dict().items():
-            np.testing.assert_allclose(host(value), theirs.state_dict()[key].numpy(), 1e-12)
-
-
-@needs_torch
-@pytest.mark.parametrize("padding_idx", [None, 2, -1])
-def test_embedding_against_pytorch(padding_idx):
-    import torch
-
-    ours, theirs = nn.Embedding(6, 3, padding_idx), torch.nn.Embedding(6, 3, padding_idx)
-    ours.load_state_dict(theirs.state_dict())
-    assert repr(ours) == repr(theirs)
-    indices = np.array([[0, 2, 5], [2, 2, 1]])
-    out, expected = ours(tensor(indices)), theirs(torch.tensor(indices))
-    np.testing.assert_array_equal(host(out), expected.detach().numpy())
-    (out * out).sum().backward()
-    (expected * expected).sum().backward()
-    np.testing.assert_allclose(ours.weight.grad.numpy(), theirs.weight.grad.numpy(), 1e-6)
-
-
-LOSS_OPTIONS = [
-    {}, {"reduction": "sum"}, {"reduction": "none"}, {"weight": np.array([0.2, 1.0, 3.0, 0.5])},
-    {"weight": np.array([0.2, 1.0, 3.0, 0.5]), "reduction": "none", "ignore_index": 1},
-    {"ignore_index": 2}, {"ignore_index": 3, "reduction": "sum"},
-]  # fmt: skip
-SMOOTH = [{**o, "label_smoothing": 0.3} for o in LOSS_OPTIONS]
-
-
-@needs_torch
-@pytest.mark.parametrize("options", [*LOSS_OPTIONS, *SMOOTH], ids=str)
-@pytest.mark.parametrize("name", ["cross_entropy", "nll_loss"])
-def test_class_losses_against_pytorch(name, options):
-    import torch
-
-    if name == "nll_loss" and "label_smoothing" in options:
-        options = {k: v for k, v in options.items() if k != "label_smoothing"}
-    for shape in ((5, 4), (3, 4, 2, 3), (4,)):
-        values = drawn(*shape)
-        target = Source.rng.integers(0, 4, (*shape[:1], *shape[2:])) if len(shape) > 1 else 0
-        ours = {k: tensor(v) if k == "weight" else v for k, v in options.items()}
-        theirs = {k: torch.tensor(v) if k == "weight" else v for k, v in options.items()}
-        x, y = tfl.tensor(values, requires_grad=True), torch.tensor(values, requires_grad=True)
-        out = getattr(F, name)(x, tensor(target), **ours)
-        expected = getattr(torch.nn.functional, name)(y, torch.tensor(target), **theirs)
-        np.testing.assert_allclose(host(out), expected.detach().numpy(), 1e-11, 1e-12)
-        out.sum().backward()
-        expected.sum().backward()
-        np.testing.assert_allclose(x.grad.numpy(), y.grad.numpy(), 1e-10, 1e-12)
-
-
-@needs_torch
-@pytest.mark.parametrize(
-    "options", [o for o in [*LOSS_OPTIONS, *SMOOTH] if "ignore_index" not in o], ids=str
-)
-def test_class_probabilities_against_pytorch(options):
-    import torch
-
-    for shape in ((5, 4), (3, 4, 2)):
-        values, target = drawn(*shape), np.abs(drawn(*shape))
-        target /= target.sum(1, keepdims=True)
-        ours = {k: tensor(v) if k == "weight" else v for k, v in options.items()}
-        theirs = {k: torch.tensor(v) if k == "weight" else v for k, v in options.items()}
-        x, y = tfl.tensor(values, requires_grad=True), torch.tensor(values, requires_grad=True)
-        out = F.cross_entropy(x, tensor(target), **ours)
-        expected = torch.nn.functional.cross_entropy(y, torch.tensor(target), **theirs)
-        np.testing.assert_allclose(host(out), expected.detach().numpy(), 1e-11, 1e-12)
-        out.sum().backward()
-        expected.sum().backward()
-        np.testing.assert_allclose(x.grad.numpy(), y.grad.numpy(), 1e-10, 1e-12)
-
-
-@needs_torch
-@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
-def test_elementwise_losses_against_pytorch(reduction):
-    import torch
-
-    values, target = drawn(3, 4), np.abs(drawn(3, 4)) % 1
-    weight, positive = np.abs(drawn(4)), np.abs(drawn(4))
-    for name, options in (
-        ("mse_loss", {}), ("l1_loss", {}), ("binary_cross_entropy_with_logits", {}),
-        ("binary_cross_entropy_with_logits", {"weight": weight}),
-        ("binary_cross_entropy_with_logits", {"weight": weight, "pos_weight": positive}),
-    ):  # fmt: skip
-        x, y = tfl.tensor(values, requires_grad=True), torch.tensor(values, requires_grad=True)
-        ours = {k: tensor(v) for k, v in options.items()}
-        theirs = {k: torch.tensor(v) for k, v in options.items()}
-        out = getattr(F, name)(x, tensor(target), reduction=reduction, **ours)
-        expected = getattr(torch.nn.functional, name)(
-            y, torch.tensor(target), reduction=reduction, **theirs
-        )
-        np.testing.assert_allclose(host(out), expected.detach().numpy(), 1e-11, 1e-12)
-        out.sum().backward()
-        expected.sum().backward()
-        np.testing.assert_allclose(x.grad.numpy(), y.grad.numpy(), 1e-10, 1e-12)
 
 
 # -- by hand ---------------------------------------------------------------------------------------

@@ -1,9 +1,8 @@
-"""Optimizers: numbers derived by hand, PyTorch's numbers where it is installed, groups, state."""
+"""Optimizers: numbers derived by hand and by the textbook, groups, state."""
 
 from __future__ import annotations
 
 import copy
-import importlib.util
 import math
 import re
 
@@ -14,9 +13,6 @@ import tensorflowlite as tfl
 from tensorflowlite import nn, optim
 from tensorflowlite.errors import ArgumentError, DtypeError, StaleValueError, StateError
 
-needs_torch = pytest.mark.skipif(
-    importlib.util.find_spec("torch") is None, reason="the extra parity (PyTorch) isn't installed"
-)
 ALL = (optim.SGD, optim.Adam, optim.AdamW)
 SHAPES = [(7, 5), (5,), (150, 130), (2, 3, 4), ()]
 SETTINGS = [
@@ -104,24 +100,6 @@ def test_against_the_textbook(name, options, skip):
     for j, (p, start) in enumerate(zip(parameters, starts, strict=True)):
         expected = reference(name, options, [step[j] for step in steps], start)
         np.testing.assert_allclose(values(p), expected, 1e-12, 1e-13)
-
-
-@needs_torch
-@pytest.mark.parametrize("skip", [False, True], ids=["all", "some"])
-@pytest.mark.parametrize(("name", "options"), SETTINGS, ids=IDS)
-def test_against_pytorch(name, options, skip):
-    import torch
-
-    starts, steps = histories(np.float32, skip)
-    parameters, _ = run(name, options, starts, steps)
-    theirs = [torch.tensor(a, requires_grad=True) for a in starts]
-    other = getattr(torch.optim, name)(theirs, **options)
-    for gradients in steps:
-        for p, g in zip(theirs, gradients, strict=True):
-            p.grad = None if g is None else torch.tensor(g)
-        other.step()
-    for p, q in zip(parameters, theirs, strict=True):
-        np.testing.assert_allclose(values(p), q.detach().numpy(), 2e-6, 2e-6)
 
 
 @pytest.mark.parametrize("dtype", [tfl.float16, tfl.bfloat16], ids=str)
@@ -346,44 +324,6 @@ def test_the_form_of_a_state_dict():
     assert group["param_names"] == ["0.weight", "0.bias", "1.weight", "1.bias"]
     assert type(group) is dict
     assert trained("SGD", {"lr": 0.1})[1].state_dict()["state"] == {}
-
-
-@needs_torch
-@pytest.mark.parametrize(("name", "options"), SETTINGS, ids=IDS)
-def test_states_go_from_pytorch_and_back(name, options):
-    import torch
-
-    starts, steps = histories(np.float64, False)
-    theirs = [torch.tensor(a, requires_grad=True) for a in starts]
-    other = getattr(torch.optim, name)(theirs, **options)
-
-    def feed(gradients):
-        for p, g in zip(theirs, gradients, strict=True):
-            p.grad = torch.tensor(g)
-        other.step()
-
-    for gradients in steps[:3]:
-        feed(gradients)
-    parameters = [tfl.tensor(p.detach().numpy(), requires_grad=True) for p in theirs]
-    optimizer = getattr(optim, name)(parameters)
-    optimizer.load_state_dict(other.state_dict())
-
-    def both(gradients):
-        feed(gradients)
-        for p, g in zip(parameters, gradients, strict=True):
-            p.grad = tfl.tensor(g)
-        optimizer.step()
-        for p, q in zip(parameters, theirs, strict=True):
-            np.testing.assert_allclose(values(p), q.detach().numpy(), 1e-12, 1e-13)
-
-    both(steps[3])
-    state = optimizer.state_dict()
-    state["state"] = {
-        i: {key: torch.tensor(t.numpy()) for key, t in one.items()}
-        for i, one in state["state"].items()
-    }
-    other.load_state_dict(state)
-    both(steps[4])
 
 
 def test_states_that_do_not_fit_change_nothing():

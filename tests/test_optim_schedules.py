@@ -1,9 +1,8 @@
-"""Schedules of the learning rate: numbers by hand, PyTorch's where it is installed, state."""
+"""Schedules of the learning rate: numbers by hand, state."""
 
 from __future__ import annotations
 
 import copy
-import importlib.util
 import math
 import re
 
@@ -13,10 +12,6 @@ import pytest
 import tensorflowlite as tfl
 from tensorflowlite import optim
 from tensorflowlite.errors import ArgumentError, StateError
-
-needs_torch = pytest.mark.skipif(
-    importlib.util.find_spec("torch") is None, reason="the extra parity (PyTorch) isn't installed"
-)
 
 
 def leaf(values):
@@ -62,21 +57,6 @@ def test_schedules(build, factors):
     schedule = build(s, optimizer)
     assert schedule.get_last_lr() == [g["lr"] for g in optimizer.param_groups]
     np.testing.assert_allclose(rates(optimizer, schedule, 10), expected(factors), 1e-12, 1e-12)
-
-
-@needs_torch
-@pytest.mark.parametrize(("build", "factors"), SCHEDULES, ids=SCHEDULE_IDS)
-@pytest.mark.filterwarnings("ignore:Detected call of", "ignore:The epoch parameter")
-def test_schedules_against_pytorch(build, factors):
-    import torch
-
-    other = torch.optim.SGD(
-        [{"params": [torch.ones(1, requires_grad=True)]},
-         {"params": [torch.ones(1, requires_grad=True)], "lr": 0.25}], lr=1.0,
-    )  # fmt: skip
-    theirs = rates(other, build(torch.optim.lr_scheduler, other), 30)
-    optimizer = make()
-    np.testing.assert_allclose(rates(optimizer, build(s, optimizer), 30), theirs, 1e-9, 1e-12)
 
 
 @pytest.mark.parametrize(("build", "factors"), SCHEDULES, ids=SCHEDULE_IDS)
@@ -133,27 +113,6 @@ def test_reduce_on_plateau(options, figures, factors):
     fresh = s.ReduceLROnPlateau(optim.SGD([leaf([1.0])], lr=1.0))
     fresh.load_state_dict(schedule.state_dict())
     assert fresh.state_dict() == schedule.state_dict()
-
-
-@needs_torch
-def test_reduce_on_plateau_against_pytorch():
-    import torch
-
-    figures = np.abs(np.cumsum(np.random.default_rng(2).normal(size=200))) + 1
-    for options in (
-        {"patience": 2},
-        {"patience": 1, "mode": "max", "cooldown": 3, "factor": 0.7},
-        {"patience": 3, "threshold_mode": "abs", "min_lr": 0.01, "factor": 0.5},
-    ):
-        ours = optim.SGD([leaf([1.0])], lr=1.0)
-        theirs = torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=1.0)
-        one = s.ReduceLROnPlateau(ours, **options)
-        two = torch.optim.lr_scheduler.ReduceLROnPlateau(theirs, **options)
-        for figure in figures:
-            one.step(float(figure))
-            two.step(float(figure))
-            a, b = ours.param_groups[0]["lr"], theirs.param_groups[0]["lr"]
-            assert a == pytest.approx(b, rel=1e-12)
 
 
 def test_bad_schedules():
