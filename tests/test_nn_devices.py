@@ -106,3 +106,21 @@ def test_mixed_devices():
             call()
     with pytest.raises(DeviceError, match="SGD: the parameters of a group must be on one device"):
         optim.SGD([*model.parameters(), nn.Parameter(tfl.ones(1))])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int32, np.uint64])
+def test_labels_and_indices_of_any_integers(backend: TestBackend, dtype):
+    """More classes and rows than a small dtype counts."""
+    numbers = np.array([100, 3, 7])
+    given = backend.tensor(numbers.astype(dtype))
+    x = backend.leaf(np.zeros((3, 300), np.float32))
+    for loss in (F.cross_entropy(x, given), F.nll_loss(F.log_softmax(x, 1), given)):
+        x.grad = None
+        loss.backward()
+        np.testing.assert_allclose(float(loss), np.log(300), rtol=1e-6)
+        np.testing.assert_array_equal(backend.host(x.grad).argmin(1), numbers)
+    table = backend.leaf(np.arange(600, dtype=np.float32).reshape(300, 2))
+    rows = F.embedding(given, table)
+    rows.sum().backward()
+    np.testing.assert_array_equal(backend.host(rows.detach())[:, 0], 2 * numbers)
+    np.testing.assert_array_equal(np.flatnonzero(backend.host(table.grad)[:, 0]), [3, 7, 100])

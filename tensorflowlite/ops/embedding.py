@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backend import INDEX
+from ..backend import INDEX, dtypes
 from ..core.tensor import Tensor
 from ..errors import ArgumentError, DtypeError, ShapeError
 from .creation import asarray
 from .declare import general
+from .gradient import cast
 from .reduction import as_tensor
 
 
@@ -67,6 +68,8 @@ def embedding(indices: Any, weight: Any, padding_idx: int | None = None) -> Tens
                 f"embedding: padding_idx must lie in [{-rows}, {rows}), got {padding_idx}"
             )
         padding_idx %= rows
+    if indices.dtype != dtypes.int64:  # small ones can't be compared with the number of rows
+        indices = cast(indices, dtypes.int64)
     return _embedding(weight, indices, padding_idx)
 
 

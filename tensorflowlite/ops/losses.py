@@ -140,6 +140,8 @@ def _batched(name: str, what: str, x: Tensor, target: Tensor) -> tuple[Tensor, T
             + (" or probabilities of the logits' shape" if what == "logits" else "")
             + f", got {target.dtype} {target.shape} for {what} {x.shape}"
         )
+    if target.dtype != dtypes.int64:  # small ones hold neither ignore_index nor many classes
+        target = cast(target, dtypes.int64)
     if x.ndim == 1:
         wanted: tuple[int, ...] = ()
     elif x.ndim == 0:
