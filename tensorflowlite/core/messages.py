@@ -46,6 +46,9 @@ def explain(op: Primitive, error: Exception, arrays: Sequence[Any], attributes: 
         text = broadcast_conflict(arrays[0].shape, arrays[1].shape)
         if text is not None:
             return ShapeError(f"{name}: shapes must broadcast, got {text}")
+        if "output operand" in str(error):  # the shapes broadcast to more than what is changed
+            shapes = f"{tuple(arrays[0].shape)} and {tuple(arrays[1].shape)}"
+            return ShapeError(f"{name}: the result must fit in the changed tensor, got {shapes}")
     reason = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
     if isinstance(error, IndexError):
         return OutOfRangeError(f"{name}: {reason}, got {got}")
