@@ -488,14 +488,14 @@ def _run(
 ) -> None:
     if not outputs:
         raise GradientError(f"{name}: at least one output is needed, got none")
-    if not this.trace:  # rules run on raw arrays: there is nothing to record
-        with backend_of(outputs[0].array).quiet():  # a slope of infinity is no news: sqrt at 0
+    with backend_of(outputs[0].array).quiet():  # a slope of infinity is no news: sqrt at 0
+        if not this.trace:  # rules run on raw arrays: there is nothing to record
             _start(name, this, outputs, gradients)
             this.deliver()
-        return
-    with set_mode(grad=True):
-        _start(name, this, outputs, gradients)
-        this.deliver()
+            return
+        with set_mode(grad=True):
+            _start(name, this, outputs, gradients)
+            this.deliver()
 
 
 def backward(
