@@ -69,7 +69,10 @@ def _first_module(
             "rate or clip the gradients"
         )
     if not all_finite(value):
-        return "the loss function made it of finite outputs; check the target and the loss"
+        return (
+            "the loss function made it of finite outputs; check the target and the loss, or lower "
+            "the learning rate"
+        )
     return "it came out finite when the batch ran again; a random layer made it"
 
 
