@@ -119,17 +119,20 @@ def _mT(x: Any) -> Any:
 
 def _broadcast_to(x: Any, shape: tuple[int, ...]) -> Any:
     # np.broadcast_to costs 2.4 µs; a stride-0 ndarray is the same view in 0.35.
-    lead = len(shape) - x.ndim
-    if lead < 0:
-        return numpy.broadcast_to(x, shape)  # raises
-    strides = [0] * lead
-    for have, want, stride in zip(x.shape, shape[lead:], x.strides, strict=True):
-        if have == want:
-            strides.append(stride)
-        elif have == 1:
-            strides.append(0)
-        else:
+    if x.size == 1 and x.ndim <= len(shape):  # a gradient of a sum, most often
+        strides = [0] * len(shape)
+    else:
+        lead = len(shape) - x.ndim
+        if lead < 0:
             return numpy.broadcast_to(x, shape)  # raises
+        strides = [0] * lead
+        for have, want, stride in zip(x.shape, shape[lead:], x.strides, strict=True):
+            if have == want:
+                strides.append(stride)
+            elif have == 1:
+                strides.append(0)
+            else:
+                return numpy.broadcast_to(x, shape)  # raises
     try:
         out: Any = numpy.ndarray(shape, x.dtype, x, 0, tuple(strides))
     except (TypeError, ValueError, BufferError):  # x isn't contiguous
