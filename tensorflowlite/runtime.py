@@ -40,6 +40,7 @@ tick = itertools.count(1).__next__
 _lock = threading.Lock()
 
 changed: dict[int, int] = {}
+changed_by: dict[int, str] = {}  # what made that newest change
 _owners: dict[int, weakref.ref[Any]] = {}
 _prune_at = 4096
 
@@ -118,12 +119,13 @@ def owner_of(array: Any) -> Any:
     return array
 
 
-def note_change(array: Any) -> int:
-    """Record that ``array``'s memory was just changed in place, and return the tick of it."""
+def note_change(array: Any, by: str) -> int:
+    """Record that ``by`` just changed ``array``'s memory in place, and return the tick of it."""
     now = tick()
     owner = owner_of(array)
     key = id(owner)
     changed[key] = now
+    changed_by[key] = by
     shared.newest_change = now
     reference = _owners.get(key)
     if reference is None or reference() is not owner:
@@ -140,6 +142,7 @@ def _prune() -> None:
         for key in [key for key, reference in list(_owners.items()) if reference() is None]:
             _owners.pop(key, None)
             changed.pop(key, None)
+            changed_by.pop(key, None)
         _prune_at = max(4096, 2 * len(_owners))
 
 

@@ -220,3 +220,28 @@ def test_changed_twice_in_one_graph(backend: TestBackend) -> None:
     y *= y
     y *= y
     y.sum().backward()
+
+
+def test_the_error_names_what_changed_the_value(backend: TestBackend) -> None:
+    w = backend.leaf(X)
+    for change, by in (
+        (lambda y: y.__iadd__(1.0), "add_"),
+        (lambda y: y.exp_(), "exp_"),
+        (lambda y: y.__setitem__(0, 1.0), "setitem"),
+    ):
+        y = w * 1.0
+        loss = (y * w).sum()
+        with tfl.no_grad():
+            change(y)
+        with pytest.raises(StaleValueError, match=rf"changed in place by {by} \(op #\d+\) after"):
+            loss.backward()
+
+
+def test_the_error_names_the_optimizer_that_changed_a_parameter() -> None:
+    w = tfl.tensor([1.0, 2.0], requires_grad=True)
+    optimizer = tfl.optim.AdamW([w], lr=0.1)
+    loss = (w * w).sum()
+    loss.backward(retain_graph=True)
+    optimizer.step()
+    with pytest.raises(StaleValueError, match=r"changed in place by adam_step \(op #\d+\) after"):
+        loss.backward()

@@ -19,7 +19,7 @@ from typing import Any
 
 from ..backend import as_array, backend_of, by_array_type, ndarray
 from ..errors import DeviceError, DtypeError, GradientError, ShapeError, StaleValueError
-from ..runtime import changed, note_change, owner_of, set_mode, shared
+from ..runtime import changed, changed_by, note_change, owner_of, set_mode, shared
 from .graph import count_consumers, forget_gradients, leading_to, parents_of
 from .primitive import Primitive, traced
 from .tensor import JointNode, Leaf, Node, Output, Tensor, operation_of, wrap
@@ -97,13 +97,14 @@ def _check_stale(node: Any) -> None:
     for name, array in saved:
         if array is None or type(array) is tuple or not hasattr(array, "base"):
             continue
-        when = changed.get(id(owner_of(array)), 0)
+        key = id(owner_of(array))
+        when = changed.get(key, 0)
         if when > born or (when == born and name not in ("out", "residual")):
             what = f"output {name}" if name in ("out", "residual") else f"input {name}"
             raise StaleValueError(
                 f"{op.called} (op #{born}): {what}, {array.dtype} {array.shape}, was changed in "
-                f"place (at #{when}) after it was saved for backward; use an operation that makes "
-                "a new tensor instead, or clone() it first"
+                f"place by {changed_by[key]} (op #{when}) after it was saved for backward; use an "
+                "operation that makes a new tensor instead, or clone() it first"
             )
 
 
@@ -383,7 +384,7 @@ class _Pass:
             leaf.grad = wrap(own(g, owned, leaf), None)
         else:
             backend_of(g).add(before.array, g, before.array)
-            note_change(before.array)
+            note_change(before.array, "backward")
 
 
 def own(g: Any, owned: bool, leaf: Any = None) -> Any:

@@ -85,9 +85,9 @@ def prepare_change(name: str, x: Tensor, others: tuple[Tensor, ...] = ()) -> boo
     return True
 
 
-def finish_change(x: Tensor, node: Any) -> Tensor:
+def finish_change(name: str, x: Tensor, node: Any) -> Tensor:
     """Stamp the change just made to ``x``; where recorded, bring its root and views up to date."""
-    now = note_change(x.array)
+    now = note_change(x.array, name)
     if node is None:
         return x
     node.born = now  # its own change must not look like a later one
@@ -173,7 +173,7 @@ def change_in_place(op: Primitive, name: str, *xs: Tensor) -> Tensor:
             backend.assign(x.array, run(*arrays))
     except Exception as error:
         raise explain(op, error, arrays, (), name) from error
-    return finish_change(x, node)
+    return finish_change(name, x, node)
 
 
 def release(node: Node | JointNode) -> None:

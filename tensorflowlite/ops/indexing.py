@@ -259,7 +259,8 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
     except Exception as error:
         raise _of_assignment(error, arrays, key) from error
     parents = tuple([t.node for t in xs])
-    finish_change(x, joint_node(op, parents, arrays, (key,), None) if track else None)
+    node = joint_node(op, parents, arrays, (key,), None) if track else None
+    finish_change("setitem", x, node)
 
 
 def _region(x: Tensor, key: Any, indices: tuple[Tensor, ...]) -> tuple[int, ...]:

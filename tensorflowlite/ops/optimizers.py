@@ -108,7 +108,7 @@ def _run(op: Any, lr: Tensor, step: Tensor, parameters: Tensors, gradients: Tens
             scalar.set_(wrap(move(scalar.array, device.device), None))
     op(lr, step, *parameters, *gradients, *[t for kind in states for t in kind], *attributes)
     for parameter in parameters:
-        note_change(parameter.array)
+        note_change(parameter.array, op.__name__)
 
 
 def _fit(state: Tensor, parameter: Tensor) -> None:
@@ -137,7 +137,7 @@ def write_scalar(target: Tensor, value: float) -> None:
     """Write a number into a 0-d tensor; a recorded step sees the new value."""
     backend = backend_of(target.array)
     backend.assign(target.array, backend.filled((), value, target.dtype, target.device))
-    note_change(target.array)
+    note_change(target.array, "write_scalar")
 
 
 def sgd_step(
