@@ -176,7 +176,8 @@ class _Pass:
         if self.sink is not None and node in self.sink:
             self.sink[node] = (node.g, node.owned)
             node.owned = False
-            if not any(parent in self.relevant for parent in parents_of(node)):  # type: ignore
+            relevant = self.relevant or set()
+            if not any(parent in relevant for parent in parents_of(node)):
                 node.g = None
                 return False  # nothing beyond was asked for: what lies there stays as it is
         return True
