@@ -103,6 +103,15 @@ def test_a_batch_that_is_ignored(
     np.testing.assert_array_equal(backend.host(x.grad), np.zeros((3, 4)))
 
 
+def test_the_second_derivative_of_a_batch_that_is_ignored(backend: TestBackend) -> None:  # noqa: F811
+    x = backend.leaf(normal(3, 4))
+    with np.errstate(invalid="ignore"):
+        loss = losses.cross_entropy(x, backend.tensor(np.array([-100, -100, -100])))
+        (first,) = tfl.autograd.grad(loss, x, create_graph=True)
+        (second,) = tfl.autograd.grad((first * first).sum(), x)
+    np.testing.assert_array_equal(backend.host(second), np.zeros((3, 4)))
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_means_of_many_in_half_precision(backend: TestBackend, dtype: str) -> None:  # noqa: F811
     """Their sum would overflow float16."""

@@ -40,8 +40,11 @@ def _cross_entropy_gradient(k: Any, y: Any, probabilities: Any, target: Any, *re
     *weight, ignored, smoothing = rest
     classes, dtype = probabilities.shape[1], probabilities.dtype
     wanted = k.target_distribution(target, *weight, classes, ignored, smoothing, dtype)
+    asked = k.sum(wanted, Kept((1,)))
     g = k.reshape(y, (y.shape[0], 1, *y.shape[1:]))
-    return g * (probabilities * k.sum(wanted, Kept((1,))) - wanted)
+    # The mean over a batch that is ignored whole hands over infinities: nothing times them is 0.
+    g = k.where(asked == 0, k.zeros_like(g), g)
+    return g * (probabilities * asked - wanted)
 
 
 _softmax_cross_entropy_gradient = fused(
