@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib as _importlib
-import typing as _typing
 
 from . import errors as errors
 from . import io as io
@@ -212,29 +211,24 @@ bool = bool_  # the standard's name
 half, float, double, short, int, long = float16, float32, float64, int16, int32, int64
 mul, sub, div, device = multiply, subtract, divide, Device
 
-# What else there is comes in at first use: what nobody says costs no time.
+# What else there is comes in at first use: what nobody says costs no time. A name's module stands
+# here, and in the generated stub (``python -m tests.stubs``).
 _MODULES = frozenset(("autograd", "cuda", "data", "nn", "optim", "train"))
-_NAMES = {"default_device": ".backend.cuda"}
+_LATER: dict[str, str] = {
+    "backend.cuda": "default_device",
+}
+_PLACES = {_name: f".{_module}" for _module, _names in _LATER.items() for _name in _names.split()}
 
-if _typing.TYPE_CHECKING:
-    from . import autograd as autograd
-    from . import cuda as cuda
-    from . import data as data
-    from . import nn as nn
-    from . import optim as optim
-    from . import train as train
-    from .backend.cuda import default_device as default_device
-else:  # to a type checker it would make any name a public one
 
-    def __getattr__(name: str) -> object:
-        if name in _MODULES:
-            return _importlib.import_module(f"{__name__}.{name}")
-        if name in _NAMES:
-            found = getattr(_importlib.import_module(_NAMES[name], __name__), name)
-            globals()[name] = found
-            return found
-        raise AttributeError(f"module 'tensorflowlite' has no attribute {name!r}")
+def __getattr__(name: str) -> object:
+    if name in _MODULES:
+        return _importlib.import_module(f"{__name__}.{name}")
+    if name in _PLACES:
+        found = getattr(_importlib.import_module(_PLACES[name], __name__), name)
+        globals()[name] = found
+        return found
+    raise AttributeError(f"module 'tensorflowlite' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES, *_NAMES})
+    return sorted({*globals(), *_MODULES, *_PLACES})

@@ -3,7 +3,8 @@
 A type checker sees neither the methods that a table attaches to `Tensor` nor the signature of what
 ``unary(...)`` returns. Their stubs are generated: ``core/tensor.pyi`` from the source of
 ``core/tensor.py`` and the table of ``ops/methods.py``, and one for each file of ``ops/`` where a
-public operation is made by a call. A test fails when a stub is stale.
+public operation is made by a call; ``__init__.pyi`` names also what comes in at first use. A test
+fails when a stub is stale.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import ast
 import builtins
 import importlib
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -46,15 +48,10 @@ def stubbed_operations() -> list[Path]:
     """The files of ``ops/`` where a public operation is made by a call rather than by ``def``."""
     found = set()
     for place in _PLACES:
-        for statement in _top_level(PACKAGE / place):
-            module = getattr(statement, "module", None) or ""
-            if not module.startswith(("ops.", "ops")):
-                continue
+        for module, names in _public_imports(PACKAGE / place):
             path = PACKAGE / f"{module.replace('.', '/')}.py"
-            if not path.is_file():
+            if not module.startswith("ops") or not path.is_file():
                 continue
-            assert isinstance(statement, ast.ImportFrom)
-            names = {alias.name for alias in statement.names if alias.asname == alias.name}
             made = {
                 name
                 for other in _top_level(path)
@@ -64,6 +61,17 @@ def stubbed_operations() -> list[Path]:
             if names & made:
                 found.add(path)
     return sorted(found)
+
+
+def _public_imports(path: Path) -> Iterator[tuple[str, set[str]]]:
+    """Modules, and the names that a place makes public from them, at once or at first use."""
+    for statement in _top_level(path):
+        if isinstance(statement, ast.ImportFrom):
+            names = {alias.name for alias in statement.names if alias.asname == alias.name}
+            yield statement.module or "", names
+    if path == PACKAGE / "__init__.py":
+        for module, listed in tensorflowlite._LATER.items():
+            yield module, set(listed.split())
 
 
 # -- imports ---------------------------------------------------------------------------------------
@@ -390,9 +398,40 @@ def _table_method(stub: Stub, name: str, value: Any) -> None:
         stub.lines.append(f"    def {name}(self, other: {OPERAND}, /) -> {result}: ...{mark}")
 
 
+def package_stub() -> str:
+    """Return the stub of the package: its own imports, and what comes in at first use."""
+    path = PACKAGE / "__init__.py"
+    imports, others = [], []
+    for statement in _top_level(path):
+        if isinstance(statement, ast.ImportFrom) and statement.module != "__future__":
+            module = "." * statement.level + (statement.module or "")
+            imports += [
+                (module, alias.name) for alias in statement.names if alias.asname == alias.name
+            ]
+        elif isinstance(statement, ast.Assign) and _assigned(statement)[:1] not in (
+            ["_MODULES"],
+            ["_PLACES"],
+        ):
+            others.append(ast.unparse(statement))
+    imports += [(module, name) for name, module in tensorflowlite._PLACES.items()]
+    imports += [(".", name) for name in tensorflowlite._MODULES]
+    lines = [f"from {module} import {name} as {name}" for module, name in sorted(imports, key=_natural)]
+    return "\n".join([HEADER, *lines, "", *others, ""])
+
+
+def _natural(imported: tuple[str, str]) -> tuple[Any, ...]:
+    """As the linter sorts imports: numbers in a name by their value."""
+    module, name = imported
+    parts = re.split(r"(\d+)", name)
+    return module, _sort_key(name)[0], [int(p) if p.isdigit() else p for p in parts]
+
+
 def stubs() -> dict[Path, str]:
     """Return every generated stub by its path."""
-    found = {PACKAGE / "core" / "tensor.pyi": tensor_stub()}
+    found = {
+        PACKAGE / "__init__.pyi": package_stub(),
+        PACKAGE / "core" / "tensor.pyi": tensor_stub(),
+    }
     return found | {
         path.with_suffix(".pyi"): operations_stub(path) for path in stubbed_operations()
     }
