@@ -60,6 +60,8 @@ def names_of(module: ModuleType) -> list[str]:
             found.append(node.name)
         elif isinstance(node, ast.ImportFrom):
             found += [alias.name for alias in node.names if alias.asname == alias.name]
+    if module is tfl:
+        found += tfl._PLACES
     return [name for name in found if not name.startswith("_")]
 
 
