@@ -385,6 +385,7 @@ def tensor_stub() -> str:
 
 def _table_method(stub: Stub, name: str, value: Any) -> None:
     plain = name.strip("_")
+    value = value.resolve() if hasattr(value, "resolve") else value
     if isinstance(value, property):
         result = stub._signature(value.fget, True)[1]
         stub.lines += ["    @property", f"    def {name}(self) -> {result}: ..."]

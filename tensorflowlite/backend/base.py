@@ -8,6 +8,7 @@ written with ``k.exp``, ``k.sum`` ... run on the arrays themselves.
 from __future__ import annotations
 
 import functools
+import importlib
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
@@ -80,11 +81,19 @@ class Backend:
         if slot in decompositions:
             found = _with_decomposition(found, functools.partial(decompositions[slot], self))
         elif found is None:
+            if slot in later:
+                self._bring_in(later[slot])
+                return getattr(self, slot)
             found = getattr(self.namespace, slot, None)
             if found is None:
                 raise AttributeError(f"the {self.device_type} backend has no slot {slot!r}")
         setattr(self, slot, found)  # the next look-up is a plain attribute
         return found
+
+    def _bring_in(self, module: str) -> None:
+        """Add the slots of a family that comes in at first use; those listed already stay."""
+        family = importlib.import_module(f".{module}", __package__)
+        self.slots = {**family.slots(self.namespace), **self.slots}
 
     def replace(self, slot: str, implementation: Callable[..., Any]) -> None:
         """Put another implementation behind a slot."""
@@ -112,6 +121,10 @@ class Backend:
 # Slots that other slots can stand in for: name -> (k, *arguments) -> the result. A backend without
 # an implementation of its own, or with one that doesn't accept the arguments, runs it.
 decompositions: dict[str, Callable[..., Any]] = {}
+
+
+# Slots that few programs need: name -> the module here whose ``slots`` come in at first use.
+later: dict[str, str] = {}
 
 
 def _with_decomposition(found: Any, decomposed: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,8 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 from . import array_slots, network_slots, optimizer_slots, random_slots, special
+from .base import later
 
 _FAMILIES = (array_slots, special, random_slots, optimizer_slots, network_slots)
+# What comes in at first use; a name stands here also where the library has such a function, if the
+# slot differs from it.
+_LATER = {
+    "special_functions": (
+        "lgamma digamma polygamma erfc erfinv xlogy xlog1py i0 i1 ldexp frexp sinc"
+    ),
+}
+later.update({name: module for module, names in _LATER.items() for name in names.split()})
 
 
 def slots(xp: Any) -> dict[str, Callable[..., Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 from typing import Any
 
 from ..core.entry import lift
@@ -96,6 +97,30 @@ def renamed(function: Any, **names: str) -> Any:
 
     functools.update_wrapper(call, function)
     call.spellings = names  # type: ignore[attr-defined]
+    return call
+
+
+def later(module: str, names: str, **spellings: str) -> dict[str, Any]:
+    """Return methods whose functions, in a file of ``ops/``, come in at first use."""
+    return {name: _forwarding(module, name, spellings) for name in names.split()}
+
+
+def _forwarding(module: str, name: str, spellings: dict[str, str]) -> Any:
+    found: Any = None
+
+    def resolve() -> Any:
+        nonlocal found
+        if found is None:
+            function = getattr(importlib.import_module(f".{module}", __package__), name)
+            found = renamed(function, **spellings) if spellings else function
+        return found
+
+    def call(x: Tensor, /, *args: Any, **options: Any) -> Any:
+        return (found or resolve())(x, *args, **options)
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"Return the function `{name}` of the tensor; it takes the same arguments."
+    call.resolve = resolve  # type: ignore[attr-defined]
     return call
 
 

@@ -27,6 +27,7 @@ from . import shaping as s
 from . import tensor_methods as m
 from .method_forms import (
     in_place,
+    later,
     operator,
     operator_in_place,
     reflected,
@@ -170,6 +171,9 @@ METHODS: dict[str, Any] = {
     "matmul": matrix.matmul, "mm": m.mm, "bmm": m.bmm, "dot": m.dot, "mv": m.mv,
     "outer": einsum.outer, "tensordot": einsum.tensordot,
     "vecdot": einsum.vecdot,
+    # -- at first use ------------------------------------------------------------------------------
+    **later("special", "angle deg2rad digamma erfc erfinv float_power fmax fmin fmod frexp gcd "
+            "heaviside i0 lcm ldexp lgamma logaddexp2 logit nan_to_num rad2deg sinc xlogy fix"),
 }  # fmt: skip
 for _name, _value in METHODS.items():
     setattr(Tensor, _name, _value)
