@@ -217,9 +217,9 @@ _MODULES = frozenset(("autograd", "cuda", "data", "nn", "optim", "train"))
 _LATER: dict[str, str] = {
     "backend.cuda": "default_device",
     "ops.special": (
-        "angle cbrt deg2rad degrees digamma divmod erfc erfinv expit fabs fix float_power fmax "
-        "fmin fmod frexp gcd heaviside i0 i1 lcm ldexp lgamma logaddexp2 logit modf nan_to_num "
-        "polygamma rad2deg radians sinc xlog1py xlogy"
+        "angle cbrt deg2rad digamma divmod erfc erfinv fabs fix float_power fmax fmin fmod frexp "
+        "gcd heaviside i0 i1 lcm ldexp lgamma logaddexp2 logit modf nan_to_num polygamma rad2deg "
+        "sinc xlog1py xlogy degrees expit radians"
     ),
 }
 _PLACES = {_name: f".{_module}" for _module, _names in _LATER.items() for _name in _names.split()}
