@@ -221,6 +221,7 @@ _LATER: dict[str, str] = {
         "gcd heaviside i0 i1 lcm ldexp lgamma logaddexp2 logit modf nan_to_num polygamma rad2deg "
         "sinc xlog1py xlogy degrees expit radians"
     ),
+    "transforms.functional": "grad value_and_grad vjp jvp",
 }
 _PLACES = {_name: f".{_module}" for _module, _names in _LATER.items() for _name in _names.split()}
 

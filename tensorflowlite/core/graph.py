@@ -65,3 +65,35 @@ def leading_to(roots: Iterable[Any], targets: Any) -> set[Any]:
         if node not in found and any(p in found for p in parents_of(node) if p is not None):
             found.add(node)
     return found
+
+
+def explore(roots: Iterable[Any], targets: Any, since: int) -> tuple[set[Any], dict[Any, None]]:
+    """Return the nodes through which a root depends on a target, and what else it depends on.
+
+    The walk ends at the targets, at what was made before the tick ``since``, and at leaves. What it
+    meets of those last two is the second result: the history that a function of the targets had
+    from elsewhere. Leaves that a transform makes carry the tick of their making, so that those of
+    a transform inside, which is over, don't count.
+    """
+    order: list[Any] = []
+    elsewhere: dict[Any, None] = {}
+    stack, seen = list(dict.fromkeys(roots)), set()
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if node in targets:
+            elsewhere.update(dict.fromkeys([p for p in parents_of(node) if p is not None]))
+            continue
+        if node.born < since:
+            elsewhere[node] = None
+            continue
+        order.append(node)
+        stack.extend([p for p in parents_of(node) if p is not None])
+    found = set(targets)
+    order.sort(key=lambda node: (node.born, type(node) is Output))
+    for node in order:
+        if any(p in found for p in parents_of(node) if p is not None):
+            found.add(node)
+    return found, elsewhere

@@ -122,6 +122,8 @@ class _Pass:
         self.consumers: dict[Any, int] | None = None
         self.fit: Any = _fit_traced if trace else _fit_raw
         self.k: Any = traced
+        self.bounded = False  # nothing beyond a target is visited
+        self.outside: Any = ()  # targets whose hooks wait for another pass
 
     def give(self, node: Any, g: Any, owned: bool) -> None:
         """Add a gradient to what has reached ``node``."""
@@ -171,13 +173,13 @@ class _Pass:
 
         Returns whether the pass goes on beyond the node.
         """
-        if node.hooks:
+        if node.hooks and node not in self.outside:
             node.g, node.owned = _run_hooks(node, node.g, self.trace), False
         if self.sink is not None and node in self.sink:
             self.sink[node] = (node.g, node.owned)
             node.owned = False
             relevant = self.relevant or set()
-            if not any(parent in relevant for parent in parents_of(node)):
+            if self.bounded or not any(parent in relevant for parent in parents_of(node)):
                 node.g = None
                 return False  # nothing beyond was asked for: what lies there stays as it is
         return True
@@ -361,7 +363,7 @@ class _Pass:
         """Hand the leaves what reached them."""
         try:  # hooks may raise: all of them run before the first leaf is touched
             for leaf in self.leaves:
-                if leaf.hooks:
+                if leaf.hooks and leaf not in self.outside:
                     leaf.g, leaf.owned = _run_hooks(leaf, leaf.g, self.trace), False
         except BaseException:
             forget_gradients(self.leaves)
@@ -517,16 +519,24 @@ def grad(
     gradients: Sequence[Tensor | None],
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    relevant: set[Any] | None = None,
 ) -> list[Tensor | None]:
-    """Return the gradients of ``outputs`` by ``inputs``; None for an input that wasn't reached."""
+    """Return the gradients of ``outputs`` by ``inputs``; None for an input that wasn't reached.
+
+    ``relevant`` are the nodes to visit, where they are known; the pass ends at the inputs then.
+    """
     for i, x in enumerate(inputs):
         if x.node is None:
             raise GradientError(f"grad: inputs[{i}] must require grad, got {x.dtype} {x.shape}")
     retain = create_graph if retain_graph is None else retain_graph
     targets = [x.node for x in inputs]
-    relevant = leading_to([output.node for output in outputs if output.node is not None], targets)
     sink: dict[Any, Any] = dict.fromkeys(targets)
-    _run("grad", _Pass(retain, create_graph, sink, relevant), outputs, gradients)
+    this = _Pass(retain, create_graph, sink, relevant)
+    this.bounded = relevant is not None
+    if relevant is None:
+        roots = [output.node for output in outputs if output.node is not None]
+        this.relevant = leading_to(roots, targets)
+    _run("grad", this, outputs, gradients)
     results = []
     with set_mode(grad=create_graph):
         for x in inputs:

@@ -1,0 +1,348 @@
+"""Transforms of functions: against closed forms and central differences, to any order."""
+
+from __future__ import annotations
+
+import gc
+import math
+import weakref
+from collections import OrderedDict, namedtuple
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tensorflowlite as tfl
+from tensorflowlite import nn
+from tensorflowlite.errors import (
+    ArgumentError,
+    DtypeError,
+    GradientError,
+    ShapeError,
+    TensorflowliteError,
+)
+from tensorflowlite.transforms import tree
+
+
+def f64(values: Any) -> tfl.Tensor:
+    return tfl.tensor(values, dtype=tfl.float64)
+
+
+def close(found: Any, expected: Any, tolerance: float = 1e-12) -> None:
+    found = found.numpy() if isinstance(found, tfl.Tensor) else found
+    expected = expected.numpy() if isinstance(expected, tfl.Tensor) else expected
+    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
+
+
+# -- trees -----------------------------------------------------------------------------------------
+Pair = namedtuple("Pair", "left right")
+
+TREES = [
+    1,
+    None,
+    (1, [2, 3], {"a": 4, "b": (5,)}),
+    Pair(1, Pair([2], None)),
+    OrderedDict(x=1, y=[2]),
+    [],
+    {},
+]
+
+
+@pytest.mark.parametrize("value", TREES, ids=repr)
+def test_a_tree_comes_back_as_it_was(value: Any) -> None:
+    leaves, structure = tree.flatten(value)
+    rebuilt = tree.unflatten(structure, leaves)
+    assert rebuilt == value
+    assert type(rebuilt) is type(value)
+    assert structure == tree.flatten(rebuilt)[1]
+    assert hash(structure) == hash(tree.flatten(rebuilt)[1])
+    assert len(tree.paths(structure)) == structure.count == len(leaves)
+
+
+def test_trees_are_matched_by_the_keys_of_dicts() -> None:
+    _, structure = tree.flatten({"a": 1, "b": [2, 3]})
+    assert tree.flatten_like("op", structure, {"b": (5, 6), "a": 4}) == [4, 5, 6]
+    assert structure == tree.flatten({"b": [0, 0], "a": 0})[1]
+    assert tree.map_leaves(lambda x, y: x + y, {"a": 1}, {"a": 2}) == {"a": 3}
+    assert tree.paths(structure) == ["['a']", "['b'][0]", "['b'][1]"]
+
+
+@pytest.mark.parametrize(
+    ("other", "text"),
+    [
+        ({"a": 1}, "the trees must be built alike, got dict for {'a': *, 'b': [*]}"),
+        ({"a": 1, "b": 2}, "the trees must be built alike, got int at ['b'] for [*]"),
+        ({"a": [1], "b": [2]}, "a leaf is needed at ['a'], got list"),
+        ({"a": None, "b": [2]}, "a leaf is needed at ['a'], got None"),
+        (3, "the trees must be built alike, got int for"),
+    ],
+)
+def test_trees_that_differ(other: Any, text: str) -> None:
+    _, structure = tree.flatten({"a": 1, "b": [2]})
+    with pytest.raises(ArgumentError) as error:
+        tree.flatten_like("op", structure, other)
+    assert str(error.value).startswith(f"op: {text}")
+
+
+# -- grad ------------------------------------------------------------------------------------------
+def test_perturbations_are_not_confused() -> None:
+    assert tfl.grad(lambda x: x * tfl.grad(lambda y: x + y)(2.0))(1.0).item() == 1.0
+    inner = lambda x: tfl.grad(lambda y: x * y * y)(2.0)  # noqa: E731
+    assert tfl.grad(lambda x: x * inner(x))(3.0).item() == 24.0
+
+
+def test_a_result_without_outer_history_is_a_constant() -> None:
+    value, slope = tfl.value_and_grad(lambda x: x * tfl.grad(lambda y: x * y * y)(2.0))(3.0)
+    assert not value.requires_grad
+    assert not slope.requires_grad
+    x = tfl.tensor(3.0, requires_grad=True)
+    with tfl.no_grad():  # inside, the transform records all the same
+        assert tfl.grad(lambda x: x**2)(x).item() == 6.0
+        assert not tfl.grad(lambda x: x**2)(x).requires_grad
+
+
+def test_every_order() -> None:
+    function: Any = lambda x: x**5  # noqa: E731
+    for expected in (80.0, 160.0, 240.0, 240.0, 120.0, 0.0):
+        function = tfl.grad(function)
+        assert function(2.0).item() == expected
+
+
+def test_inputs_keep_their_grad_and_carry_the_outer_derivative() -> None:
+    x = tfl.tensor(3.0, requires_grad=True)
+    slope = tfl.grad(lambda x: x**3)(x)
+    assert x.grad is None
+    assert slope.requires_grad
+    slope.backward()
+    assert x.grad.item() == 18.0
+
+
+def test_what_is_closed_over_keeps_its_history() -> None:
+    layer = nn.Linear(3, 1).double()
+    x = f64([[0.3, -0.2, 0.5]])
+
+    def energy(x: tfl.Tensor) -> tfl.Tensor:
+        return tfl.tanh(layer(x)).sum()
+
+    force = tfl.grad(energy)(x)
+    (force**2).sum().backward()
+    weight, bias = layer.weight.detach(), layer.bias.detach()
+
+    def penalty(weight: tfl.Tensor) -> tfl.Tensor:
+        slope = 1 - tfl.tanh(x @ weight.T + bias) ** 2
+        return ((slope * weight) ** 2).sum()
+
+    close(layer.weight.grad, tfl.grad(penalty)(weight))
+    assert x.grad is None
+
+
+def test_trees_of_inputs() -> None:
+    point = Pair({"w": f64([1.0, 2.0])}, [3.0, None])
+    found = tfl.grad(lambda p: (p.left["w"] ** 2).sum() * p.right[0])(point)
+    assert isinstance(found, Pair)
+    close(found.left["w"], [6.0, 12.0])
+    assert found.right[0].item() == 5.0
+    assert found.right[1] is None
+
+
+def test_argnums() -> None:
+    def f(x: Any, y: Any, *, scale: float = 1.0) -> Any:
+        return x * y * y * scale
+
+    assert tfl.grad(f, argnums=1)(2.0, 3.0).item() == 12.0
+    assert tfl.grad(f, argnums=-1)(2.0, 3.0, scale=2.0).item() == 24.0
+    assert [g.item() for g in tfl.grad(f, argnums=(0, 1))(2.0, 3.0)] == [9.0, 12.0]
+    assert tfl.grad(f)(2.0, np.float64(3.0)).item() == 9.0
+
+
+def test_aux() -> None:
+    w = tfl.tensor(2.0, requires_grad=True)
+
+    def f(x: tfl.Tensor) -> Any:
+        return x * x, {"twice": 2 * x, "outside": w * x, "text": "x"}
+
+    slope, aux = tfl.grad(f, has_aux=True)(3.0)
+    assert slope.item() == 6.0
+    assert aux["text"] == "x"
+    assert not aux["twice"].requires_grad
+    aux["outside"].backward()
+    assert w.grad.item() == 3.0
+    (value, _), slope = tfl.value_and_grad(f, has_aux=True)(3.0)
+    assert (value.item(), slope.item()) == (9.0, 6.0)
+
+
+def test_as_a_decorator() -> None:
+    @tfl.grad
+    def slope(x: Any) -> Any:
+        """Twice x."""
+        return x * x
+
+    assert slope.__name__ == "slope"
+    assert slope.__doc__ == "Twice x."
+    assert slope(4.0).item() == 8.0
+    assert tfl.grad(nn.MSELoss())(tfl.ones(1), tfl.zeros(1)).item() == 2.0
+
+
+def test_one_tensor_for_two_arguments() -> None:
+    x = tfl.tensor(3.0, requires_grad=True)
+    first, second = tfl.grad(lambda a, b: a * b * b, argnums=(0, 1))(x, x)
+    assert (first.item(), second.item()) == (9.0, 18.0)
+
+
+def test_what_the_output_does_not_depend_on() -> None:
+    assert tfl.grad(lambda x: 5.0)(1.0).item() == 0.0
+    unused = tfl.grad(lambda x, y: (y * y).sum())(tfl.ones((2, 3)), tfl.ones(2))
+    assert unused.shape == (2, 3)
+    assert not unused.numpy().any()
+
+
+def test_a_complex_input() -> None:
+    z = tfl.tensor([1 + 2j, 3 - 1j])
+    close(tfl.grad(lambda z: (z.abs() ** 2).sum())(z), 2 * z.numpy(), 1e-6)
+
+
+def test_no_memory_is_kept() -> None:
+    seen = []
+
+    def f(x: tfl.Tensor) -> tfl.Tensor:
+        y = tfl.exp(x)
+        seen.append(weakref.ref(y.array))
+        return (y * y).sum()
+
+    gc.disable()
+    try:
+        result = tfl.grad(f)(tfl.ones(4))
+        assert seen[0]() is None
+    finally:
+        gc.enable()
+    assert result.shape == (4,)
+
+
+def test_changing_an_input_in_place() -> None:
+    def f(x: tfl.Tensor) -> tfl.Tensor:
+        x *= 2
+        return x.sum()
+
+    x = tfl.ones(2)
+    with pytest.raises(GradientError, match="a leaf that requires grad"):
+        tfl.grad(f)(x)
+    outer = tfl.ones(2).requires_grad_()
+    close(tfl.grad(f)(outer).detach(), [2.0, 2.0])
+    close(outer.detach(), [1.0, 1.0])
+
+
+# -- vjp and jvp -----------------------------------------------------------------------------------
+def test_a_pull_back_may_be_called_again() -> None:
+    out, pull = tfl.vjp(lambda x, p: {"a": x * p["w"], "b": p["w"]}, f64(2.0), {"w": f64(3.0)})
+    assert not out["a"].requires_grad
+    for scale in (1.0, 10.0):
+        x, p = pull({"b": scale, "a": scale})
+        assert (x.item(), p["w"].item()) == (3.0 * scale, 3.0 * scale)
+
+
+def test_a_pull_back_is_differentiable_by_its_cotangent() -> None:
+    _, pull = tfl.vjp(lambda x: x**2, f64([1.0, 2.0]))
+    g = f64([3.0, 4.0]).requires_grad_()
+    (pulled,) = pull(g)
+    (pulled**2).sum().backward()
+    close(g.grad, 2 * g.detach() * (2 * f64([1.0, 2.0])) ** 2)
+
+
+def test_vjp_with_aux() -> None:
+    out, pull, aux = tfl.vjp(lambda x: (x * x, "text"), f64(3.0), has_aux=True)
+    assert (out.item(), aux, pull(1.0)[0].item()) == (9.0, "text", 6.0)
+
+
+SMOOTH: list[Callable[..., Any]] = [
+    lambda x: tfl.sin(x) * tfl.exp(-x),
+    lambda x: tfl.sort(x) ** 3,
+    lambda x: tfl.softmax(x, -1),
+    lambda x: x / tfl.sqrt((x * x).sum()),
+    lambda x: tfl.einsum("i,j->ij", x, tfl.tanh(x)),
+    lambda x: (x.max(), x[::2] * 2),
+]
+
+
+@pytest.mark.parametrize("function", SMOOTH, ids=range(len(SMOOTH)))
+def test_jvp_against_differences(function: Callable[..., Any]) -> None:
+    x, t = f64([0.3, -1.2, 0.8]), f64([0.5, 0.1, -0.7])
+    out, tangent = tfl.jvp(function, (x,), (t,))
+    step = 1e-6
+    plus, _ = tree.flatten(function(x + step * t))
+    minus, _ = tree.flatten(function(x - step * t))
+    found, _ = tree.flatten(tangent)
+    for value, again in zip(*(tree.flatten(one)[0] for one in (out, function(x))), strict=True):
+        close(value, again)
+    for one, high, low in zip(found, plus, minus, strict=True):
+        close(one, (high - low) / (2 * step), 1e-8)  # a central difference in float64
+
+
+def test_jvp_to_any_order() -> None:
+    push = lambda f: lambda x: tfl.jvp(f, (x,), (1.0,))[1]  # noqa: E731
+    assert push(push(push(lambda x: x**4)))(2.0).item() == 48.0
+    mixed = tfl.grad(lambda x: tfl.jvp(lambda y: tfl.sin(y) * x, (x,), (x,))[1])(f64(0.7))
+    close(mixed, 2 * 0.7 * math.cos(0.7) - 0.49 * math.sin(0.7))
+
+
+def test_jvp_of_what_has_no_derivative() -> None:
+    def f(x: tfl.Tensor) -> Any:
+        return tfl.argmax(x), tfl.ones(2), x * 2
+
+    out, tangent, aux = tfl.jvp(lambda x: (f(x), 7), (f64([1.0, 2.0]),), (f64([1.0, 0.0]),), True)
+    assert aux == 7
+    assert out[0].item() == 1
+    assert (tangent[0].dtype, tangent[0].item()) == (out[0].dtype, 0)
+    close(tangent[1], [0.0, 0.0])
+    close(tangent[2], [2.0, 0.0])
+
+
+def test_jvp_of_a_holomorphic_function() -> None:
+    z, t = tfl.tensor([1 + 2j]), tfl.tensor([1j])
+    out, tangent = tfl.jvp(lambda z: z * z, (z,), (t,))
+    close(out, z.numpy() ** 2, 1e-6)
+    close(tangent, 2 * z.numpy() * t.numpy(), 1e-6)
+
+
+# -- bad input -------------------------------------------------------------------------------------
+X = tfl.ones(2)
+ERRORS: list[tuple[Callable[[], Any], type[TensorflowliteError], str]] = [
+    (lambda: tfl.grad(X), DtypeError,
+     "grad: fun must be a function, got Tensor; gradients of tensors are autograd.grad"),
+    (lambda: tfl.vjp(3, X), DtypeError, "vjp: fun must be a function, got int"),
+    (lambda: tfl.grad(lambda x: x)(2), DtypeError,
+     "grad: inputs must be float or complex, got int64 () in argument 0; cast it with "
+     "astype(float32), or leave it out of argnums"),
+    (lambda: tfl.grad(lambda p: p["n"][0])({"n": [tfl.arange(2)]}), DtypeError,
+     "grad: inputs must be float or complex, got int64 (2,) in argument 0['n'][0]"),
+    (lambda: tfl.grad(lambda x: x)("text"), DtypeError,
+     "grad: inputs must be tensors, arrays or numbers, got str in argument 0"),
+    (lambda: tfl.grad(lambda x: x)(X), ShapeError,
+     "grad: the function must return a scalar, got shape (2,)"),
+    (lambda: tfl.value_and_grad(lambda x: (x.sum(), 1.0))(X), DtypeError,
+     "value_and_grad: the function must return one scalar, got (*, *)"),
+    (lambda: tfl.grad(lambda x: tfl.argmax(x))(X), DtypeError,
+     "grad: the function must return a real float, got int64"),
+    (lambda: tfl.grad(lambda z: z.sum())(tfl.tensor([1j])), DtypeError,
+     "grad: the function must return a real float, got complex64; take its real or imaginary"),
+    (lambda: tfl.grad(lambda x: "text")(X), DtypeError,
+     "grad: the function must return tensors or numbers, got str"),
+    (lambda: tfl.grad(lambda x: x.sum(), has_aux=True)(X), ArgumentError,
+     "grad: with has_aux the function must return (output, aux), got Tensor"),
+    (lambda: tfl.grad(lambda x: x, argnums=1)(X), ArgumentError,
+     "grad: argnums must name positional arguments, got 1 for 1 of them"),
+    (lambda: tfl.vjp(lambda x: x, X)[1](tfl.ones(3)), ShapeError,
+     "vjp: the cotangent must have the shape (2,) of what it belongs to, got (3,)"),
+    (lambda: tfl.vjp(lambda x: (x, x), X)[1](X), ArgumentError,
+     "vjp: the trees must be built alike, got Tensor for (*, *)"),
+    (lambda: tfl.jvp(lambda x: x, X, X), DtypeError,
+     "jvp: primals must be a tuple with an entry per argument, got Tensor; write (x,)"),
+    (lambda: tfl.jvp(lambda x: x, (X,), (X, X)), ArgumentError,
+     "jvp: the trees must be built alike, got tuple for (*)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "kind", "text"), ERRORS, ids=range(len(ERRORS)))
+def test_errors(call: Callable[[], Any], kind: type[TensorflowliteError], text: str) -> None:
+    with pytest.raises(kind) as error:
+        call()
+    assert str(error.value).startswith(text), str(error.value)
