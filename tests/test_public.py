@@ -234,7 +234,8 @@ NAMES = {
     ),
     "nn.functional": (
         "linear conv2d relu gelu softmax log_softmax dropout embedding layer_norm batch_norm "
-        "mse_loss l1_loss cross_entropy nll_loss binary_cross_entropy_with_logits"
+        "mse_loss l1_loss cross_entropy nll_loss binary_cross_entropy_with_logits "
+        "scaled_dot_product_attention"
     ),
     "nn.init": "kaiming_uniform_ xavier_uniform_ normal_ zeros_",
     "nn.utils": "clip_grad_norm_ clip_grad_value_ l1_penalty",

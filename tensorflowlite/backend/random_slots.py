@@ -63,7 +63,17 @@ def slots(xp: Any) -> dict[str, Any]:
         scale = 1 / (1 - probability)
         return (x * keep * scale).astype(x.dtype, copy=False), keep
 
+    def random_stream(state: Any) -> Any:
+        return made(numpy.array(take_stream(state), numpy.uint64), (2,), dtypes.uint64)
+
+    def random_keep(stream: Any, shape: tuple[int, ...], probability: float) -> Any:
+        """Return which elements stay where each is dropped with a probability."""
+        bits = philox.random_bits(*stream.tolist(), math.prod(shape))
+        return made(bits >= round(probability * 2**32), shape, dtypes.bool_)
+
     return {
+        "random_stream": random_stream,
+        "random_keep": random_keep,
         "random_uniform": random_uniform,
         "random_normal": random_normal,
         "random_integers": random_integers,

@@ -28,6 +28,14 @@ _uniform = _source("random_uniform", ("shape", "dtype"))
 _normal = _source("random_normal", ("shape", "dtype"))
 _integers = _source("random_integers", ("shape", "low", "high"))
 _permutation = _source("random_permutation", ("count",))
+_stream = _source("random_stream", ())
+_keep = declare(
+    "random_keep",
+    ("stream",),
+    (None,),
+    attributes=("shape", "probability"),
+    doc="Which elements stay where each is dropped with a probability: a function of the stream.",
+)
 _dropout = declare(
     "dropout",
     ("x", "state"),
@@ -62,6 +70,11 @@ def _make_state(key: str) -> tuple[int, Tensor]:
         found = (generation, fresh)
     _states[key] = _states[str(fresh.device)] = found
     return found
+
+
+def stream_for(x: Tensor) -> Tensor:
+    """Take the generator's next stream where ``x`` lives: two numbers that stand for its bits."""
+    return _stream(_state(x.device))
 
 
 def manual_seed(seed: int) -> None:

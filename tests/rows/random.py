@@ -71,6 +71,16 @@ def dropped(draw):
     yield Sample(draw(), state(), 0.25)
 
 
+def keeps(draw):
+    for shape in [(3, 4), (), (0, 3)]:
+        yield Sample(state(), shape, 0.25)
+
+
+def kept(stream, shape, probability):
+    bits = philox.random_bits(*stream.tolist(), math.prod(shape)).reshape(shape)
+    return bits >= probability * 2**32
+
+
 float_kinds = ("float64", "float32", "float16", "bfloat16")
 rows = [
     Row(drawn(traced.random_uniform), filled(philox.uniform), name="random_uniform",
@@ -82,5 +92,9 @@ rows = [
     Row(drawn(traced.random_permutation), lambda s, n: philox.permutation(*s.tolist(), n),
         name="random_permutation", samples=counts, dtypes=("int64",), orders=0,
         covers=("random_permutation",)),
+    Row(drawn(traced.random_stream), lambda s: s, name="random_stream",
+        samples=lambda draw: iter([Sample(state())]), dtypes=("int64",), orders=0,
+        covers=("random_stream",)),
+    Row(traced.random_keep, kept, samples=keeps, dtypes=("int64",), orders=0),
     Row(dropout, dropout_reference, samples=dropped, dtypes=floats, covers=("dropout",)),
 ]  # fmt: skip

@@ -17,6 +17,7 @@ from ...ops.activation import selu as selu
 from ...ops.activation import sigmoid as sigmoid
 from ...ops.activation import silu as silu
 from ...ops.activation import softplus as softplus
+from ...ops.attention import scaled_dot_product_attention as scaled_dot_product_attention
 from ...ops.elementwise import tanh as tanh
 from ...ops.embedding import embedding as embedding
 from ...ops.fused import check_activation as check_activation
