@@ -15,6 +15,7 @@ _LATER = {
     "special_functions": (
         "lgamma digamma polygamma erfc erfinv xlogy xlog1py i0 i1 ldexp frexp sinc"
     ),
+    "selection_slots": "index_within scatter_extreme bin_counts bin_edges digitize",
 }
 later.update({name: module for module, names in _LATER.items() for name in names.split()})
 

@@ -1,0 +1,65 @@
+"""Slots of choosing by indices and of counting, which come in at first use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+
+from ..errors import OutOfRangeError
+from . import dtypes
+from .base import backend_of
+
+
+def slots(xp: Any) -> dict[str, Callable[..., Any]]:
+    """Return the slots of choosing and counting."""
+
+    def index_within(indices: Any, bounds: tuple[str, int]) -> Any:
+        """Return indices as int64 from 0 on; on the CPU those out of range raise."""
+        name, length = bounds
+        indices = indices.astype(dtypes.int64)
+        if xp is numpy:
+            wrong = (indices < -length) | (indices >= length)
+            if wrong.any():
+                raise OutOfRangeError(
+                    f"{name}: an index must lie in [{-length}, {length}), got "
+                    f"{numpy.asarray(indices)[wrong].flat[0]}"
+                )
+        return indices % length if length else indices
+
+    def scatter_extreme(x: Any, source: Any, indices: Any, axis: int, largest: bool) -> Any:
+        out = xp.array(x, order="C")
+        key = []
+        for i, length in enumerate(indices.shape):
+            shape = (1,) * i + (length,) + (1,) * (indices.ndim - i - 1)
+            key.append(indices if i == axis else xp.arange(length).reshape(shape))
+        write = xp.maximum if largest else xp.minimum
+        if out.dtype in dtypes.half:  # the libraries' own `at` doesn't know them all
+            wide = out.astype(dtypes.float32)
+            write.at(wide, tuple(key), source.astype(dtypes.float32))
+            return wide.astype(out.dtype)
+        write.at(out, tuple(key), source.astype(out.dtype, copy=False))
+        return out
+
+    def bin_counts(x: Any, length: int) -> Any:
+        out = xp.bincount(x.reshape(-1), minlength=length)
+        return out.astype(dtypes.int64, copy=False)
+
+    def bin_edges(x: Any, bins: Any, limits: Any) -> Any:
+        """Return the edges of bins that a number, or the name of a rule, stands for."""
+        backend = backend_of(x)
+        if limits is None and not isinstance(bins, str) and x.size:
+            limits = (float(x.min().item()), float(x.max().item()))
+        data = backend.to_host(x) if isinstance(bins, str) else numpy.zeros(0, x.dtype)
+        edges = numpy.histogram_bin_edges(data, bins, limits)
+        return backend.from_host(edges, backend.device_of(x))
+
+    def digitize(x: Any, edges: Any, right: bool) -> Any:
+        if dtypes.bfloat16 in (x.dtype, edges.dtype):
+            x, edges = x.astype(dtypes.float64), edges.astype(dtypes.float64)
+        return xp.asarray(xp.digitize(x, edges, right)).astype(dtypes.int64, copy=False)
+
+    found = locals()
+    del found["xp"]
+    return found
