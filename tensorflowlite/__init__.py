@@ -217,9 +217,10 @@ _MODULES = frozenset(("autograd", "cuda", "data", "nn", "optim", "train"))
 _LATER: dict[str, str] = {
     "backend.cuda": "default_device",
     "ops.counting": "bincount bucketize digitize histogram histogram_bin_edges",
+    "ops.choosing": "choose compress extract fill_diagonal flatnonzero put_along_axis select",
     "ops.gathering": (
-        "choose compress extract fill_diagonal flatnonzero gather index_add index_copy index_fill "
-        "index_select put_along_axis scatter scatter_add scatter_reduce select take_along_dim"
+        "gather index_add index_copy index_fill index_select scatter scatter_add scatter_reduce "
+        "take_along_dim"
     ),
     "ops.special": (
         "angle cbrt deg2rad digamma divmod erfc erfinv fabs fix float_power fmax fmin fmod frexp "

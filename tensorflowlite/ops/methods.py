@@ -173,7 +173,8 @@ METHODS: dict[str, Any] = {
     "vecdot": einsum.vecdot,
     # -- at first use ------------------------------------------------------------------------------
     **later("counting", "bincount bucketize digitize histogram"),
-    **later("gathering", "compress gather index_add index_add_ index_copy index_copy_ index_fill "
+    **later("choosing", "compress"),
+    **later("gathering", "gather index_add index_add_ index_copy index_copy_ index_fill "
             "index_fill_ scatter scatter_ scatter_add scatter_add_ scatter_reduce take_along_dim"),
     **later("special", "angle deg2rad digamma erfc erfinv float_power fmax fmin fmod frexp gcd "
             "heaviside i0 lcm ldexp lgamma logaddexp2 logit nan_to_num rad2deg sinc xlogy fix"),
