@@ -213,7 +213,7 @@ mul, sub, div, device = multiply, subtract, divide, Device
 
 # What else there is comes in at first use: what nobody says costs no time. A name's module stands
 # here, and in the generated stub (``python -m tests.stubs``).
-_MODULES = frozenset(("autograd", "cuda", "data", "nn", "optim", "train"))
+_MODULES = frozenset(("autograd", "cuda", "data", "einops", "nn", "optim", "train"))
 _LATER: dict[str, str] = {
     "backend.cuda": "default_device",
     "ops.counting": "bincount bucketize digitize histogram histogram_bin_edges",

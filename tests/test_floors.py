@@ -17,7 +17,7 @@ FLOORS = {
     "io": 4, "nn": 5, "optim": 5, "data": 5, "debug": 6, "train": 7, "distributed": 7, "cli": 8,
 }  # fmt: skip
 # Re-exports only: they may look at every floor, and only the top floors may look at them.
-PUBLIC = {"__init__", "linalg", "fft", "random", "autograd", "cuda", "cpu", "amp"}
+PUBLIC = {"__init__", "linalg", "fft", "random", "autograd", "cuda", "cpu", "amp", "einops"}
 NUMPY_ROOMS = ("backend", "io")
 
 

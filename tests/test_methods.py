@@ -26,7 +26,7 @@ from .operands import ARITHMETIC, BITWISE, COMPARISONS, INTEGERS, A, B, same
 def test_every_entry_is_attached_and_described() -> None:
     for name, value in methods.METHODS.items():
         assert vars(tfl.Tensor)[name] is value
-        described = value.fget if isinstance(value, property) else value
+        described = value.fget if isinstance(value, property) else getattr(value, "hook", value)
         assert callable(described)
         if not name.startswith("__"):
             assert described.__doc__, name

@@ -252,13 +252,12 @@ def test_exports_of_a_plain_tensor_share_memory() -> None:
     assert np.asarray(t, dtype=np.float32).dtype == np.float32
 
 
-def test_numpy_functions_do_not_take_tensors(backend: TestBackend) -> None:
-    for t in (backend.tensor(A), backend.leaf(A)):
-        for function in (np.exp, np.add.reduce):
-            with pytest.raises(TypeError):
-                function(t)
-        with pytest.raises(TypeError):
-            np.add(np.ones(3), t)
+def test_numpy_functions_are_recorded_on_every_device(backend: TestBackend) -> None:
+    x, ones = backend.leaf(A), backend.array(np.ones((2, 3)))
+    for result in (np.exp(x), np.add.reduce(x), np.concatenate([x, x]), np.add(x, ones)):
+        assert type(result) is tfl.Tensor and result.requires_grad
+        assert result.device == x.device
+    assert np.exp(backend.tensor(A)).requires_grad is False
 
 
 def test_arrays_reach_the_reflected_operators(backend: TestBackend) -> None:

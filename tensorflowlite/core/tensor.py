@@ -122,7 +122,6 @@ class Tensor:
 
     # `base` is (root, path) of a view, the list of live views of a root, and None elsewhere.
     __slots__ = ("array", "node", "base", "parameter", "__weakref__")
-    __array_ufunc__ = None  # `array * tensor` reaches the tensor's operator; np.exp(tensor) raises
     __array_priority__ = 1000
 
     array: Any

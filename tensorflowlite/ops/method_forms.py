@@ -138,6 +138,20 @@ def with_axes(function: Any, keyword: str) -> Any:
     return call
 
 
+class OfTheType:
+    """A hook that is found on the class, and is None on an instance.
+
+    NumPy looks on the class. The operators of CuPy's arrays ask the instance, and leave the work
+    to the tensor's own operator where they find None; else they would read the tensor's memory.
+    """
+
+    def __init__(self, hook: Any) -> None:
+        self.hook = hook
+
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        return self.hook if instance is None else None
+
+
 def _named(operate: Any, function: Any) -> Any:
     operate.__name__ = operate.__qualname__ = function.__name__
     operate.__doc__ = function.__doc__

@@ -23,9 +23,12 @@ from . import (
 )
 from . import elementwise as e
 from . import mutating as c
+from . import numpy_functions as n
+from . import numpy_ufuncs as u
 from . import shaping as s
 from . import tensor_methods as m
 from .method_forms import (
+    OfTheType,
     in_place,
     later,
     operator,
@@ -90,6 +93,9 @@ METHODS: dict[str, Any] = {
     "__irshift__": operator_in_place(e.bitwise_right_shift),
     "__getitem__": indexing.getitem, "__setitem__": indexing.setitem,
     "__iter__": m.iterate, "__contains__": m.contains,
+    # -- where NumPy's and CuPy's own functions are called -----------------------------------------
+    "__array_ufunc__": OfTheType(u.array_ufunc), "__array_function__": n.array_function,
+    "__cupy_override_elementwise_kernel__": u.cupy_kernel,
     # -- gradients, copies, casts, devices ---------------------------------------------------------
     "backward": m.backward,
     "clone": casting.clone, "copy": casting.clone,

@@ -1,0 +1,115 @@
+"""What NumPy's functions mean on tensors: one table, from which the documents are generated.
+
+A function is *recorded* (an operation of ours takes its place), *constant* (its result depends on
+shapes, dtypes or the order of values only, or is a truth value), or *refused* with a TypeError that
+names a way out. One that stands in no table is refused too.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+CONSTANT: set[str] = set()
+
+
+def _table(prefix: str, listed: dict[str, str]) -> dict[str, str]:
+    """Return names to places, ``"numpy.arccos": "elementwise:acos"``, from lists by file.
+
+    ``arccos=acos`` is called otherwise by us; ``argmax*`` is constant.
+    """
+    table = {}
+    for module, names in listed.items():
+        for name in names.split():
+            theirs, _, ours = name.removesuffix("*").partition("=")
+            if name.endswith("*"):
+                CONSTANT.add(prefix + theirs)
+            table[prefix + theirs] = f"{module}:{ours or theirs}"
+    return table
+
+
+# -- universal functions: NumPy's name, and ours where it is another -------------------------------
+UFUNCS = _table("numpy.", {
+    "elementwise": """
+        absolute=abs arccos=acos arccosh=acosh add arcsin=asin arcsinh=asinh arctan=atan
+        arctan2=atan2 arctanh=atanh bitwise_and* bitwise_or* bitwise_xor* ceil conjugate=conj conj
+        copysign cos cosh divide equal* exp exp2 expm1 floor floor_divide greater* greater_equal*
+        hypot invert=bitwise_invert* isfinite* isinf* isnan* left_shift=bitwise_left_shift* less*
+        less_equal* log log10 log1p log2 logaddexp logical_and* logical_not* logical_or*
+        logical_xor*
+        maximum minimum multiply negative nextafter* not_equal* positive power reciprocal remainder
+        right_shift=bitwise_right_shift* rint=round sign signbit* sin sinh sqrt square subtract tan
+        tanh true_divide=divide trunc
+    """,
+    "tensor_methods": "divmod",
+    "matrix": "matmul",
+    "einsum": "vecdot",
+    "numpy_forms": "matvec vecmat modf",
+    "special": """
+        cbrt degrees=rad2deg deg2rad rad2deg radians=deg2rad fabs float_power fmax fmin fmod frexp
+        gcd* heaviside lcm* ldexp logaddexp2
+    """,
+}) | _table("scipy.special.", {
+    "elementwise": "erf exp2 expm1 log1p",
+    "activation": "expit=sigmoid",
+    "special": """
+        erfc erfinv gammaln=lgamma loggamma=lgamma digamma psi=digamma logit xlogy xlog1py i0 cbrt
+    """,
+})  # fmt: skip
+
+# -- functions -------------------------------------------------------------------------------------
+# `numpy_forms` holds those whose arguments differ from ours by more than names.
+FUNCTIONS = _table("numpy.", {
+    "numpy_forms": """
+        amax amin max min sum prod mean std var all* any* ptp iscomplexobj* isrealobj* around
+        round astype array_split broadcast_arrays broadcast_to clip concatenate copy copyto cumprod
+        cumsum diag dot einsum empty_like* full_like*
+        geomspace hsplit vsplit dsplit inner linspace logspace meshgrid ndim*
+        ones_like* place put putmask ravel reshape shape* size*
+        sort split squeeze take take_along_axis tensordot tile trace transpose vdot where
+        zeros_like* argsort*
+    """,
+    "reduction": "argmax* argmin* count_nonzero*",
+    "cumulative": "cumulative_prod cumulative_sum",
+    "elementwise": "imag real",
+    "indexing": "argwhere* nonzero*",
+    "shaping": """
+        diagonal expand_dims flip matrix_transpose moveaxis roll swapaxes tril triu
+    """,
+    "joining": "repeat stack unstack",
+    "einsum": "outer",
+    "casting": "can_cast* result_type*",
+}) | _table("numpy.linalg.", {
+}) | _table("numpy.fft.", {
+})  # fmt: skip
+
+# Refused on purpose, and what to do instead.
+_FILES = "use tfl.save, or np.{name} of t.detach().numpy()"
+_TEXTS = "use repr(t), or np.{name} of t.detach().numpy()"
+_WAYS_OUT = {
+    "numpy.save": _FILES, "numpy.savez": _FILES, "numpy.savez_compressed": _FILES,
+    "numpy.savetxt": _FILES, "numpy.array2string": _TEXTS, "numpy.array_repr": _TEXTS,
+    "numpy.array_str": _TEXTS,
+}  # fmt: skip
+
+
+def refusal(name: str) -> str:
+    """Return what to say where a NumPy function isn't recorded."""
+    short = name.removeprefix("numpy.")
+    hint = _WAYS_OUT.get(name, "call it with t.detach().numpy() where no gradient is needed")
+    return f"np.{short}: tensors aren't taken, got one; {hint.format(name=short)}"
+
+
+_found: dict[str, Callable[..., Any]] = {}
+
+
+def found(place: str) -> Callable[..., Any]:
+    """Return the function at a place, ``"elementwise:add"``; its file comes in at first use."""
+    function = _found.get(place)
+    if function is None:
+        module, _, name = place.partition(":")
+        package = __name__.rpartition(".")[0]
+        function = getattr(importlib.import_module(f"{package}.{module}"), name)
+        _found[place] = function
+    return function
