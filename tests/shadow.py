@@ -122,11 +122,13 @@ class ShadowArray:
     """An array of the shadow device."""
 
     __slots__ = ("_array", "_base", "__weakref__")
-    __array_ufunc__ = None  # np.exp(shadow) raises
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, array: Any, base: Any = None) -> None:
         self._array, self._base = array, base
+
+    def __array_ufunc__(self, *args: Any, **kwargs: Any) -> Any:
+        return NotImplemented  # np.exp(shadow) raises; beside a tensor it is the tensor's work
 
     shape = property(lambda self: self._array.shape)
     dtype = property(lambda self: self._array.dtype)

@@ -33,7 +33,7 @@ def _table(prefix: str, listed: dict[str, str]) -> dict[str, str]:
 UFUNCS = _table("numpy.", {
     "elementwise": """
         absolute=abs arccos=acos arccosh=acosh add arcsin=asin arcsinh=asinh arctan=atan
-        arctan2=atan2 arctanh=atanh bitwise_and* bitwise_or* bitwise_xor* ceil conjugate=conj conj
+        arctan2=atan2 arctanh=atanh bitwise_and* bitwise_or* bitwise_xor* ceil conjugate=conj
         copysign cos cosh divide equal* exp exp2 expm1 floor floor_divide greater* greater_equal*
         hypot invert=bitwise_invert* isfinite* isinf* isnan* left_shift=bitwise_left_shift* less*
         less_equal* log log10 log1p log2 logaddexp logical_and* logical_not* logical_or*
@@ -54,7 +54,7 @@ UFUNCS = _table("numpy.", {
     "elementwise": "erf exp2 expm1 log1p",
     "activation": "expit=sigmoid",
     "special": """
-        erfc erfinv gammaln=lgamma loggamma=lgamma digamma psi=digamma logit xlogy xlog1py i0 cbrt
+        erfc erfinv gammaln=lgamma digamma psi=digamma logit xlogy xlog1py i0 cbrt
     """,
 })  # fmt: skip
 
@@ -67,7 +67,7 @@ FUNCTIONS = _table("numpy.", {
         cumsum diag dot einsum empty_like* full_like*
         geomspace hsplit vsplit dsplit inner linspace logspace meshgrid ndim*
         ones_like* place put putmask ravel reshape shape* size*
-        sort split squeeze take take_along_axis tensordot tile trace transpose vdot where
+        sort split squeeze take take_along_axis tensordot tile transpose vdot where
         zeros_like* argsort*
     """,
     "reduction": "argmax* argmin* count_nonzero*",
