@@ -3,6 +3,7 @@
 from . import autograd as autograd
 from . import cuda as cuda
 from . import data as data
+from . import einops as einops
 from . import errors as errors
 from . import io as io
 from . import nn as nn

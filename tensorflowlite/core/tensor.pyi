@@ -72,7 +72,6 @@ class HookHandle:
 
 class Tensor:
     parameter: Any
-    __array_ufunc__: None
     __array_priority__: builtins.int
     array: Any
     node: Any
@@ -193,6 +192,15 @@ class Tensor:
     def __setitem__(self, key: Any, value: Any) -> None: ...
     def __iter__(self) -> Iterator[Tensor]: ...
     def __contains__(self, value: Any) -> builtins.bool: ...
+    __array_ufunc__: None  # on an instance
+    def __array_function__(self, function: Any, types: Any, args: Any, options: Any, /) -> Any: ...
+    def __cupy_override_elementwise_kernel__(
+        self,
+        kernel: Any,
+        /,
+        *inputs: Any,
+        **options: Any,
+    ) -> Any: ...
     def backward(
         self,
         gradient: Tensor | None = None,
