@@ -40,7 +40,7 @@ UFUNCS = _table("numpy.", {
         logical_xor*
         maximum minimum multiply negative nextafter* not_equal* positive power reciprocal remainder
         right_shift=bitwise_right_shift* rint=round sign signbit* sin sinh sqrt square subtract tan
-        tanh true_divide=divide trunc
+        tanh trunc
     """,
     "tensor_methods": "divmod",
     "matrix": "matmul",
