@@ -228,6 +228,7 @@ _LATER: dict[str, str] = {
         "sinc xlog1py xlogy degrees expit radians"
     ),
     "transforms.functional": "grad value_and_grad vjp jvp",
+    "transforms.jacobians": "jacrev jacfwd hessian hvp",
 }
 _PLACES = {_name: f".{_module}" for _module, _names in _LATER.items() for _name in _names.split()}
 

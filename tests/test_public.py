@@ -222,7 +222,8 @@ NAMES = {
         "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 bfloat16 float32 float64 "
         "complex64 complex128 no_grad enable_grad inference_mode default_device manual_seed "
         "save load save_safetensors load_safetensors __version__ where clip erf concat stack "
-        "einsum matmul sort argsort topk grad value_and_grad vjp jvp"
+        "einsum matmul sort argsort topk grad value_and_grad vjp jvp "
+        "jacrev jacfwd hessian hvp"
     ),
     "autograd": "grad backward Function gradcheck gradgradcheck",
     "cuda": "is_available why_not synchronize memory_stats empty_cache",

@@ -303,6 +303,117 @@ def test_jvp_of_a_holomorphic_function() -> None:
     close(tangent, 2 * z.numpy() * t.numpy(), 1e-6)
 
 
+# -- Jacobians and Hessians ------------------------------------------------------------------------
+def differences(function: Callable[..., Any], x: tfl.Tensor, step: float = 1e-6) -> np.ndarray:
+    """The Jacobian by central differences, of shape output + input."""
+    columns = []
+    for place in np.ndindex(x.shape):
+        moved = np.zeros(x.shape)
+        moved[place] = step
+        high, low = function(x + f64(moved)), function(x - f64(moved))
+        columns.append(((high - low) / (2 * step)).detach().numpy())
+    return np.stack(columns, -1).reshape(*columns[0].shape, *x.shape)
+
+
+def mixed(x: tfl.Tensor) -> tfl.Tensor:
+    return (tfl.sin(x[:, 0]) * tfl.exp(x[:, 1])).sum() + (x**3).prod() + tfl.logsumexp(x)
+
+
+POINT = f64([[0.3, -0.5], [1.1, 0.7]])
+
+
+@pytest.mark.parametrize("jacobian", [tfl.jacrev, tfl.jacfwd])
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: tfl.tanh(x) @ x,
+        lambda x: tfl.softmax(x, -1),
+        lambda x: x.sum(axis=0),
+        lambda x: x.sum(),
+        lambda x: tfl.ones(3, dtype=tfl.float64),
+    ],
+    ids=range(5),
+)
+def test_jacobians_against_differences(jacobian: Any, function: Callable[..., Any]) -> None:
+    expected = differences(function, POINT)
+    close(jacobian(function)(POINT), expected, 1e-8)  # a central difference in float64
+    for size in (1, 3, 100):
+        found = jacobian(function, chunk_size=size)(POINT)
+        assert found.shape == expected.shape
+        close(found, expected, 1e-8)
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        tfl.hessian,
+        lambda f: tfl.jacfwd(tfl.jacrev(f)),
+        lambda f: tfl.jacrev(tfl.jacfwd(f)),
+        lambda f: tfl.jacrev(tfl.jacrev(f)),
+        lambda f: tfl.jacfwd(tfl.jacfwd(f)),
+        lambda f: tfl.jacrev(tfl.grad(f)),
+    ],
+    ids=["hessian", "forward-reverse", "reverse-forward", "reverse-reverse", "forward-forward",
+         "of grad"],
+)  # fmt: skip
+def test_hessians(second: Callable[..., Any]) -> None:
+    expected = differences(tfl.grad(mixed), POINT)
+    close(second(mixed)(POINT), expected, 1e-8)  # a central difference in float64
+
+
+def test_a_hessian_in_closed_form() -> None:
+    a = f64(np.arange(9.0).reshape(3, 3))
+    close(tfl.hessian(lambda x: x @ a @ x)(f64([0.1, 0.2, 0.3])), a.numpy() + a.numpy().T)
+
+
+def test_third_derivatives() -> None:
+    x = f64([0.4, -0.3, 0.9])
+    found = tfl.jacfwd(tfl.hessian(lambda x: tfl.sin(x).prod()))(x)
+    expected = differences(tfl.hessian(lambda x: tfl.sin(x).prod()), x)
+    close(found, expected, 1e-8)  # a central difference in float64
+
+
+@pytest.mark.parametrize("jacobian", [tfl.jacrev, tfl.jacfwd])
+def test_jacobians_of_trees(jacobian: Any) -> None:
+    def f(p: Any, scale: Any) -> Any:
+        return {"u": p["a"] * scale, "v": [p["b"].sum()]}, "text"
+
+    p = {"a": f64([1.0, 2.0]), "b": f64([[3.0], [4.0]])}
+    found, aux = jacobian(f, argnums=(0, 1), has_aux=True)(p, f64(5.0))
+    assert aux == "text"
+    close(found["u"][0]["a"], [[5.0, 0.0], [0.0, 5.0]])
+    close(found["u"][0]["b"], np.zeros((2, 2, 1)))
+    close(found["u"][1], [1.0, 2.0])
+    close(found["v"][0][0]["a"], [0.0, 0.0])
+    close(found["v"][0][0]["b"], [[1.0], [1.0]])
+    close(found["v"][0][1], 0.0)
+
+
+@pytest.mark.parametrize("jacobian", [tfl.jacrev, tfl.jacfwd])
+def test_jacobians_of_nothing(jacobian: Any) -> None:
+    assert jacobian(lambda x: x * 2)(tfl.ones((0, 2))).shape == (0, 2, 0, 2)
+    assert jacobian(lambda x: x.sum())(tfl.ones((0, 2))).shape == (0, 2)
+    assert jacobian(lambda x: x[:0])(tfl.ones(3)).shape == (0, 3)
+
+
+def test_products_with_the_hessian() -> None:
+    v = f64([[1.0, -2.0], [0.5, 3.0]])
+    expected = np.tensordot(tfl.hessian(mixed)(POINT).numpy(), v.numpy(), 2)
+    (found,) = tfl.hvp(mixed, (POINT,), (v,))
+    close(found, expected)
+    _, forward = tfl.jvp(tfl.grad(mixed), (POINT,), (v,))
+    close(forward, expected)
+    x, y = tfl.hvp(lambda x, y: x * x * y["k"], (f64(2.0), {"k": f64(3.0)}), (1.0, {"k": 10.0}))
+    assert (x.item(), y["k"].item()) == (46.0, 4.0)
+
+
+def test_what_is_closed_over_has_a_gradient_through_a_hessian() -> None:
+    w = f64([2.0, 3.0]).requires_grad_()
+    trace = tfl.hessian(lambda x: (w * x**3).sum())(f64([1.0, 2.0])).sum()
+    trace.backward()
+    close(w.grad, [6.0, 12.0])
+
+
 # -- bad input -------------------------------------------------------------------------------------
 X = tfl.ones(2)
 ERRORS: list[tuple[Callable[[], Any], type[TensorflowliteError], str]] = [
@@ -338,6 +449,12 @@ ERRORS: list[tuple[Callable[[], Any], type[TensorflowliteError], str]] = [
      "jvp: primals must be a tuple with an entry per argument, got Tensor; write (x,)"),
     (lambda: tfl.jvp(lambda x: x, (X,), (X, X)), ArgumentError,
      "jvp: the trees must be built alike, got tuple for (*)"),
+    (lambda: tfl.jacrev(lambda x: tfl.argmax(x))(X), DtypeError,
+     "jacrev: outputs must be float or complex, got int64 ()"),
+    (lambda: tfl.jacfwd(lambda x: x, chunk_size=0), ArgumentError,
+     "jacfwd: chunk_size must be positive or None, got 0"),
+    (lambda: tfl.hvp(lambda x: x.sum(), X, X), DtypeError,
+     "hvp: primals must be a tuple with an entry per argument, got Tensor; write (x,)"),
 ]  # fmt: skip
 
 

@@ -183,7 +183,7 @@ def vjp(fun: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
     return (out, pull_back, call.aux) if has_aux else (out, pull_back)
 
 
-class _Linear:
+class Linear:
     """A function's push-forward at its primals.
 
     The pull-back is linear in its cotangent; differentiated by that, it gives the push-forward. It
@@ -264,7 +264,7 @@ def jvp(
                 f"jvp: {what} must be a tuple with an entry per argument, got "
                 f"{type(given).__name__}; write (x,)"
             )
-    linear = _Linear("jvp", fun, tuple(primals), {}, range(len(primals)), has_aux)
+    linear = Linear("jvp", fun, tuple(primals), {}, range(len(primals)), has_aux)
     call = linear.call
     given = tree.flatten_like("jvp", call.structure, tuple(tangents))
     pushed = linear.push(matching("jvp", "the tangent", call.inputs, given))
