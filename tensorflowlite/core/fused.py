@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..runtime import set_mode
+from ..runtime import set_mode, tick
 from . import tape
 from .entry import declare
+from .graph import explore
 from .primitive import traced
 from .tensor import Tensor, recording
 
@@ -69,6 +70,7 @@ def differentiated(
         if variadic:
             xs[-1:] = xs[-1]
         higher = recording()
+        since = tick()
         with set_mode(grad=True):
             # Nodes of their own: one tensor may stand for two inputs, and the pass ends here.
             copies = [
@@ -85,11 +87,12 @@ def differentiated(
                 for y, one in zip(outputs, incoming, strict=True)
                 if one is not None and y.node is not None
             ]
-            asked = [x for x, wanted in zip(copies, need, strict=True) if wanted]
-            found = iter(
-                tape.grad([y for y, _ in pairs], asked, [one for _, one in pairs],
-                          retain_graph=higher, create_graph=higher)
-            )  # fmt: skip
+        asked = [x.node for x, wanted in zip(copies, need, strict=True) if wanted]
+        relevant, _ = explore([y.node for y, _ in pairs], set(asked), since)
+        pairs = [(y, one) for y, one in pairs if y.node in relevant]
+        found = iter(
+            tape.pull([y for y, _ in pairs], [one for _, one in pairs], asked, relevant, higher)
+        )
         return [next(found) if wanted else None for wanted in need]
 
     rule.names = ("k", "g", "need", *inputs, *attributes)  # type: ignore[attr-defined]

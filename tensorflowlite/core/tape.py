@@ -319,9 +319,7 @@ class _Pass:
                 for rule, wanted in zip(rules, need, strict=True)
             ]
         given: list[Any] = []
-        for parent, r, (shape, dtype), wanted in zip(
-            parents, results, node.fix, need, strict=True
-        ):
+        for parent, r, form, wanted in zip(parents, results, node.fix, need, strict=True):
             if parent is None or r is None:
                 continue
             if wanted is DEFER:
@@ -329,7 +327,8 @@ class _Pass:
                 continue
             if type(r) is not (Tensor if trace else k.array_type):
                 r = as_array(r)
-            r = self.fit(r, shape, dtype, k)
+            if form is not None:
+                r = self.fit(r, form[0], form[1], k)
             again = any(r is other for other in given)
             given.append(r)
             self.give(parent, r, trace or (r.base is None and r is not g and not again))
@@ -556,6 +555,39 @@ def _result(found: Any, x: Tensor, trace: bool) -> Tensor | None:
     if trace:
         return g
     return wrap(own(g, owned and type(g) is ndarray), None)
+
+
+def pull(
+    outputs: Sequence[Tensor], gradients: Sequence[Any], targets: Sequence[Any], relevant: set[Any],
+    trace: bool, outside: Any = (),
+) -> list[Any]:  # fmt: skip
+    """Run a pass inside a pass: what reaches each target, as plain transposes.
+
+    The targets may be nodes that the pass around this one has still to visit: what waits there is
+    put aside, and the hooks of those ``outside`` are left to it.
+    """
+    sink: dict[Any, Any] = dict.fromkeys(targets)
+    this = _Pass(trace, trace, sink, relevant)
+    this.bounded, this.outside = True, outside
+    aside = [(node, node.g, getattr(node, "owned", False)) for node in targets]
+    for node in targets:
+        node.g = None
+    try:
+        with set_mode(grad=trace):
+            for output, g in zip(outputs, gradients, strict=True):
+                seed = g if trace else g.array
+                if not trace and not this.roots:
+                    this.k = backend_of(seed)
+                this.roots.append(output.node)
+                this.give(output.node, seed, False)
+            this.run()
+            this.deliver()
+    finally:
+        for node, g, owned in aside:
+            node.g, node.owned = g, owned
+    if trace:
+        return [None if found is None else found[0] for found in sink.values()]
+    return [None if found is None else wrap(own(*found), None) for found in sink.values()]
 
 
 def name_of(tensor: Tensor) -> str:
