@@ -227,6 +227,7 @@ _LATER: dict[str, str] = {
         "gcd heaviside i0 i1 lcm ldexp lgamma logaddexp2 logit modf nan_to_num polygamma rad2deg "
         "sinc xlog1py xlogy degrees expit radians"
     ),
+    "transforms.checkpoint": "checkpoint",
     "transforms.functional": "grad value_and_grad vjp jvp",
     "transforms.jacobians": "jacrev jacfwd hessian hvp",
 }

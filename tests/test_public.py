@@ -223,7 +223,7 @@ NAMES = {
         "complex64 complex128 no_grad enable_grad inference_mode default_device manual_seed "
         "save load save_safetensors load_safetensors __version__ where clip erf concat stack "
         "einsum matmul sort argsort topk grad value_and_grad vjp jvp "
-        "jacrev jacfwd hessian hvp"
+        "jacrev jacfwd hessian hvp checkpoint"
     ),
     "autograd": "grad backward Function gradcheck gradgradcheck",
     "cuda": "is_available why_not synchronize memory_stats empty_cache",

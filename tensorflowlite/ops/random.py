@@ -144,6 +144,21 @@ def set_state(state: list[int], device: Any = None) -> None:
     _state(device).array[1] = stream
 
 
+def snapshot() -> dict[str, Any]:
+    """Return a copy of the generator's state on every device that has one, kept there."""
+    return {key: _state(key).array.copy() for key in list(_states)}
+
+
+def go_back(states: dict[str, Any]) -> None:
+    """Set the generators to what `snapshot` returned; those of other devices to their start."""
+    for key in list(_states):
+        state = _state(key).array
+        if key in states:
+            state[...] = states[key]
+        else:
+            state[1] = 0
+
+
 def _float(dtype: Any) -> Any:
     found = dtypes.default["f"] if dtype is None else dtypes.as_dtype(dtype)
     if found not in dtypes.real_inexact:
