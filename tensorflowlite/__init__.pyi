@@ -255,10 +255,15 @@ from .ops.special import radians as radians
 from .ops.special import sinc as sinc
 from .ops.special import xlog1py as xlog1py
 from .ops.special import xlogy as xlogy
+from .transforms.checkpoint import checkpoint as checkpoint
 from .transforms.functional import grad as grad
 from .transforms.functional import jvp as jvp
 from .transforms.functional import value_and_grad as value_and_grad
 from .transforms.functional import vjp as vjp
+from .transforms.jacobians import hessian as hessian
+from .transforms.jacobians import hvp as hvp
+from .transforms.jacobians import jacfwd as jacfwd
+from .transforms.jacobians import jacrev as jacrev
 from .transforms.modes import enable_grad as enable_grad
 from .transforms.modes import inference_mode as inference_mode
 from .transforms.modes import is_grad_enabled as is_grad_enabled
