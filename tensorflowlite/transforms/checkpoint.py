@@ -72,12 +72,10 @@ def checkpoint(
     function : callable
         A module or a function of trees of tensors and anything else.
     *args
-        Its arguments.
+        Its arguments; those by keyword follow.
     preserve_rng_state : bool
-        Whether the second run draws the random numbers of the first. Without, a function that draws
-        none saves the copies of the generators' states.
-    **kwargs
-        Its keyword arguments.
+        Whether the second run draws the random numbers of the first. Where none are drawn, False
+        saves a copy of the generators' states.
 
     Returns
     -------
