@@ -44,7 +44,7 @@ class _Blocks:
         self.split = split
         self.heads, self.groups = math.prod(lead[:split]), math.prod(lead[split:])
         self.rows, self.columns = query.shape[-2], key.shape[-2]
-        self.seed = None if stream is None else stream.tolist()
+        self.seed: Any = None if stream is None else stream.tolist()
         self._set_mask(mask)
         self._set_sizes()
 
