@@ -51,13 +51,16 @@ from .ops.casting import iinfo as iinfo
 from .ops.casting import isdtype as isdtype
 from .ops.casting import result_type as result_type
 from .ops.casting import to_device as to_device
+from .ops.constants import e as e
+from .ops.constants import inf as inf
+from .ops.constants import nan as nan
+from .ops.constants import newaxis as newaxis
+from .ops.constants import pi as pi
 from .ops.creation import arange as arange
 from .ops.creation import asarray as asarray
 from .ops.creation import empty as empty
 from .ops.creation import empty_like as empty_like
 from .ops.creation import eye as eye
-from .ops.creation import from_dlpack as from_dlpack
-from .ops.creation import from_numpy as from_numpy
 from .ops.creation import full as full
 from .ops.creation import full_like as full_like
 from .ops.creation import linspace as linspace
@@ -71,6 +74,7 @@ from .ops.cumulative import cumprod as cumprod
 from .ops.cumulative import cumsum as cumsum
 from .ops.cumulative import cumulative_prod as cumulative_prod
 from .ops.cumulative import cumulative_sum as cumulative_sum
+from .ops.cumulative import diff as diff
 from .ops.einsum import einsum as einsum
 from .ops.einsum import outer as outer
 from .ops.einsum import tensordot as tensordot
@@ -151,6 +155,8 @@ from .ops.indexing import argwhere as argwhere
 from .ops.indexing import nonzero as nonzero
 from .ops.indexing import take as take
 from .ops.indexing import take_along_axis as take_along_axis
+from .ops.interchange import from_dlpack as from_dlpack
+from .ops.interchange import from_numpy as from_numpy
 from .ops.joining import chunk as chunk
 from .ops.joining import concat as concat
 from .ops.joining import repeat as repeat
@@ -207,6 +213,7 @@ from .transforms.modes import set_grad_enabled as set_grad_enabled
 from .version import __version__ as __version__
 
 bool = bool_  # the standard's name
+__array_api_version__ = "2024.12"
 # PyTorch's names of the same things.
 half, float, double, short, int, long = float16, float32, float64, int16, int32, int64
 mul, sub, div, device = multiply, subtract, divide, Device
@@ -230,6 +237,12 @@ _LATER: dict[str, str] = {
     "transforms.checkpoint": "checkpoint",
     "transforms.functional": "grad value_and_grad vjp jvp",
     "transforms.jacobians": "jacrev jacfwd hessian hvp",
+    "ops.inspection": "ArrayNamespaceInfo __array_namespace_info__",
+    "ops.searching": "searchsorted",
+    "ops.sets": (
+        "UniqueAll UniqueCounts UniqueInverse isin unique_all unique_counts unique_inverse "
+        "unique_values"
+    ),
 }
 _PLACES = {_name: f".{_module}" for _module, _names in _LATER.items() for _name in _names.split()}
 

@@ -60,6 +60,11 @@ from .ops.choosing import fill_diagonal as fill_diagonal
 from .ops.choosing import flatnonzero as flatnonzero
 from .ops.choosing import put_along_axis as put_along_axis
 from .ops.choosing import select as select
+from .ops.constants import e as e
+from .ops.constants import inf as inf
+from .ops.constants import nan as nan
+from .ops.constants import newaxis as newaxis
+from .ops.constants import pi as pi
 from .ops.counting import bincount as bincount
 from .ops.counting import bucketize as bucketize
 from .ops.counting import digitize as digitize
@@ -70,8 +75,6 @@ from .ops.creation import asarray as asarray
 from .ops.creation import empty as empty
 from .ops.creation import empty_like as empty_like
 from .ops.creation import eye as eye
-from .ops.creation import from_dlpack as from_dlpack
-from .ops.creation import from_numpy as from_numpy
 from .ops.creation import full as full
 from .ops.creation import full_like as full_like
 from .ops.creation import linspace as linspace
@@ -85,6 +88,7 @@ from .ops.cumulative import cumprod as cumprod
 from .ops.cumulative import cumsum as cumsum
 from .ops.cumulative import cumulative_prod as cumulative_prod
 from .ops.cumulative import cumulative_sum as cumulative_sum
+from .ops.cumulative import diff as diff
 from .ops.einsum import einsum as einsum
 from .ops.einsum import outer as outer
 from .ops.einsum import tensordot as tensordot
@@ -174,6 +178,10 @@ from .ops.indexing import argwhere as argwhere
 from .ops.indexing import nonzero as nonzero
 from .ops.indexing import take as take
 from .ops.indexing import take_along_axis as take_along_axis
+from .ops.inspection import ArrayNamespaceInfo as ArrayNamespaceInfo
+from .ops.inspection import __array_namespace_info__ as __array_namespace_info__
+from .ops.interchange import from_dlpack as from_dlpack
+from .ops.interchange import from_numpy as from_numpy
 from .ops.joining import chunk as chunk
 from .ops.joining import concat as concat
 from .ops.joining import repeat as repeat
@@ -200,6 +208,15 @@ from .ops.reduction import prod as prod
 from .ops.reduction import std as std
 from .ops.reduction import sum as sum
 from .ops.reduction import var as var
+from .ops.searching import searchsorted as searchsorted
+from .ops.sets import UniqueAll as UniqueAll
+from .ops.sets import UniqueCounts as UniqueCounts
+from .ops.sets import UniqueInverse as UniqueInverse
+from .ops.sets import isin as isin
+from .ops.sets import unique_all as unique_all
+from .ops.sets import unique_counts as unique_counts
+from .ops.sets import unique_inverse as unique_inverse
+from .ops.sets import unique_values as unique_values
 from .ops.shaping import broadcast_arrays as broadcast_arrays
 from .ops.shaping import broadcast_shapes as broadcast_shapes
 from .ops.shaping import broadcast_to as broadcast_to
@@ -272,5 +289,6 @@ from .transforms.modes import set_grad_enabled as set_grad_enabled
 from .version import __version__ as __version__
 
 bool = bool_
+__array_api_version__ = '2024.12'
 half, float, double, short, int, long = (float16, float32, float64, int16, int32, int64)
 mul, sub, div, device = (multiply, subtract, divide, Device)

@@ -31,6 +31,10 @@ class OutOfRangeError(TensorflowliteError, IndexError):
     """An index outside its axis, or a class index outside the classes."""
 
 
+class AxisError(ShapeError, OutOfRangeError):
+    """An axis that the tensor hasn't: an `IndexError` as well as a `ValueError`, as in NumPy."""
+
+
 class DeviceError(TensorflowliteError, RuntimeError):
     """Tensors of different devices in one operation, or a device that isn't usable."""
 

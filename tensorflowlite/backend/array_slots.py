@@ -36,7 +36,8 @@ def slots(xp: Any) -> dict[str, Callable[..., Any]]:
 
 
 def _public(names: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in names.items() if name not in ("xp", "found")}
+    own = ("xp", "found", "plain_tanh")
+    return {name: value for name, value in names.items() if name not in own}
 
 
 def _gradient_slots(xp: Any) -> dict[str, Any]:
@@ -68,7 +69,9 @@ def _gradient_slots(xp: Any) -> dict[str, Any]:
         xp.copyto(target, source, casting="same_kind")
 
     def filled(shape: tuple[int, ...], value: Any, dtype: Any, device: Any) -> Any:
-        return xp.zeros(shape, dtype) if value == 0 else xp.full(shape, value, dtype)
+        if type(value) is int and value == 0:  # which -0.0 isn't
+            return xp.zeros(shape, dtype)
+        return xp.full(shape, value, dtype)
 
     def zeros_for(like: Any, shape: tuple[int, ...], dtype: Any) -> Any:
         return xp.zeros(shape, dtype)
@@ -115,6 +118,27 @@ def _elementwise_slots(xp: Any) -> dict[str, Any]:
 
     def rsqrt(x: Any) -> Any:
         return 1 / xp.sqrt(x)
+
+    plain_tanh = xp.tanh
+
+    def tanh(x: Any) -> Any:
+        if x.dtype is dtypes.float32:  # for speed
+            return plain_tanh(x)
+        out = plain_tanh(x)
+        if x.dtype.kind == "c":
+            # At infinity the standard gives the imaginary part its own sign.
+            out = xp.asarray(out)
+            flat = xp.isinf(x.real) & xp.isfinite(x.imag)
+            out.imag[...] = xp.where(flat, xp.copysign(xp.zeros_like(x.imag), x.imag), out.imag)
+        return out
+
+    def expm1(x: Any) -> Any:
+        out = xp.expm1(x)
+        if x.dtype.kind == "c":
+            # NumPy's loses infinities and signs of zeros, which its exp has.
+            out = xp.where(xp.isfinite(x), out, xp.exp(x) - 1)
+            out.imag[...] = xp.where(x.imag == 0, x.imag, out.imag)
+        return out
 
     def round(x: Any) -> Any:
         return x.copy() if x.dtype.kind in "biu" else xp.rint(x)

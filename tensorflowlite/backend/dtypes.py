@@ -5,7 +5,7 @@ dtypes are ``numpy.dtype`` instances; bfloat16 is that of ``ml_dtypes``.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy
@@ -116,15 +116,59 @@ def with_scalar(dtype: numpy.dtype[Any], value: complex) -> numpy.dtype[Any]:
     return numpy.result_type(dtype, value)
 
 
-def float_limits(dtype: numpy.dtype[Any]) -> Any:
+class FloatLimits(NamedTuple):
+    """The limits of a float dtype, as Python numbers.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> limits = tfl.finfo(tfl.float16)
+    >>> limits.bits, limits.max, limits.dtype.name
+    (16, 65504.0, 'float16')
+    """
+
+    bits: int
+    eps: float
+    max: float
+    min: float
+    smallest_normal: float
+    tiny: float
+    resolution: float
+    dtype: numpy.dtype[Any]
+
+
+def float_limits(dtype: numpy.dtype[Any]) -> FloatLimits:
     """Return the limits of a float dtype, by the library that defines it."""
     if dtype not in real_inexact:
         raise DtypeError(f"finfo: the dtype must be a float or complex one, got {dtype}")
-    return ml_dtypes.finfo(dtype) if dtype == bfloat16 else numpy.finfo(dtype)
+    found: Any = ml_dtypes.finfo(dtype) if dtype == bfloat16 else numpy.finfo(dtype)
+    normal = float(found.smallest_normal)
+    return FloatLimits(
+        int(found.bits), float(found.eps), float(found.max), float(found.min), normal, normal,
+        float(found.resolution), dtype,
+    )  # fmt: skip
 
 
-def integer_limits(dtype: numpy.dtype[Any]) -> Any:
+class IntegerLimits(NamedTuple):
+    """The limits of an integer dtype.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> limits = tfl.iinfo(tfl.uint8)
+    >>> limits.bits, limits.min, limits.max
+    (8, 0, 255)
+    """
+
+    bits: int
+    max: int
+    min: int
+    dtype: numpy.dtype[Any]
+
+
+def integer_limits(dtype: numpy.dtype[Any]) -> IntegerLimits:
     """Return the limits of an integer dtype."""
     if dtype.kind not in "iu":
         raise DtypeError(f"iinfo: the dtype must be an integer one, got {dtype}")
-    return numpy.iinfo(dtype)
+    found = numpy.iinfo(dtype)
+    return IntegerLimits(int(found.bits), int(found.max), int(found.min), dtype)

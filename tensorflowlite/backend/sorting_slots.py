@@ -1,4 +1,4 @@
-"""Slots of sorting. NaN counts as greater than any number."""
+"""Slots of sorting and searching. NaN counts as greater than any number."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from . import dtypes
+from .shaping_slots import alike
 
 
 def sorting_slots(xp: Any) -> dict[str, Callable[..., Any]]:
-    """Return the slots of sorting: ``order`` is the axis, and whether the greatest comes first."""
+    """Return the slots of sorting and searching.
+
+    ``order`` is the axis, and whether the greatest comes first.
+    """
 
     def comparable(x: Any) -> Any:
         """Return an array of a dtype that the library can sort, in the same order."""
@@ -30,7 +34,28 @@ def sorting_slots(xp: Any) -> dict[str, Callable[..., Any]]:
         places = xp.argsort(comparable(x)[back], axis, kind="stable")[back]
         return x.shape[axis] - 1 - places
 
-    return {"sort": sort, "argsort": argsort}
+    def unique(x: Any) -> tuple[Any, Any, Any]:
+        """Return where distinct elements are first, which one each is, and how often."""
+        order = xp.argsort(comparable(x), 0, kind="stable")
+        ordered = x[order]
+        first = xp.ones(x.shape, dtypes.bool_)
+        first[1:] = ordered[1:] != ordered[:-1]
+        inverse = xp.empty_like(order)
+        inverse[order] = xp.cumsum(first) - 1
+        starts = xp.flatnonzero(first)
+        ends = xp.append(starts[1:], xp.asarray(x.size, starts.dtype))[: starts.size]
+        return order[first], inverse, ends - starts
+
+    def isin(x: Any, among: Any) -> Any:
+        x, among = alike(x, among)
+        return xp.isin(comparable(x), comparable(among))
+
+    def searchsorted(x: Any, values: Any, side: str) -> Any:
+        x, values = alike(x, values)
+        return xp.asarray(xp.searchsorted(comparable(x), comparable(values), side))
+
+    named = (sort, argsort, unique, isin, searchsorted)
+    return {function.__name__: function for function in named}
 
 
 def _backwards(axis: int) -> tuple[slice, ...]:

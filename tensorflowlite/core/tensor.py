@@ -11,14 +11,17 @@ without any operation.
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from .. import runtime
 from ..backend import Device, as_array, backend_of, by_array_type, dtypes, ndarray
-from ..errors import DeviceError, DtypeError, GradientError, ShapeError
+from ..errors import ArgumentError, DeviceError, DtypeError, GradientError, ShapeError
 
 new = object.__new__
+# The versions of the Array API standard that the package conforms to; the newest is the last.
+ARRAY_API_VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12")
 
 
 class Node:
@@ -401,12 +404,31 @@ class Tensor:
         self._refuse_export("__cuda_array_interface__")
         return self.array.__cuda_array_interface__
 
-    def __dlpack__(self, **options: Any) -> Any:
+    def __dlpack__(
+        self,
+        /,
+        *,
+        stream: Any = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[Any, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
         self._refuse_export("__dlpack__")
-        return self.array.__dlpack__(**options)
+        asked = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
+        given = {name: value for name, value in asked.items() if value is not None}
+        return self.array.__dlpack__(**given)
 
     def __dlpack_device__(self) -> Any:
         return self.array.__dlpack_device__()
+
+    def __array_namespace__(self, /, *, api_version: str | None = None) -> Any:
+        package = sys.modules[__name__.partition(".")[0]]
+        if api_version is not None and api_version not in ARRAY_API_VERSIONS:
+            raise ArgumentError(
+                f"__array_namespace__: api_version must be one of {', '.join(ARRAY_API_VERSIONS)}, "
+                f"got {api_version!r}"
+            )
+        return package
 
     def __bool__(self) -> bool:
         if self.array.size != 1:

@@ -9,7 +9,7 @@ from typing import Any
 from ..backend import from_data, is_array, number_types
 from ..core.entry import lift
 from ..core.tensor import Tensor, wrap
-from ..errors import DtypeError, ShapeError
+from ..errors import AxisError, DtypeError, ShapeError
 
 
 def as_tensor(x: Any) -> Tensor:
@@ -52,7 +52,7 @@ def one_axis(name: str, axis: Any, ndim: int) -> int:
         return axis
     if -ndim <= axis < 0:
         return axis + ndim
-    raise ShapeError(f"{name}: axis must lie in [{-ndim}, {ndim}), got {axis}")
+    raise AxisError(f"{name}: axis must lie in [{-ndim}, {ndim}), got {axis}")
 
 
 def several_axes(name: str, axis: Any, ndim: int) -> tuple[int, ...]:

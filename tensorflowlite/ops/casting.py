@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..backend import Device, backend_for, backend_of, dtypes, is_array, number_types
+from ..backend.dtypes import FloatLimits, IntegerLimits
 from ..core.tensor import Tensor, wrap
-from ..errors import DtypeError
+from ..errors import DtypeError, UnsupportedArgumentError
 from .arguments import as_tensor
 from .declare import general, unary
 from .gradient import cast as _cast
@@ -43,7 +44,7 @@ _to_device = general(
 )
 
 
-def astype(x: Tensor, dtype: Any, /, *, copy: bool = True) -> Tensor:
+def astype(x: Tensor, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Tensor:
     """Return the tensor in another dtype.
 
     Parameters
@@ -55,6 +56,8 @@ def astype(x: Tensor, dtype: Any, /, *, copy: bool = True) -> Tensor:
         none.
     copy : bool
         Whether to copy where ``x`` has the dtype already; False returns ``x`` itself then.
+    device : str, optional
+        Where the result lives; by default where ``x`` does.
 
     Returns
     -------
@@ -72,6 +75,9 @@ def astype(x: Tensor, dtype: Any, /, *, copy: bool = True) -> Tensor:
     tensor([ 1, -1])
     """
     x = as_tensor(x)
+    if device is not None:
+        moved = to_device(x, device)
+        x, copy = moved, copy and moved is x
     found = dtypes.as_dtype(dtype)
     have = x.array.dtype
     if have == found:
@@ -86,7 +92,7 @@ def astype(x: Tensor, dtype: Any, /, *, copy: bool = True) -> Tensor:
     return _cast(x, found)
 
 
-def to_device(x: Tensor, device: Any, /) -> Tensor:
+def to_device(x: Tensor, device: Any, /, *, stream: Any = None) -> Tensor:
     """Return the tensor on a device; itself where it is there. Gradients go the way back.
 
     Parameters
@@ -95,6 +101,8 @@ def to_device(x: Tensor, device: Any, /) -> Tensor:
         Any shape.
     device : str
         ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
+    stream : None
+        The transfer runs in the device's current stream.
 
     Returns
     -------
@@ -104,6 +112,8 @@ def to_device(x: Tensor, device: Any, /) -> Tensor:
     ------
     DeviceError
         The device isn't known, or isn't usable here.
+    UnsupportedArgumentError
+        A stream is given.
 
     Examples
     --------
@@ -112,6 +122,10 @@ def to_device(x: Tensor, device: Any, /) -> Tensor:
     Device('cpu')
     """
     x = as_tensor(x)
+    if stream is not None:
+        raise UnsupportedArgumentError(
+            f"to_device: stream must be None, got {stream!r}; the current stream is used"
+        )
     there = backend_for(device)
     here = x.device
     if here == device or (there is backend_of(x.array) and device == there.device_type):
@@ -170,19 +184,29 @@ def can_cast(source: Any, target: Any, /) -> bool:
     return have == want or dtypes.promote(have, want) == want
 
 
-def finfo(kind: Any, /) -> Any:
+def finfo(kind: Any, /) -> FloatLimits:
     """Return the limits of a float dtype; of a complex one those of its parts.
+
+    Parameters
+    ----------
+    kind : dtype or Tensor
+        The dtype, or a tensor of it.
+
+    Returns
+    -------
+    FloatLimits
+        With the attributes ``bits``, ``eps``, ``max``, ``min``, ``smallest_normal`` and ``dtype``.
 
     Examples
     --------
     >>> import tensorflowlite as tfl
-    >>> float(tfl.finfo(tfl.float32).max) > 1e38, tfl.finfo(tfl.bfloat16).bits
+    >>> tfl.finfo(tfl.float32).max > 1e38, tfl.finfo(tfl.bfloat16).bits
     (True, 16)
     """
     return dtypes.float_limits(dtypes.real_of(_dtype_of(kind)))
 
 
-def iinfo(kind: Any, /) -> Any:
+def iinfo(kind: Any, /) -> IntegerLimits:
     """Return the limits of an integer dtype.
 
     Examples

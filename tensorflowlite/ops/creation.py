@@ -94,62 +94,6 @@ def asarray(
     return _finish(clone(out) if copy and out is data else out, requires_grad)
 
 
-def from_numpy(array: Any, /, *, requires_grad: bool = False) -> Tensor:
-    """Return a tensor that shares the memory of a NumPy array.
-
-    A change made through NumPy isn't seen by the tape.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import tensorflowlite as tfl
-    >>> tfl.from_numpy(np.arange(3))
-    tensor([0, 1, 2])
-    """
-    if not isinstance(array, numpy_backend.array_type):
-        raise DtypeError(f"from_numpy: a NumPy array is needed, got {type(array).__name__}")
-    return _finish(wrap(array, None), requires_grad)
-
-
-def from_dlpack(x: Any, /, *, requires_grad: bool = False) -> Tensor:
-    """Return a tensor that shares the memory of another library's array, by DLPack.
-
-    A change made through the other library isn't seen by the tape.
-
-    Parameters
-    ----------
-    x : object with ``__dlpack__`` and ``__dlpack_device__``
-        An array on the CPU or on a CUDA device.
-    requires_grad : bool
-        Whether to accumulate gradients of it.
-
-    Returns
-    -------
-    Tensor
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import tensorflowlite as tfl
-    >>> tfl.from_dlpack(np.arange(3.0))
-    tensor([0., 1., 2.], dtype=float64)
-    """
-    if not hasattr(x, "__dlpack_device__"):
-        raise DtypeError(
-            f"from_dlpack: an object with __dlpack__ is needed, got {type(x).__name__}"
-        )
-    kind = _DLPACK_DEVICES.get(int(x.__dlpack_device__()[0]))
-    if kind is None:
-        raise DtypeError(
-            "from_dlpack: the array must be on the CPU or a CUDA device, got "
-            f"{x.__dlpack_device__()}"
-        )
-    return _finish(wrap(backend_for(kind).from_dlpack(x), None), requires_grad)
-
-
-_DLPACK_DEVICES = {1: "cpu", 2: "cuda", 3: "cpu", 13: "cuda"}  # also pinned and managed memory
-
-
 def _make(name: str, data: Any, dtype: Any, device: Any, copy: bool | None) -> Tensor:
     dtype = None if dtype is None else dtypes.as_dtype(dtype)
     source = data.array if type(data) is Tensor else data
@@ -280,6 +224,8 @@ def full(
 
 def _number(name: str, value: Any) -> tuple[Any, Any]:
     """Return a number given as such, or as what holds one, and the dtype it goes by default."""
+    if type(value) in (bool, int, float, complex):
+        return value, dtypes.as_dtype(type(value))  # unrounded: float64 may be asked for
     held = as_tensor(value)
     if held.array.size != 1:
         raise ShapeError(f"{name}: the value must be one number, got shape {held.shape}")

@@ -1,15 +1,16 @@
-"""Cumulative sums and products."""
+"""Cumulative sums and products, and differences."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ..core.tensor import Tensor
-from ..errors import ShapeError
+from ..errors import ArgumentError, ShapeError
 from .arguments import as_tensor, one_axis, public
-from .casting import astype
+from .casting import astype, clone
 from .creation import zeros
 from .declare import attr1
+from .elementwise import not_equal
 from .joining import concat
 from .reducing import either_axis
 from .shaping import _reshape
@@ -195,3 +196,56 @@ def cumprod(x: Any, /, axis: int | None = None, dtype: Any = None, *, dim: Any =
 
 public("cumsum", cumsum)
 public("cumprod", cumprod)
+
+
+def diff(
+    x: Tensor,
+    /,
+    *,
+    axis: int = -1,
+    n: int = 1,
+    prepend: Any = None,
+    append: Any = None,
+) -> Tensor:
+    """Return the differences between neighbours along an axis.
+
+    Parameters
+    ----------
+    x : Tensor
+        At least one axis. Of booleans the result says where neighbours differ.
+    axis : int
+        The axis to go along.
+    n : int
+        How often to take differences.
+    prepend, append : Tensor, optional
+        What is joined to ``x`` along the axis first, before and after it.
+
+    Returns
+    -------
+    Tensor
+        Shorter by ``n`` along the axis.
+
+    Raises
+    ------
+    ShapeError
+        There is no such axis, or what is joined doesn't fit.
+    ArgumentError
+        ``n`` is negative.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.diff(tfl.tensor([1.0, 2.0, 4.0, 8.0]), n=2)
+    tensor([1., 2.])
+    """
+    x = as_tensor(x)
+    axis = one_axis("diff", axis, x.array.ndim)
+    if n < 0:
+        raise ArgumentError(f"diff: n must not be negative, got {n}")
+    parts = [part for part in (prepend, x, append) if part is not None]
+    x = concat(parts, axis) if len(parts) > 1 else clone(x) if n == 0 else x
+    lead = (slice(None),) * axis
+    for _ in range(n):
+        late, early = x[(*lead, slice(1, None))], x[(*lead, slice(None, -1))]
+        x = not_equal(late, early) if x.array.dtype.kind == "b" else late - early
+    return x

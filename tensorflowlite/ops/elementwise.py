@@ -343,11 +343,13 @@ def where(condition: Any, x: Any, y: Any, /) -> Tensor:
 where.primitive = _where.primitive  # type: ignore[attr-defined]
 
 
-def _pair(x: Any, y: Any, beside: Tensor) -> tuple[Tensor, Tensor]:
+def _pair(x: Any, y: Any, beside: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return two operands as tensors: a number is weak beside the other one, and lives with it."""
     if isinstance(x, number_types) and isinstance(y, number_types):
         made = as_tensor(x)
         like = wrap(lift(x, made).array.astype(result_type(x, y)), None)
+        if beside is None:
+            return like, lift(y, like)
         on = backend_of(beside.array).from_host(like.array, beside.device)
         return wrap(on, None), lift(y, wrap(on, None))
     if isinstance(x, number_types):

@@ -343,7 +343,7 @@ def rms_norm(x: Any, normalized_shape: Any, weight: Any = None, eps: float | Non
     x = as_tensor(x)
     if eps is None:
         _check_float("rms_norm", x)
-        eps = float(dtypes.float_limits(x.dtype).eps)
+        eps = dtypes.float_limits(x.dtype).eps
     return _over_last("rms_norm", _rms_norm, x, normalized_shape, {"weight": weight}, eps)
 
 

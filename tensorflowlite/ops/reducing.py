@@ -14,13 +14,14 @@ from typing import Any
 
 from ..backend import Kept
 from ..core.tensor import Tensor
-from ..errors import DtypeError, ShapeError, UnsupportedArgumentError
+from ..errors import AxisError, DtypeError, ShapeError, UnsupportedArgumentError
 from .arguments import as_tensor, one_axis, public
 from .casting import astype
 from .declare import attr1
 
 Axis = int | tuple[int, ...] | None
 _ALL = tuple(tuple(range(ndim)) for ndim in range(65))
+_UNSAID = float("0")  # a correction of 0 that nobody gave: no other zero is this object
 
 
 # -- arguments -------------------------------------------------------------------------------------
@@ -31,7 +32,7 @@ def normalize_axes(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
     if type(axis) is int:
         if -ndim <= axis < ndim:
             return (axis % ndim,)
-        raise ShapeError(f"{name}: axis must lie in [{-ndim}, {ndim}), got {axis}")
+        raise AxisError(f"{name}: axis must lie in [{-ndim}, {ndim}), got {axis}")
     if not isinstance(axis, tuple | list):
         # True is no axis: PyTorch's `std(False)` is about the divisor.
         if isinstance(axis, bool) or not hasattr(axis, "__index__"):
@@ -221,7 +222,7 @@ def spread_of(name: str, vjp: Any, doc: str) -> Callable[..., Tensor]:
         /,
         axis: Axis = None,
         *,
-        correction: float | None = None,
+        correction: float = _UNSAID,
         keepdims: bool = False,
         **spelling: Any,
     ) -> Tensor:
@@ -239,7 +240,7 @@ def spread_of(name: str, vjp: Any, doc: str) -> Callable[..., Tensor]:
 def _torch_spread(name: str, axis: Any, correction: Any, keepdims: bool, spelling: Any) -> Any:
     """Return axis and keepdims from PyTorch's names, which are clear only beside a correction."""
     unknown = {word: 0 for word in spelling if word not in ("dim", "keepdim")}
-    if correction is None or unknown:
+    if correction is _UNSAID or unknown:
         refuse(
             name,
             unknown or spelling,

@@ -50,7 +50,7 @@ def var(
     /,
     axis: int | tuple[int, ...] | None = None,
     *,
-    correction: float | None = None,
+    correction: float = 0.0,
     keepdims: bool = False,
     **spelling: Any,
 ) -> Tensor: ...
@@ -59,7 +59,7 @@ def std(
     /,
     axis: int | tuple[int, ...] | None = None,
     *,
-    correction: float | None = None,
+    correction: float = 0.0,
     keepdims: bool = False,
     **spelling: Any,
 ) -> Tensor: ...
