@@ -1,8 +1,8 @@
-"""Slots of the optimizers' update rules, in NumPy.
+"""What the optimizers' update rules are made of, and the two most used ones in NumPy.
 
 The arrays of a whole group come in one call: ``lr`` and ``step`` (0-d), then all parameters, all
 gradients, and for each kind of state one array per parameter. Parameters, states and ``step`` are
-changed in place. Other libraries run the decompositions in ``ops/optimizers.py``.
+changed in place. Other libraries run the decompositions in ``ops/optimizers``.
 """
 
 from __future__ import annotations
@@ -22,14 +22,49 @@ BLOCK = 16384
 def slots(xp: Any) -> dict[str, Any]:
     """Return the slots of the optimizers."""
 
-    def real_view(x: Any) -> Any:
-        """Return complex numbers as pairs of real ones, sharing the memory; others as they are."""
-        return x.view(dtypes.real_of(x.dtype)) if x.dtype.kind == "c" else x
+    def widened(x: Any) -> Any:
+        """Return halves as float32, others as they are."""
+        return x.astype(dtypes.float32) if x.dtype in dtypes.half else x
 
-    found: dict[str, Any] = {"real_view": real_view}
+    def factor(x: Any, dtype: Any) -> Any:
+        """Return what all elements are multiplied by, so that it leaves their dtype."""
+        return x.astype(dtype) if x.dtype.kind == "f" else x
+
+    def pieces(arrays: list[Any]) -> list[list[Any]]:
+        """Return arrays of one shape in pieces that are worked on one after the other."""
+        return [arrays]
+
+    found: dict[str, Any] = {
+        "real_view": _real_view, "widened": widened, "factor": factor, "pieces": pieces
+    }  # fmt: skip
     if xp is numpy:
-        found.update(sgd_step=_sgd_step, adam_step=_adam_step)
+        found.update(
+            sgd_step=_sgd_step, adam_step=_adam_step, factor=_number, pieces=_cached_pieces
+        )
     return found
+
+
+def _real_view(x: Any) -> Any:
+    """Return complex numbers as pairs of real ones, sharing the memory; others as they are."""
+    if x.dtype.kind != "c":
+        return x
+    if not x.ndim or x.strides[-1] != x.itemsize:
+        x = x[..., None]
+    return x.view(dtypes.real_of(x.dtype))
+
+
+def _number(x: Any, dtype: Any) -> Any:
+    """Return a 0-d array as a Python number: those are weak, and quicker."""
+    return x.item()
+
+
+def _cached_pieces(arrays: list[Any]) -> list[list[Any]]:
+    """Return arrays in pieces that fit the cache, with what is made of them."""
+    size = arrays[0].size
+    if size <= BLOCK or not all(x.flags.c_contiguous for x in arrays):
+        return [arrays]
+    flat = [x.reshape(-1) for x in arrays]
+    return [[x[start : start + BLOCK] for x in flat] for start in range(0, size, BLOCK)]
 
 
 class _Scratch:
@@ -127,7 +162,7 @@ def _adam_step(lr: Any, step: Any, *args: Any) -> tuple[()]:
     scratch = _Scratch()
     with numpy.errstate(all="ignore"):
         for arrays in _groups(tuple(tensors), 5 if amsgrad else 4):
-            arrays = [x.view(dtypes.real_of(x.dtype)) if x.dtype.kind == "c" else x for x in arrays]
+            arrays = [_real_view(x) for x in arrays]
             for p, g, m, v, *rest in _blocks(arrays):
                 g = _wanted(p, g, penalty, maximize, scratch)
                 t = scratch.like("step", p)

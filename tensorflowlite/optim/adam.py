@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..core.tensor import Tensor
-from ..errors import ArgumentError
 from ..ops.optimizers import adam_step
-from .optimizer import Optimizer, ParamGroup, number
+from .optimizer import Optimizer, ParamGroup, number, pair, switches
 
 
 class Adam(Optimizer):
@@ -30,6 +29,11 @@ class Adam(Optimizer):
         Divide by the greatest of the running means of squares so far.
     maximize : bool
         Climb instead of descending.
+    foreach, capturable, differentiable, fused
+        PyTorch's choices of an implementation: they change nothing here. ``differentiable`` must
+        be False.
+    decoupled_weight_decay : bool
+        Decay as `AdamW` does.
 
     Raises
     ------
@@ -53,8 +57,6 @@ class Adam(Optimizer):
     tensor([0.9, 1.9], requires_grad=True)
     """
 
-    _decoupled = False
-
     def __init__(
         self,
         params: Any,
@@ -64,7 +66,12 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
         amsgrad: bool = False,
         *,
+        foreach: bool | None = None,
         maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
     ) -> None:
         super().__init__(
             params,
@@ -75,17 +82,16 @@ class Adam(Optimizer):
                 "weight_decay": weight_decay,
                 "amsgrad": amsgrad,
                 "maximize": maximize,
+                **switches(self._name, foreach=foreach, capturable=capturable,
+                           differentiable=differentiable, fused=fused),
+                "decoupled_weight_decay": decoupled_weight_decay,
             },
-        )
+        )  # fmt: skip
 
     def check(self, group: Mapping[str, Any]) -> None:
         for key in ("lr", "eps", "weight_decay"):
             number(self._name, key, group[key])
-        betas = group["betas"]
-        if not isinstance(betas, tuple | list) or len(betas) != 2:
-            raise ArgumentError(f"{self._name}: betas must be two numbers, got {betas!r}")
-        for i, beta in enumerate(betas):
-            number(self._name, f"betas[{i}]", beta, below=1.0)
+        pair(self._name, "betas", group["betas"])
 
     def state_names(self, group: Mapping[str, Any]) -> tuple[str, ...]:
         names = ("exp_avg", "exp_avg_sq")
@@ -108,7 +114,7 @@ class Adam(Optimizer):
             betas=group["betas"],
             eps=group["eps"],
             weight_decay=group["weight_decay"],
-            decoupled=self._decoupled,
+            decoupled=group["decoupled_weight_decay"],
             amsgrad=group["amsgrad"],
             maximize=group["maximize"],
         )
@@ -119,7 +125,7 @@ class AdamW(Adam):
 
     Parameters
     ----------
-    params, lr, betas, eps, amsgrad, maximize
+    params, lr, betas, eps, amsgrad, maximize, foreach, capturable, differentiable, fused
         As in `Adam`.
     weight_decay : float
         By how much, times the learning rate, a step shrinks the parameters.
@@ -145,8 +151,6 @@ class AdamW(Adam):
     tensor([0.9, 1.9], requires_grad=True)
     """
 
-    _decoupled = True
-
     def __init__(
         self,
         params: Any,
@@ -157,5 +161,13 @@ class AdamW(Adam):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
+        super().__init__(
+            params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, foreach=foreach,
+            capturable=capturable, differentiable=differentiable, fused=fused,
+            decoupled_weight_decay=True,
+        )  # fmt: skip

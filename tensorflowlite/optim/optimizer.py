@@ -10,6 +10,7 @@ from ..errors import ArgumentError, DeviceError, DtypeError, StateError
 from ..ops import optimizers as rules
 from ..ops.creation import asarray
 from ..runtime import set_mode
+from .hooks import Hooked
 
 
 class ParamGroup(dict[str, Any]):
@@ -57,11 +58,32 @@ def number(name: str, key: str, value: Any, below: float | None = None) -> float
     return found
 
 
-class Optimizer:
+def pair(name: str, key: str, value: Any) -> tuple[float, float]:
+    """Return the two shares of a running mean; raise unless both are in [0, 1)."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise ArgumentError(f"{name}: {key} must be two numbers, got {value!r}")
+    first, second = [number(name, f"{key}[{i}]", one, below=1.0) for i, one in enumerate(value)]
+    return first, second
+
+
+def switches(name: str, **given: Any) -> dict[str, Any]:
+    """Return PyTorch's switches between implementations, for a group; they change no number.
+
+    ``foreach``, ``fused`` and ``capturable`` are kept, so that states interchange; the update is
+    one call over all parameters, with counts and rates on the device, whatever they say.
+    """
+    if given.get("differentiable"):
+        raise ArgumentError(
+            f"{name}: differentiable must be False, got True; a step isn't recorded"
+        )
+    return given
+
+
+class Optimizer(Hooked):
     """Base class of optimizers.
 
     A subclass names the states of a parameter (`state_names`) and updates a list of parameters
-    by one primitive (`update`).
+    by one primitive (`update`). Gradients are dense: there are no sparse ones.
 
     Parameters
     ----------
@@ -103,6 +125,8 @@ class Optimizer:
     >>> optimizer.load_state_dict(optimizer.state_dict())
     """
 
+    _complex = True  # whether complex parameters are taken: as pairs of real numbers
+
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
         self.defaults = defaults
         self.param_groups: list[ParamGroup] = []
@@ -118,9 +142,7 @@ class Optimizer:
             )
         groups = list(params)
         if not groups:
-            raise ArgumentError(
-                f"{self._name}: parameters must hold at least one tensor, got none"
-            )
+            raise ArgumentError(f"{self._name}: parameters must hold at least one tensor, got none")
         if not isinstance(groups[0], dict):
             groups = [{"params": groups}]
         for group in groups:
@@ -148,6 +170,18 @@ class Optimizer:
     ) -> None:
         """Update parameters in place, all in one call of a primitive."""
         raise NotImplementedError
+
+    def new_state(self, group: Mapping[str, Any], name: str, p: Tensor) -> Tensor:
+        """Called for each state that is made: return it as it is before the first step."""
+        return rules.state_like(p)
+
+    def names_for(self, group: Mapping[str, Any], p: Tensor) -> tuple[str, ...]:
+        """Called for each parameter: return the names of its states, where they depend on it."""
+        return self.state_names(group)
+
+    def _gathered(self, names: tuple[str, ...], due: list[Tensor]) -> list[list[Tensor]]:
+        """Return a list of states, one per parameter, for each of the names."""
+        return [[self.state[p][name] for p in due] for name in names]
 
     # -- groups ----------------------------------------------------------------------------------
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -183,7 +217,7 @@ class Optimizer:
         group = ParamGroup(self._name, values)
         for p in params:
             if p.requires_grad:
-                self._create_states(p, self.state_names(group), group.step)
+                self._create_states(group, p, group.step)
         self.param_groups.append(group)
 
     def _check_parameter(self, p: Any, held: set[Tensor], first: Tensor) -> None:
@@ -193,6 +227,8 @@ class Optimizer:
             raise ArgumentError(
                 f"{self._name}: parameters must be leaves, got a tensor that an operation made"
             )
+        if p.dtype.kind == "c" and not self._complex:
+            raise DtypeError(f"{self._name}: parameters must be real, got {p.dtype} {p.shape}")
         if p in held:
             raise ArgumentError(
                 f"{self._name}: each parameter must occur once, got {p.dtype} {p.shape} twice"
@@ -204,11 +240,13 @@ class Optimizer:
             )
 
     # -- states ----------------------------------------------------------------------------------
-    def _create_states(self, p: Tensor, names: tuple[str, ...], step: Tensor) -> dict[str, Tensor]:
+    def _create_states(self, group: ParamGroup, p: Tensor, step: Tensor) -> dict[str, Tensor]:
         state = self.state.setdefault(p, {})
+        names = self.names_for(group, p)
         for name in names:
             if name not in state:
-                state[name] = rules.state_like(p)
+                with set_mode(grad=False):
+                    state[name] = self.new_state(group, name, p)
         if names and "step" not in state:
             state["step"] = step
         return state
@@ -235,7 +273,7 @@ class Optimizer:
         if not ready:
             fresh = rules.step_for(0, due[0])
             for p in due:
-                self._create_states(p, names, fresh)
+                self._create_states(group, p, fresh)
         counts: dict[Tensor, list[Tensor]] = {}
         for p in due:
             counts.setdefault(self.state[p]["step"], []).append(p)
@@ -266,6 +304,25 @@ class Optimizer:
         -------
         What ``closure`` returned, or None.
         """
+        if closure is not None and not callable(closure):
+            raise DtypeError(
+                f"{self._name}: closure must be a function that returns the loss, got "
+                f"{type(closure).__name__}"
+            )
+        if not self._hooks:
+            return self._step(closure)
+        args: tuple[Any, ...] = (closure,) if closure is not None else ()
+        kwargs: dict[str, Any] = {}
+        for hook in list(self._hooks.get("step_pre", ())):
+            given = hook(self, args, kwargs)
+            if given is not None:
+                args, kwargs = given
+        loss = self._step(*args, **kwargs)
+        for hook in list(self._hooks.get("step_post", ())):
+            hook(self, args, kwargs)
+        return loss
+
+    def _step(self, closure: Callable[[], Any] | None = None) -> Any:
         loss = None
         if closure is not None:
             with set_mode(grad=True):
@@ -273,8 +330,8 @@ class Optimizer:
         for group in self.param_groups:
             names = self.state_names(group)
             for step, due in self._due(group, names):
-                states = [[self.state[p][name] for p in due] for name in names]
-                self.update(group, step, due, [p.grad for p in due], states)  # type: ignore[misc]
+                gradients = [p.grad for p in due]
+                self.update(group, step, due, gradients, self._gathered(names, due))  # type: ignore[arg-type]
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -305,6 +362,8 @@ class Optimizer:
         >>> optimizer.state_dict()["param_groups"][0]["params"]
         [0, 1]
         """
+        for hook in list(self._hooks.get("state_dict_pre", ())):
+            hook(self)
         positions = {p: i for i, p in enumerate(self._parameters())}
         groups = [
             {key: value for key, value in group.items() if key != "params"}
@@ -312,7 +371,10 @@ class Optimizer:
             for group in self.param_groups
         ]
         state = {positions[p]: dict(values) for p, values in self.state.items() if values}
-        return {"state": dict(sorted(state.items())), "param_groups": groups}
+        made = {"state": dict(sorted(state.items())), "param_groups": groups}
+        for hook in list(self._hooks.get("state_dict_post", ())):
+            made = hook(self, made) or made
+        return made
 
     def _parameters(self) -> list[Tensor]:
         return [p for group in self.param_groups for p in group["params"]]
@@ -325,12 +387,19 @@ class Optimizer:
         StateError
             Groups, sizes, names or shapes differ; nothing was changed.
         """
+        for hook in list(self._hooks.get("load_state_dict_pre", ())):
+            given = hook(self, state_dict)
+            state_dict = state_dict if given is None else given
+        self._load(state_dict)
+        for hook in list(self._hooks.get("load_state_dict_post", ())):
+            hook(self)
+
+    def _load(self, state_dict: Mapping[str, Any]) -> None:
         saved, groups = self._read(state_dict)
         for group, given in zip(self.param_groups, groups, strict=True):
             for key, value in given.items():
                 if key not in ("params", "param_names"):
                     group[key] = tuple(value) if isinstance(value, list) else value
-            names = self.state_names(group)
             counts: dict[int, Tensor] = {}
             for p, position in zip(group["params"], given["params"], strict=True):
                 values = saved.get(position)
@@ -341,13 +410,15 @@ class Optimizer:
                 if count not in counts:
                     counts[count] = group.step if not counts else rules.step_for(count, p)
                     rules.write_scalar(counts[count], count)
-                state = self._create_states(p, names, counts[count])
-                if names or values:
+                state = self._create_states(group, p, counts[count])
+                if state or values:
                     state["step"] = counts[count]
                 with set_mode(grad=False):
                     for name, value in values.items():
-                        state.setdefault(name, rules.state_like(p))
-                        state[name][...] = asarray(value, dtype=p.dtype, device=p.device)
+                        if name not in state:
+                            state[name] = self.new_state(group, name, p)
+                        dtype = state[name].dtype
+                        state[name][...] = asarray(value, dtype=dtype, device=p.device)
 
     def _read(self, given: Any) -> tuple[dict[Any, dict[str, Any]], list[Any]]:
         """Check a state dict whole and return its states, with arrays as tensors, and groups."""
@@ -372,16 +443,22 @@ class Optimizer:
                     continue
                 read = {k: asarray(v).detach() for k, v in values.items() if v is not None}
                 saved[position] = read
-                misfits += [
-                    f"{name} of parameter {position} {value.shape} for {p.shape}"
-                    for name, value in read.items()
-                    if value.shape != (p.shape if name != "step" else ())
-                ]
+                for name, value in read.items():
+                    wanted = self._shape_of(group, name, p)
+                    if value.shape != (() if name == "step" else wanted):
+                        misfits.append(
+                            f"{name} of parameter {position} {value.shape} for "
+                            f"{p.shape if name == 'step' else wanted}"
+                        )
         if misfits:
             raise StateError(
                 f"load_state_dict: the state must fit {self._name}, got {'; '.join(misfits)}"
             )
         return saved, groups
+
+    def _shape_of(self, group: ParamGroup, name: str, p: Tensor) -> tuple[int, ...]:
+        present = self.state.get(p, {}).get(name)
+        return (self.new_state(group, name, p) if present is None else present).shape
 
     def __repr__(self) -> str:
         lines = [f"{self._name} ("]
@@ -393,3 +470,32 @@ class Optimizer:
                 if key not in ("params", "param_names")
             ]
         return "\n".join([*lines, ")"])
+
+
+class RuledOptimizer(Optimizer):
+    """An optimizer whose update is a rule of `ops.optimizers`, called with named options."""
+
+    _rule: Any = None
+
+    def options(self, group: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the rule's options for a group."""
+        raise NotImplementedError
+
+    def update(
+        self,
+        group: ParamGroup,
+        step: Tensor,
+        parameters: list[Tensor],
+        gradients: list[Tensor],
+        states: list[list[Tensor]],
+    ) -> None:
+        self._rule(group.rate, step, parameters, gradients, states, **self.options(group))
+
+
+def shared(group: Mapping[str, Any], decoupled: bool = False) -> dict[str, Any]:
+    """Return the options that most rules have."""
+    return {
+        "weight_decay": group.get("weight_decay", 0.0),
+        "decoupled": decoupled,
+        "maximize": group["maximize"],
+    }

@@ -8,7 +8,7 @@ from typing import Any
 from ..core.tensor import Tensor
 from ..errors import ArgumentError
 from ..ops.optimizers import sgd_step
-from .optimizer import Optimizer, ParamGroup, number
+from .optimizer import Optimizer, ParamGroup, number, switches
 
 
 class SGD(Optimizer):
@@ -30,6 +30,9 @@ class SGD(Optimizer):
         Look ahead along the momentum; needs momentum and no dampening.
     maximize : bool
         Climb instead of descending.
+    foreach, differentiable, fused
+        PyTorch's choices of an implementation: they change nothing here. ``differentiable`` must
+        be False.
 
     Raises
     ------
@@ -62,6 +65,9 @@ class SGD(Optimizer):
         nesterov: bool = False,
         *,
         maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
         super().__init__(
             params,
@@ -72,6 +78,7 @@ class SGD(Optimizer):
                 "weight_decay": weight_decay,
                 "nesterov": nesterov,
                 "maximize": maximize,
+                **switches(self._name, foreach=foreach, differentiable=differentiable, fused=fused),
             },
         )
 

@@ -1,33 +1,14 @@
-"""The update rules of the optimizers: primitives that change their arrays in place.
-
-One call updates a whole group: ``lr`` and ``step`` are 0-d arrays on the device, then come all
-parameters, all gradients, and for each kind of state one array per parameter. ``step`` is raised
-by one before it is used.
-"""
+"""The update rules of SGD, Adam and AdamW."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from ..backend import backend_of, dtypes
-from ..core.entry import declare
-from ..core.primitive import traced
-from ..core.tensor import Tensor, wrap
-from ..runtime import note_change
-from .creation import asarray, move, tensor
-
-Tensors = Sequence[Tensor]
-
-
-def _advance(k: Any, step: Any) -> Any:
-    k.assign(step, step + 1)
-    return step
-
-
-def _groups(tensors: Sequence[Any], kinds: int) -> list[Sequence[Any]]:
-    count = len(tensors) // kinds
-    return [tensors[i::count] for i in range(count)]
+from ...backend import dtypes
+from ...core.entry import declare
+from ...core.tensor import Tensor
+from .rules import Tensors, advance, per_parameter, run
 
 
 def _direction(p: Any, g: Any, decay: float, maximize: bool) -> Any:
@@ -37,8 +18,8 @@ def _direction(p: Any, g: Any, decay: float, maximize: bool) -> Any:
 
 def _sgd_decomposed(k: Any, lr: Any, step: Any, *args: Any) -> tuple[()]:
     *tensors, momentum, dampening, weight_decay, nesterov, maximize = args
-    first = _advance(k, step) == 1
-    for p, g, *states in _groups(tensors, 3 if momentum else 2):
+    first = advance(k, step) == 1
+    for p, g, *states in per_parameter(tensors, 3 if momentum else 2):
         wide = dtypes.accumulator(p.dtype)
         value = k.cast(p, wide)
         g = _direction(value, k.cast(g, wide), weight_decay, maximize)
@@ -53,10 +34,10 @@ def _sgd_decomposed(k: Any, lr: Any, step: Any, *args: Any) -> tuple[()]:
 
 def _adam_decomposed(k: Any, lr: Any, step: Any, *args: Any) -> tuple[()]:
     *tensors, beta1, beta2, eps, weight_decay, decoupled, amsgrad, maximize = args
-    count = _advance(k, step)
+    count = advance(k, step)
     correction1, correction2 = 1 - beta1**count, 1 - beta2**count
     penalty = 0.0 if decoupled else weight_decay
-    for arrays in _groups(tensors, 5 if amsgrad else 4):
+    for arrays in per_parameter(tensors, 5 if amsgrad else 4):
         p, g, m, v, *rest = [k.real_view(x) for x in arrays]
         wide = dtypes.accumulator(p.dtype)
         value, mean, square = [k.cast(x, wide) for x in (p, m, v)]
@@ -95,49 +76,6 @@ _adam = declare(
     decompose=_adam_decomposed,
     doc="One step of Adam or AdamW, in place.",
 )
-
-
-def _run(op: Any, lr: Tensor, step: Tensor, parameters: Tensors, gradients: Tensors,
-         states: Sequence[Tensors], attributes: tuple[Any, ...]) -> None:  # fmt: skip
-    for kind in states:
-        for state, parameter in zip(kind, parameters, strict=True):
-            _fit(state, parameter)
-    device = parameters[0]
-    if type(lr.array) is not type(device.array):
-        for scalar in (lr, step):
-            scalar.set_(wrap(move(scalar.array, device.device), None))
-    op(lr, step, *parameters, *gradients, *[t for kind in states for t in kind], *attributes)
-    for parameter in parameters:
-        note_change(parameter.array, op.__name__)
-
-
-def _fit(state: Tensor, parameter: Tensor) -> None:
-    """Bring a state to its parameter's device and dtype, where the parameter has moved since."""
-    have, want = state.array, parameter.array
-    if type(have) is not type(want) or have.dtype != want.dtype:
-        state.set_(asarray(state, dtype=want.dtype, device=parameter.device))
-
-
-def state_like(parameter: Tensor) -> Tensor:
-    """Return zeros laid out as the parameter is."""
-    return traced.zeros_like(parameter.detach())
-
-
-def scalar_for(value: float, parameter: Tensor) -> Tensor:
-    """Return a 0-d float64 tensor on the parameter's device: a learning rate."""
-    return tensor(value, dtype=dtypes.float64, device=parameter.device)
-
-
-def step_for(value: int, parameter: Tensor) -> Tensor:
-    """Return a 0-d int64 tensor on the parameter's device: a step count."""
-    return tensor(value, dtype=dtypes.int64, device=parameter.device)
-
-
-def write_scalar(target: Tensor, value: float) -> None:
-    """Write a number into a 0-d tensor; a recorded step sees the new value."""
-    backend = backend_of(target.array)
-    backend.assign(target.array, backend.filled((), value, target.dtype, target.device))
-    note_change(target.array, "write_scalar")
 
 
 def sgd_step(
@@ -182,7 +120,7 @@ def sgd_step(
     """
     states = [buffers] if momentum else []
     attributes = (momentum, dampening, weight_decay, nesterov, maximize)
-    _run(_sgd, lr, step, parameters, gradients, states, attributes)
+    run(_sgd, lr, step, parameters, gradients, states, attributes)
 
 
 def adam_step(
@@ -227,4 +165,4 @@ def adam_step(
     tensor([0.5, 1.5])
     """
     attributes = (*betas, eps, weight_decay, decoupled, amsgrad, maximize)
-    _run(_adam, lr, step, parameters, gradients, states, attributes)
+    run(_adam, lr, step, parameters, gradients, states, attributes)
