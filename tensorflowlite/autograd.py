@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .transforms.function import Function as Function
+from .transforms.function import once_differentiable as once_differentiable
 from .transforms.gradcheck import gradcheck as gradcheck
 from .transforms.gradcheck import gradgradcheck as gradgradcheck
 from .transforms.gradients import backward as backward

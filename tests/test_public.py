@@ -225,7 +225,7 @@ NAMES = {
         "einsum matmul sort argsort topk grad value_and_grad vjp jvp "
         "jacrev jacfwd hessian hvp checkpoint"
     ),
-    "autograd": "grad backward Function gradcheck gradgradcheck",
+    "autograd": "grad backward Function once_differentiable gradcheck gradgradcheck",
     "cuda": "is_available why_not synchronize memory_stats empty_cache",
     "random": "uniform normal randint permutation manual_seed get_state set_state",
     "nn": (

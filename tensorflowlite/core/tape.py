@@ -90,7 +90,7 @@ def _check_stale(node: Any) -> None:
         ]
         saved.append(("out", getattr(node, "out", None)))
     else:
-        names = op.input_names(len(node.parents)) if op.variadic else op.inputs
+        names = op.input_names(len(node.saved or ())) if op.variadic else op.inputs
         saved = list(zip(names, node.saved or (), strict=False))
         outs = node.out if op.outputs != 1 else (node.out,)
         saved += [("out", array) for array in outs or ()] + [("residual", node.residual)]
