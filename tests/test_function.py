@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -51,7 +51,7 @@ def test_the_form_with_setup_context() -> None:
 class Sorted(autograd.Function):
     """An integer output, one that is marked, a value that is no tensor."""
 
-    seen: list[Any] = []
+    seen: ClassVar[list[Any]] = []
 
     @staticmethod
     def forward(ctx: Any, x: tfl.Tensor) -> Any:

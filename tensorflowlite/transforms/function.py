@@ -130,7 +130,7 @@ class Function:
 
     @staticmethod
     def setup_context(ctx: Context, inputs: tuple[Any, ...], output: Any) -> None:
-        """Save what ``backward`` needs, where ``forward`` is written without ``ctx``."""
+        """Called after a ``forward`` that is written without ``ctx``, to save what is needed."""
         raise NotImplementedError("Function: setup_context must be overridden")
 
     @staticmethod
