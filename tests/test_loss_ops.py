@@ -243,3 +243,31 @@ def test_embedding_refuses() -> None:
         embedding.embedding(tfl.tensor([0]), tfl.zeros(3))
     with pytest.raises(ArgumentError, match=r"embedding: padding_idx must lie in \[-5, 5\), got 7"):
         embedding.embedding(tfl.tensor([0]), weight, 7)
+
+
+def test_one_hot_out_of_range(backend: TestBackend) -> None:  # noqa: F811
+    for bad in (3, -1):
+        indices = backend.tensor(np.array([0, bad]))
+        if backend.on_host:
+            with pytest.raises(OutOfRangeError) as caught:
+                embedding.one_hot(indices, 3)
+            assert str(caught.value) == f"one_hot: class indices must lie in [0, 3), got {bad}"
+        else:
+            out = backend.host(embedding.one_hot(indices, 3))
+            np.testing.assert_array_equal(out, [[1, 0, 0], [0, 0, 0]])
+
+
+def test_binary_cross_entropy_of_what_is_no_probability(
+    backend: TestBackend,  # noqa: F811
+) -> None:
+    x, y = (backend.tensor(np.array(values)) for values in ([0.5, 1.5], [1.0, 1.0]))
+    if backend.on_host:
+        with pytest.raises(OutOfRangeError) as caught:
+            losses.binary_probabilities(x, y)
+        assert str(caught.value) == (
+            "binary_cross_entropy: input must hold probabilities in [0, 1], got 1.5; for logits "
+            "use binary_cross_entropy_with_logits"
+        )
+    else:
+        found = backend.host(losses.binary_probabilities(x, y))
+        np.testing.assert_array_equal(np.isnan(found), [False, True])

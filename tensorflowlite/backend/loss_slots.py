@@ -142,7 +142,32 @@ def slots(xp: Any) -> dict[str, Any]:
         out = weight[xp.where(inside, indices, 0)]
         return xp.where(xp.expand_dims(inside, -1), out, out.dtype.type("nan"))
 
+    def one_hot(x: Any, classes: int) -> Any:
+        inside = (x >= 0) & (x < classes)
+        if xp is numpy and not inside.all():
+            raise OutOfRangeError(
+                f"one_hot: class indices must lie in [0, {classes}), got {x[~inside].flat[0]}"
+            )
+        return (xp.expand_dims(x, -1) == xp.arange(classes)).astype(dtypes.int64)
+
+    def binary_cross_entropy(x: Any, y: Any) -> Any:
+        dtype = dtypes.promote(x.dtype, y.dtype)
+        x = x.astype(dtypes.accumulator(dtype), copy=False)
+        y = y.astype(x.dtype, copy=False)
+        if xp is numpy and not ((x >= 0) & (x <= 1) | xp.isnan(x)).all():
+            found = x[(x < 0) | (x > 1)].flat[0]
+            raise OutOfRangeError(
+                f"binary_cross_entropy: input must hold probabilities in [0, 1], got {found}; "
+                "for logits use binary_cross_entropy_with_logits"
+            )
+        with numpy.errstate(divide="ignore", invalid="ignore"):
+            # Held at -100, as PyTorch does: one certain mistake doesn't make the mean infinite.
+            yes, no = xp.maximum(xp.log(x), -100), xp.maximum(xp.log1p(-x), -100)
+        return (-(y * yes + (1 - y) * no)).astype(dtype, copy=False)
+
     return {
+        "one_hot": one_hot,
+        "binary_cross_entropy": binary_cross_entropy,
         "softmax_cross_entropy": softmax_cross_entropy,
         "softmax_cross_entropy_gradient": softmax_cross_entropy_gradient,
         "target_distribution": target_distribution,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..core.tensor import Tensor
+from ..ops import activation as _ops
 from . import functional as F
 from .module import Module
 
@@ -29,7 +30,7 @@ class ReLU(_InPlace):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(x)
+        return _ops.relu(x)
 
 
 class LeakyReLU(Module):
@@ -141,7 +142,7 @@ class SiLU(_InPlace):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.silu(x)
+        return _ops.silu(x)
 
 
 class GELU(Module):
@@ -173,86 +174,3 @@ class GELU(Module):
 
     def extra_repr(self) -> str:
         return f"approximate={self.approximate!r}"
-
-
-class Softplus(Module):
-    """``log(1 + exp(beta * x)) / beta``; the identity where ``beta * x`` is above a threshold.
-
-    Parameters
-    ----------
-    beta : float
-        How sharp the bend is.
-    threshold : float
-        Where the identity begins.
-
-    Examples
-    --------
-    >>> import tensorflowlite as tfl
-    >>> from tensorflowlite import nn
-    >>> nn.Softplus()(tfl.tensor([30.0]))
-    tensor([30.])
-    """
-
-    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
-        super().__init__()
-        self.beta, self.threshold = beta, threshold
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.softplus(x, self.beta, self.threshold)
-
-    def extra_repr(self) -> str:
-        return f"beta={self.beta}, threshold={self.threshold}"
-
-
-class Softmax(Module):
-    """``exp(x)``, divided by its sum along an axis.
-
-    Parameters
-    ----------
-    dim : int
-        The axis.
-
-    Examples
-    --------
-    >>> import tensorflowlite as tfl
-    >>> from tensorflowlite import nn
-    >>> nn.Softmax(dim=-1)(tfl.tensor([1.0, 1.0]))
-    tensor([0.5, 0.5])
-    """
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.dim = dim
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.softmax(x, self.dim)
-
-    def extra_repr(self) -> str:
-        return f"dim={self.dim}"
-
-
-class LogSoftmax(Module):
-    """The logarithm of the softmax along an axis, computed without overflow.
-
-    Parameters
-    ----------
-    dim : int
-        The axis.
-
-    Examples
-    --------
-    >>> import tensorflowlite as tfl
-    >>> from tensorflowlite import nn
-    >>> nn.LogSoftmax(dim=-1)(tfl.tensor([1.0])).item()
-    0.0
-    """
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.dim = dim
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.log_softmax(x, self.dim)
-
-    def extra_repr(self) -> str:
-        return f"dim={self.dim}"

@@ -8,6 +8,8 @@ from typing import Any
 from ..core.tensor import Tensor
 from ..errors import ArgumentError
 from ..ops.creation import zeros
+from ..ops.reduction import normalize_axes
+from ..ops.shaping import reshape
 from . import functional as F
 from . import init
 from .module import Module
@@ -138,3 +140,93 @@ class Flatten(Module):
 
     def extra_repr(self) -> str:
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Unflatten(Module):
+    """Take one axis apart into several.
+
+    Parameters
+    ----------
+    dim : int
+        The axis.
+    unflattened_size : tuple of int
+        The lengths of the new axes; one of them may be -1.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> from tensorflowlite import nn
+    >>> nn.Unflatten(1, (3, 4))(tfl.zeros((2, 12))).shape
+    (2, 3, 4)
+    """
+
+    def __init__(self, dim: int, unflattened_size: tuple[int, ...]) -> None:
+        super().__init__()
+        self.dim, self.unflattened_size = dim, tuple(unflattened_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        dim = normalize_axes("Unflatten", self.dim, x.ndim)[0]
+        return reshape(x, (*x.shape[:dim], *self.unflattened_size, *x.shape[dim + 1 :]))
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
+
+
+class Bilinear(Module):
+    """A bilinear form for each output: ``x1 @ weight[o] @ x2 + bias[o]``.
+
+    Parameters
+    ----------
+    in1_features, in2_features, out_features : int
+        The length of the last axis of the inputs and of the output.
+    bias : bool
+        Whether to add a bias.
+    device, dtype
+        Where the parameters live, and their dtype; float32 by default.
+
+    Attributes
+    ----------
+    weight : Tensor, shape (out_features, in1_features, in2_features)
+    bias : Tensor, shape (out_features,), or None
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> from tensorflowlite import nn
+    >>> nn.Bilinear(2, 3, 5)(tfl.zeros((4, 2)), tfl.zeros((4, 3))).shape
+    (4, 5)
+    """
+
+    def __init__(
+        self,
+        in1_features: int,
+        in2_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        self.in1_features = size_argument("Bilinear", "in1_features", in1_features)
+        self.in2_features = size_argument("Bilinear", "in2_features", in2_features)
+        self.out_features = size_argument("Bilinear", "out_features", out_features)
+        shape = (self.out_features, self.in1_features, self.in2_features)
+        self.weight = Parameter(zeros(shape, dtype=dtype, device=device))
+        self.bias = Parameter(zeros(shape[:1], dtype=dtype, device=device)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the parameters anew."""
+        bound = 1 / math.sqrt(self.in1_features)
+        init.uniform_(self.weight, -bound, bound)
+        if self.bias is not None:
+            init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
+        return F.bilinear(x1, x2, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        return (
+            f"in1_features={self.in1_features}, in2_features={self.in2_features}, "
+            f"out_features={self.out_features}, bias={self.bias is not None}"
+        )

@@ -11,6 +11,7 @@ from .creation import asarray
 from .declare import general
 from .gradient import cast
 from .reduction import as_tensor
+from .reduction import max as greatest
 
 
 def _by_weight(k, g, indices, weight_shape, padding_index):
@@ -25,6 +26,9 @@ _embedding = general(
     (_by_weight, None),
     "The rows of ``weight`` at ``indices``.",
     attributes=("padding_index",),
+)
+_one_hot = general(
+    "one_hot", ("x",), None, "A row per index, with a one at that place.", attributes=("classes",)
 )
 
 
@@ -73,4 +77,43 @@ def embedding(indices: Any, weight: Any, padding_idx: int | None = None) -> Tens
     return _embedding(weight, indices, padding_idx)
 
 
+def one_hot(indices: Any, classes: int = -1) -> Tensor:
+    """Return integers as rows with a one at that place and zeros elsewhere.
+
+    Parameters
+    ----------
+    indices : Tensor of integers
+        Any shape.
+    classes : int
+        The length of the rows; by default one more than the greatest index.
+
+    Returns
+    -------
+    Tensor, shape (*indices.shape, classes)
+        int64.
+
+    Raises
+    ------
+    OutOfRangeError
+        An index outside the classes. On a device, where a check would wait for it, its row is 0.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> from tensorflowlite.ops.embedding import one_hot
+    >>> one_hot(tfl.tensor([0, 2]))
+    tensor([[1, 0, 0],
+            [0, 0, 1]])
+    """
+    indices = asarray(indices)
+    if indices.dtype.kind not in "iu":
+        raise DtypeError(f"one_hot: class indices must be integers, got {indices.dtype}")
+    if classes < 0:
+        if not indices.size:
+            raise ArgumentError("one_hot: num_classes is needed where there are no indices, got -1")
+        classes = int(greatest(indices)) + 1
+    return _one_hot(cast(indices, dtypes.int64), classes)
+
+
+one_hot.primitive = _one_hot.primitive  # type: ignore[attr-defined]
 embedding.primitive = _embedding.primitive  # type: ignore[attr-defined]

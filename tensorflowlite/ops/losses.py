@@ -96,6 +96,14 @@ _binary_cross_entropy = binary(
     (lambda k, g, x, y: g * (k.sigmoid(x) - y), lambda g, x: -g * x),
     "The cross-entropy of each logit ``x`` with the probability ``y``.",
 )
+binary_probabilities = binary(
+    "binary_cross_entropy",
+    (
+        lambda k, g, x, y: g * ((x - y) / k.maximum(x * (1 - x), 1e-12)),
+        lambda k, g, x: g * (k.log1p(-x) - k.log(x)),
+    ),
+    "The cross-entropy of each probability ``x`` with the probability ``y``.",
+)
 
 
 def check_reduction(name: str, reduction: str) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
 
 from tensorflowlite.errors import ArgumentError, DtypeError, ShapeError
 from tensorflowlite.ops import activation, conv, embedding, losses, normalization, pooling
+from tensorflowlite.ops import ctc as ctc_ops
 from tests.op_table import Constant, Row, Sample, elementwise, floats
 
 # Sums of a few dozen products of numbers up to 2; the other rows divide by what they sum.
@@ -403,6 +405,53 @@ loss_rows = [
 ]  # fmt: skip
 
 
+def cross_entropy_of(x, y):
+    return -(y * np.maximum(np.log(x), -100) + (1 - y) * np.maximum(np.log1p(-x), -100))
+
+
+def two_probabilities(draw):
+    yield Sample(draw(3, 4), draw(3, 4))
+    yield Sample(draw(), draw())
+    yield Sample(draw(3, 1), draw(4))
+    yield Sample(draw(4, 3).T, draw.strided(3, 4))
+    yield Sample(draw(0, 3), draw(0, 3))
+
+
+def ctc(x, targets, frames, labels, blank):
+    """The definition: the sum over all paths of frames that collapse to the labels."""
+    found = np.zeros(x.shape[1], x.dtype)
+    for n in range(x.shape[1]):
+        wanted, paths = tuple(targets[n, : labels[n]]), itertools.product(
+            range(x.shape[2]), repeat=int(frames[n])
+        )
+        total = -math.inf
+        for path in paths:
+            kept = [c for c, _ in itertools.groupby(path) if c != blank]
+            if tuple(kept) == wanted:
+                total = np.logaddexp(total, sum(x[t, n, c] for t, c in enumerate(path)))
+        found[n] = -total
+    return found
+
+
+def sequences(draw):
+    yield Sample(draw(4, 2, 3), np.array([[1, 1], [2, 0]]), np.array([4, 3]), np.array([2, 1]), 0)
+    yield Sample(draw(3, 1, 3), np.array([[0, 1]]), np.array([3]), np.array([2]), 2)
+    yield Sample(draw(2, 2, 3), np.array([[1], [1]]), np.array([1, 2]), np.array([0, 1]), 0)
+    yield Sample(draw(2, 1, 3), np.zeros((1, 0), int), np.array([2]), np.array([0]), 0)
+    yield Sample(draw.strided(3, 2, 2), np.array([[1], [1]]), np.array([3, 2]), np.array([1, 1]), 0)
+
+
+more_losses = [
+    Row(
+        losses.binary_probabilities, cross_entropy_of, name="binary_cross_entropy",
+        samples=two_probabilities, domain=(0.05, 0.95),
+        # The derivative of x - y over x (1 - x) has terms up to 20 ** 2.
+        tolerance={"float64": 1e-11},
+    ),
+    Row(ctc_ops.ctc_alignments, ctc, samples=sequences, covers=("ctc",), tolerance=sums),
+]  # fmt: skip
+
+
 # -- embedding -------------------------------------------------------------------------------------
 def looked_up(draw):
     yield Sample(draw.integers(0, 5, 3, 4), draw(5, 2))
@@ -412,7 +461,22 @@ def looked_up(draw):
     yield Sample(np.array([1, 1, 0]), draw(4, 0))
 
 
+def hot(draw):
+    yield Sample(draw.integers(0, 4, 2, 3), 4)
+    yield Sample(draw.integers(0, 4), 5)
+    yield Sample(draw.integers(0, 4, 6)[::-2], 4)
+    yield Sample(draw.integers(0, 1, 0), 3)
+
+
 embeddings = [
+    Row(
+        embedding.one_hot, lambda x, classes: np.eye(classes, dtype=np.int64)[x], samples=hot,
+        dtypes=("int64",), orders=0,
+        errors=[
+            ((np.zeros(2), 3), DtypeError, "one_hot: class indices must be integers, got float64"),
+            ((np.zeros(0, int),), ArgumentError, "num_classes is needed where there are no"),
+        ],
+    ),
     Row(
         embedding.embedding, lambda indices, weight: weight[indices], samples=looked_up,
         errors=[
@@ -422,4 +486,4 @@ embeddings = [
     ),
 ]  # fmt: skip
 
-rows = [*activations, *images_rows, *normalizations, *loss_rows, *embeddings]
+rows = [*activations, *images_rows, *normalizations, *loss_rows, *more_losses, *embeddings]

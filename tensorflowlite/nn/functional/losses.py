@@ -10,9 +10,11 @@ from ...ops import losses as _losses
 from ...ops.creation import asarray
 from ...ops.gradient import cast
 from ...ops.losses import check_reduction
+from ...ops.reduction import as_tensor
+from ...ops.reduction import sum as _sum
 
 
-def _same_shape(name: str, input: Tensor, target: Tensor) -> Tensor:
+def same_shape(name: str, input: Tensor, target: Tensor) -> Tensor:
     """Return a target in the input's dtype; raise where the shapes differ."""
     target = asarray(target)
     if input.shape != target.shape:
@@ -25,7 +27,37 @@ def _same_shape(name: str, input: Tensor, target: Tensor) -> Tensor:
     return target if target.dtype == input.dtype else cast(target, input.dtype)
 
 
-def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
+def weighted_loss(name: str, loss: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
+    """Return losses times their weights, reduced; the mean divides by the sum of the weights.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> from tensorflowlite.nn.functional.losses import weighted_loss
+    >>> weighted_loss("loss", tfl.tensor([1.0, 2.0]), tfl.tensor([3.0, 1.0]), "mean")
+    tensor(1.25)
+    """
+    if weight is None:
+        return _losses.reduce_loss(loss, reduction)
+    weight = as_tensor(weight)
+    if weight.shape != loss.shape:
+        raise ShapeError(
+            f"{name}: weight must have the shape {loss.shape} of input, got {weight.shape}"
+        )
+    weight = weight if weight.dtype == loss.dtype else cast(weight, loss.dtype)
+    loss = loss * weight
+    if reduction == "mean":
+        return _sum(loss) / _sum(weight)
+    return _losses.reduce_loss(loss, reduction)
+
+
+def mse_loss(
+    input: Tensor,
+    target: Tensor,
+    *,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
     """Return the squared differences: their mean, their sum, or each.
 
     Parameters
@@ -36,6 +68,8 @@ def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tenso
         Of the same shape; cast to the dtype of ``input``.
     reduction : {"mean", "sum", "none"}
         What to make of the elements.
+    weight : Tensor, optional
+        A factor for each element, of the shape of ``input``; the mean divides by their sum.
 
     Returns
     -------
@@ -55,16 +89,22 @@ def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tenso
     tensor(2.)
     """
     check_reduction("mse_loss", reduction)
-    target = _same_shape("mse_loss", input, target)
-    return _losses.reduce_loss(_elementwise.square(input - target), reduction)
+    target = same_shape("mse_loss", input, target)
+    return weighted_loss("mse_loss", _elementwise.square(input - target), weight, reduction)
 
 
-def l1_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
+def l1_loss(
+    input: Tensor,
+    target: Tensor,
+    *,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
     """Return the absolute differences: their mean, their sum, or each.
 
     Parameters
     ----------
-    input, target, reduction
+    input, target, reduction, weight
         As in `mse_loss`.
 
     Returns
@@ -85,11 +125,11 @@ def l1_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor
     tensor(3.)
     """
     check_reduction("l1_loss", reduction)
-    target = _same_shape("l1_loss", input, target)
-    return _losses.reduce_loss(_elementwise.abs(input - target), reduction)
+    target = same_shape("l1_loss", input, target)
+    return weighted_loss("l1_loss", _elementwise.abs(input - target), weight, reduction)
 
 
-def _constants_as(input: Tensor, *constants: Tensor | None) -> list[Tensor | None]:
+def constants_as(input: Tensor, *constants: Tensor | None) -> list[Tensor | None]:
     """Return float tensors beside the input in its dtype, so that it decides the result's."""
     return [
         cast(one, input.dtype)
@@ -147,7 +187,7 @@ def cross_entropy(
     """
     target = asarray(target)
     if target.dtype in dtypes.real_inexact:
-        target, weight = _constants_as(input, target, weight)  # type: ignore[assignment]
+        target, weight = constants_as(input, target, weight)  # type: ignore[assignment]
     return _losses.cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
 
 
@@ -232,6 +272,6 @@ def binary_cross_entropy_with_logits(
     0.6931
     """
     check_reduction("binary_cross_entropy_with_logits", reduction)
-    target = _same_shape("binary_cross_entropy_with_logits", input, target)
-    weight, pos_weight = _constants_as(input, weight, pos_weight)
+    target = same_shape("binary_cross_entropy_with_logits", input, target)
+    weight, pos_weight = constants_as(input, weight, pos_weight)
     return _losses.binary_cross_entropy_with_logits(input, target, weight, pos_weight, reduction)
