@@ -229,6 +229,11 @@ _LATER: dict[str, str] = {
         "gather index_add index_copy index_fill index_select scatter scatter_add scatter_reduce "
         "take_along_dim"
     ),
+    "ops.nan_reductions": (
+        "nanargmax nanargmin nancumprod nancumsum nanmax nanmean nanmin nanprod nanstd nansum "
+        "nanvar"
+    ),
+    "ops.quantiles": "median nanmedian nanpercentile nanquantile percentile quantile",
     "ops.special": (
         "angle cbrt deg2rad digamma divmod erfc erfinv fabs fix float_power fmax fmin fmod frexp "
         "gcd heaviside i0 i1 lcm ldexp lgamma logaddexp2 logit modf nan_to_num polygamma rad2deg "

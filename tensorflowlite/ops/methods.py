@@ -182,6 +182,8 @@ METHODS: dict[str, Any] = {
     **later("choosing", "compress"),
     **later("gathering", "gather index_add index_add_ index_copy index_copy_ index_fill "
             "index_fill_ scatter scatter_ scatter_add scatter_add_ scatter_reduce take_along_dim"),
+    **later("nan_reductions", "nansum nanmean"),
+    **later("quantiles", "median nanmedian quantile nanquantile"),
     **later("special", "angle deg2rad digamma erfc erfinv float_power fmax fmin fmod frexp gcd "
             "heaviside i0 lcm ldexp lgamma logaddexp2 logit nan_to_num rad2deg sinc xlogy fix"),
 }  # fmt: skip
