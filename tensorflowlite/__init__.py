@@ -223,6 +223,10 @@ mul, sub, div, device = multiply, subtract, divide, Device
 _MODULES = frozenset(("autograd", "cuda", "data", "einops", "nn", "optim", "train"))
 _LATER: dict[str, str] = {
     "backend.cuda": "default_device",
+    "ops.comparing": (
+        "allclose array_equal array_equiv is_tensor isclose iscomplex iscomplexobj isneginf "
+        "isposinf isreal isrealobj isscalar ndim numel shape size"
+    ),
     "ops.counting": "bincount bucketize digitize histogram histogram_bin_edges",
     "ops.choosing": "choose compress extract fill_diagonal flatnonzero put_along_axis select",
     "ops.gathering": (
@@ -233,6 +237,7 @@ _LATER: dict[str, str] = {
         "nanargmax nanargmin nancumprod nancumsum nanmax nanmean nanmin nanprod nanstd nansum "
         "nanvar"
     ),
+    "ops.padding": "pad",
     "ops.quantiles": "median nanmedian nanpercentile nanquantile percentile quantile",
     "ops.special": (
         "angle cbrt deg2rad digamma divmod erfc erfinv fabs fix float_power fmax fmin fmod frexp "

@@ -719,6 +719,25 @@ class Tensor:
     def outer(self, y: Tensor, /) -> Tensor: ...
     def tensordot(self, y: Tensor, /, axes: Any = 2) -> Tensor: ...
     def vecdot(self, y: Tensor, /, axis: builtins.int = -1) -> Tensor: ...
+    def allclose(
+        self,
+        y: Any,
+        /,
+        rtol: builtins.float = 1e-05,
+        atol: builtins.float = 1e-08,
+        equal_nan: builtins.bool = False,
+    ) -> builtins.bool: ...
+    def isclose(
+        self,
+        y: Any,
+        /,
+        rtol: builtins.float = 1e-05,
+        atol: builtins.float = 1e-08,
+        equal_nan: builtins.bool = False,
+    ) -> Tensor: ...
+    def isneginf(self, /) -> Tensor: ...
+    def isposinf(self, /) -> Tensor: ...
+    def isreal(self, /) -> Tensor: ...
     def bincount(self, /, weights: Any = None, minlength: builtins.int = 0) -> Tensor: ...
     def bucketize(self, boundaries: Any, *, right: builtins.bool = False) -> Tensor: ...
     def digitize(self, bins: Any, right: builtins.bool = False) -> Tensor: ...
@@ -766,6 +785,62 @@ class Tensor:
         include_self: builtins.bool = True,
     ) -> Tensor: ...
     def take_along_dim(self, indices: Any, dim: builtins.int | None = None) -> Tensor: ...
+    def nansum(
+        self,
+        /,
+        axis: Any = None,
+        *,
+        dtype: Any = None,
+        keepdims: builtins.bool = False,
+        dim: Any = None,
+        keepdim: builtins.bool = False,
+    ) -> Tensor: ...
+    def nanmean(
+        self,
+        /,
+        axis: Any = None,
+        *,
+        dtype: Any = None,
+        keepdims: builtins.bool = False,
+        dim: Any = None,
+        keepdim: builtins.bool = False,
+    ) -> Tensor: ...
+    def median(
+        self,
+        /,
+        axis: Any = None,
+        *,
+        keepdims: builtins.bool = False,
+        **spelling: Any,
+    ) -> Tensor: ...
+    def nanmedian(
+        self,
+        /,
+        axis: Any = None,
+        *,
+        keepdims: builtins.bool = False,
+        **spelling: Any,
+    ) -> Tensor: ...
+    def quantile(
+        self,
+        q: Any,
+        /,
+        axis: Any = None,
+        *,
+        method: str = 'linear',
+        keepdims: builtins.bool = False,
+        **spelling: Any,
+    ) -> Tensor: ...
+    def nanquantile(
+        self,
+        q: Any,
+        /,
+        axis: Any = None,
+        *,
+        method: str = 'linear',
+        keepdims: builtins.bool = False,
+        **spelling: Any,
+    ) -> Tensor: ...
     def angle(self, /, deg: builtins.bool = False) -> Tensor: ...
     def deg2rad(self, /) -> Tensor: ...
     def digamma(self, /) -> Tensor: ...

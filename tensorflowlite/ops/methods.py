@@ -178,6 +178,7 @@ METHODS: dict[str, Any] = {
     "outer": einsum.outer, "tensordot": einsum.tensordot,
     "vecdot": einsum.vecdot,
     # -- at first use ------------------------------------------------------------------------------
+    **later("comparing", "allclose isclose isneginf isposinf isreal"),
     **later("counting", "bincount bucketize digitize histogram"),
     **later("choosing", "compress"),
     **later("gathering", "gather index_add index_add_ index_copy index_copy_ index_fill "
