@@ -43,8 +43,13 @@ def slots(xp: Any) -> dict[str, Any]:
         return xp.where(x > 0, x, alpha * xp.expm1(xp.minimum(x, 0)))
 
     def _sigmoid(x: Any) -> Any:
-        small = xp.exp(-xp.abs(x))  # never overflows, and keeps the far tail's digits
-        return xp.where(x < 0, small, 1) / (1 + small)
+        # The exponential never overflows, and keeps the far tail's digits.
+        if x.dtype.kind == "c":
+            negative = x.real < 0
+            small = xp.exp(xp.where(negative, x, -x))
+        else:
+            negative, small = x < 0, xp.exp(-xp.abs(x))
+        return xp.where(negative, small, 1) / (1 + small)
 
     sigmoid = widened(_sigmoid)
 

@@ -128,7 +128,7 @@ def reduction_slots(xp: Any) -> dict[str, Callable[..., Any]]:
         if not x.size:
             shape = add(wide, axis, None, None, type(axis) is Kept).shape
             return xp.full(shape, -math.inf, x.dtype)
-        top = greatest(wide, axis, None, None, True)
+        top = greatest(wide.real if wide.dtype.kind == "c" else wide, axis, None, None, True)
         top = xp.where(xp.isfinite(top), top, xp.zeros_like(top))
         total = add(xp.exp(wide - top), axis, None, None, type(axis) is Kept)
         with numpy.errstate(divide="ignore"):  # of nothing but -inf it is -inf

@@ -101,7 +101,7 @@ rows = [
     # powers and roots
     unary("sqrt", domain=(0.2, 4.0), dtypes=both),
     unary("rsqrt", lambda x: 1 / np.sqrt(x), domain=(0.2, 4.0), dtypes=both),
-    binary("power", samples=exponents, domain=(-2.0, 2.0)),
+    binary("power", samples=exponents, domain=(-2.0, 2.0), dtypes=both),
     binary("hypot", domain=(0.3, 3.0)),
     # exponentials and logarithms
     unary("exp", dtypes=both),

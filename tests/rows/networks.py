@@ -10,7 +10,7 @@ import numpy as np
 from tensorflowlite.errors import ArgumentError, DtypeError, ShapeError
 from tensorflowlite.ops import activation, conv, embedding, losses, normalization, pooling
 from tensorflowlite.ops import ctc as ctc_ops
-from tests.op_table import Constant, Row, Sample, elementwise, floats
+from tests.op_table import Constant, Row, Sample, complexes, elementwise, floats
 
 # Sums of a few dozen products of numbers up to 2; the other rows divide by what they sum.
 sums = {"float64": 1e-11, "float32": 2e-5, "float16": 4e-3, "bfloat16": 3e-2}
@@ -79,8 +79,8 @@ def log_softmax(x, axis=-1):
 no_axis = ((np.zeros((2, 3)), 2), ShapeError, "axis must lie in [-2, 2), got 2")
 activations = [
     Row(activation.relu, lambda x: np.maximum(x, 0)),
-    Row(activation.sigmoid, lambda x: 1 / (1 + np.exp(-x))),
-    Row(activation.silu, lambda x: x / (1 + np.exp(-x))),
+    Row(activation.sigmoid, lambda x: 1 / (1 + np.exp(-x)), dtypes=(*floats, *complexes)),
+    Row(activation.silu, lambda x: x / (1 + np.exp(-x)), dtypes=(*floats, *complexes)),
     Row(
         activation.leaky_relu,
         lambda x, negative_slope=0.01: np.where(x > 0, x, x * negative_slope),

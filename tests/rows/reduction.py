@@ -6,7 +6,7 @@ import numpy as np
 
 import tensorflowlite as tfl
 from tensorflowlite.errors import ArgumentError, DtypeError, ShapeError, UnsupportedArgumentError
-from tests.op_table import Row, Sample, booleans, floats, integers, numbers
+from tests.op_table import Row, Sample, booleans, complexes, floats, integers, numbers
 
 every = (*numbers, *booleans)
 ordered = (*floats, *integers, *booleans)
@@ -292,7 +292,7 @@ rows = [
         tfl.logsumexp,
         logsumexp,
         samples=with_nothing,
-        dtypes=(*floats, *integers),
+        dtypes=(*floats, *complexes, *integers),
         errors=refused("logsumexp"),
     ),
     Row(
