@@ -231,7 +231,9 @@ NAMES = {
     "nn": (
         "Module Parameter Sequential ModuleList ModuleDict Linear Conv2d MaxPool2d AvgPool2d "
         "BatchNorm1d BatchNorm2d LayerNorm Dropout Embedding Flatten Identity ReLU Sigmoid Tanh "
-        "GELU SiLU Softmax MSELoss L1Loss CrossEntropyLoss NLLLoss BCEWithLogitsLoss"
+        "GELU SiLU Softmax MSELoss L1Loss CrossEntropyLoss NLLLoss BCEWithLogitsLoss "
+        "MultiheadAttention TransformerEncoderLayer TransformerDecoderLayer TransformerEncoder "
+        "TransformerDecoder Transformer"
     ),
     "nn.functional": (
         "linear conv2d relu gelu softmax log_softmax dropout embedding layer_norm batch_norm "

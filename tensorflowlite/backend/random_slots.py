@@ -68,7 +68,8 @@ def slots(xp: Any) -> dict[str, Any]:
 
     def random_keep(stream: Any, shape: tuple[int, ...], probability: float) -> Any:
         """Return which elements stay where each is dropped with a probability."""
-        bits = philox.random_bits(*stream.tolist(), math.prod(shape))
+        seed, number = stream.tolist()
+        bits = philox.random_bits(seed, number, math.prod(shape))
         return made(bits >= round(probability * 2**32), shape, dtypes.bool_)
 
     return {
