@@ -220,7 +220,9 @@ mul, sub, div, device = multiply, subtract, divide, Device
 
 # What else there is comes in at first use: what nobody says costs no time. A name's module stands
 # here, and in the generated stub (``python -m tests.stubs``).
-_MODULES = frozenset(("autograd", "cuda", "data", "einops", "nn", "optim", "train"))
+_MODULES = frozenset(
+    ("autograd", "cuda", "data", "einops", "fft", "linalg", "nn", "optim", "train")
+)
 _LATER: dict[str, str] = {
     "backend.cuda": "default_device",
     "ops.comparing": (
@@ -245,6 +247,7 @@ _LATER: dict[str, str] = {
         "sinc xlog1py xlogy degrees expit radians"
     ),
     "transforms.checkpoint": "checkpoint",
+    "ops.products": "cross dot inner kron trace vdot",
     "transforms.functional": "grad value_and_grad vjp jvp",
     "transforms.jacobians": "jacrev jacfwd hessian hvp",
     "ops.inspection": "ArrayNamespaceInfo __array_namespace_info__",

@@ -5,7 +5,9 @@ from . import cuda as cuda
 from . import data as data
 from . import einops as einops
 from . import errors as errors
+from . import fft as fft
 from . import io as io
+from . import linalg as linalg
 from . import nn as nn
 from . import optim as optim
 from . import random as random
@@ -218,6 +220,12 @@ from .ops.nan_reductions import nanstd as nanstd
 from .ops.nan_reductions import nansum as nansum
 from .ops.nan_reductions import nanvar as nanvar
 from .ops.padding import pad as pad
+from .ops.products import cross as cross
+from .ops.products import dot as dot
+from .ops.products import inner as inner
+from .ops.products import kron as kron
+from .ops.products import trace as trace
+from .ops.products import vdot as vdot
 from .ops.quantiles import median as median
 from .ops.quantiles import nanmedian as nanmedian
 from .ops.quantiles import nanpercentile as nanpercentile

@@ -19,6 +19,10 @@ class ArgumentError(TensorflowliteError, ValueError):
     """An argument outside its domain."""
 
 
+class LinalgError(TensorflowliteError, ValueError):
+    """A matrix without the inverse or the factors asked for; also NumPy's ``LinAlgError``."""
+
+
 class UnsupportedArgumentError(TensorflowliteError, TypeError):
     """A spelling that would mean something else here; the message names the replacement."""
 

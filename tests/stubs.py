@@ -34,7 +34,7 @@ _AS_FUNCTIONS = (
 )  # fmt: skip
 OPERAND = "_Operand"  # what an operation takes: a tensor, an array or a number
 # Where operations become public.
-_PLACES = ("__init__.py", "nn/functional/__init__.py", "random.py")
+_PLACES = ("__init__.py", "nn/functional/__init__.py", "random.py", "linalg.py", "fft.py")
 
 
 # -- which files need a stub -----------------------------------------------------------------------

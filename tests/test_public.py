@@ -24,8 +24,8 @@ import pytest
 import tensorflowlite as tfl
 
 PLACES = (
-    "", "autograd", "cuda", "data", "data.transforms", "errors", "io", "nn", "nn.functional",
-    "nn.init", "nn.utils", "optim", "optim.lr_scheduler", "random", "train",
+    "", "autograd", "cuda", "data", "data.transforms", "errors", "fft", "io", "linalg", "nn",
+    "nn.functional", "nn.init", "nn.utils", "optim", "optim.lr_scheduler", "random", "train",
 )  # fmt: skip
 # Not here before their work is done.
 LATER = ("amp", "debug", "jit", "vmap")
@@ -228,6 +228,16 @@ NAMES = {
     "autograd": "grad backward Function once_differentiable gradcheck gradgradcheck",
     "cuda": "is_available why_not synchronize memory_stats empty_cache",
     "random": "uniform normal randint permutation manual_seed get_state set_state",
+    "linalg": (
+        "cholesky cross det diagonal eig eigh eigvals eigvalsh inv matmul matrix_norm matrix_power "
+        "matrix_rank matrix_transpose outer pinv qr slogdet solve svd svdvals tensordot trace "
+        "vecdot vector_norm cond expm logdet lstsq multi_dot norm solve_triangular tensorinv "
+        "tensorsolve"
+    ),
+    "fft": (
+        "fft ifft fftn ifftn rfft irfft rfftn irfftn hfft ihfft fftfreq rfftfreq fftshift "
+        "ifftshift fft2 ifft2 rfft2 irfft2"
+    ),
     "nn": (
         "Module Parameter Sequential ModuleList ModuleDict Linear Conv2d MaxPool2d AvgPool2d "
         "BatchNorm1d BatchNorm2d LayerNorm Dropout Embedding Flatten Identity ReLU Sigmoid Tanh "

@@ -16,6 +16,11 @@ _LATER = {
         "lgamma digamma polygamma erfc erfinv xlogy xlog1py i0 i1 ldexp frexp sinc"
     ),
     "selection_slots": "index_within scatter_extreme bin_counts bin_edges digitize",
+    "linalg_slots": (
+        "inv solve solve_triangular det slogdet cholesky qr eigh eigvalsh eig eigvals svd svdvals "
+        "pinv lstsq vector_norm expm expm_along adjugate adjugate_along"
+    ),
+    "fft_slots": "fourier fourier_of_real fourier_to_real",
 }
 later.update({name: module for module, names in _LATER.items() for name in names.split()})
 

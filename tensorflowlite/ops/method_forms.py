@@ -101,8 +101,12 @@ def renamed(function: Any, **names: str) -> Any:
 
 
 def later(module: str, names: str, **spellings: str) -> dict[str, Any]:
-    """Return methods whose functions, in a file of ``ops/``, come in at first use."""
-    return {name: _forwarding(module, name, spellings) for name in names.split()}
+    """Return methods whose functions, in a file of ``ops/``, come in at first use.
+
+    A method of another name than its function is written ``"inverse=inv"``.
+    """
+    pairs = [name.partition("=") for name in names.split()]
+    return {name: _forwarding(module, function or name, spellings) for name, _, function in pairs}
 
 
 def _forwarding(module: str, name: str, spellings: dict[str, str]) -> Any:

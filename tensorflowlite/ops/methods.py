@@ -185,6 +185,13 @@ METHODS: dict[str, Any] = {
             "index_fill_ scatter scatter_ scatter_add scatter_add_ scatter_reduce take_along_dim"),
     **later("nan_reductions", "nansum nanmean"),
     **later("quantiles", "median nanmedian quantile nanquantile"),
+    **later("products", "inner kron vdot"), **later("products", "cross", dim="axis"),
+    **later("products", "trace", dim1="axis1", dim2="axis2"),
+    **later("linalg_solving", "det logdet slogdet inverse=inv"),
+    **later("linalg_solving", "pinverse=pinv", rcond="rtol"),
+    **later("linalg_functions", "matrix_power matrix_exp=expm"),
+    **later("linalg_decompositions", "cholesky"),
+    **later("linalg_methods", "norm"),
     **later("special", "angle deg2rad digamma erfc erfinv float_power fmax fmin fmod frexp gcd "
             "heaviside i0 lcm ldexp lgamma logaddexp2 logit nan_to_num rad2deg sinc xlogy fix"),
 }  # fmt: skip
