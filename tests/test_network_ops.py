@@ -38,7 +38,7 @@ CONVOLUTIONS = [
 
 @pytest.mark.parametrize(("x", "weight", "options"), CONVOLUTIONS)
 def test_conv2d_gradients(x: Any, weight: Any, options: Any) -> None:
-    check_orders(lambda a, b: conv.conv2d(a, b, **options), normal(*x), normal(*weight))
+    check_orders(lambda a, b: conv.convolution(a, b, **options), normal(*x), normal(*weight))
 
 
 def direct_convolution(x: Any, weight: Any, stride: int, padding: int) -> Any:
@@ -62,7 +62,7 @@ def test_conv2d_by_definition(backend: TestBackend, dtype: str) -> None:  # noqa
     x, weight = normal(3, 2, 6, 5), normal(4, 2, 3, 3)
     kind = dtypes.as_dtype(dtype)
     a, b = (backend.tensor(v, dtype=kind) for v in (x, weight))
-    out = conv.conv2d(a, b, stride=2, padding=1)
+    out = conv.convolution(a, b, stride=2, padding=1)
     assert out.dtype == kind
     tolerance = {"float64": 1e-12, "float16": 1e-2, "bfloat16": 1e-1}.get(dtype, 1e-5)
     found = backend.host(out).astype(np.complex128).real
@@ -77,20 +77,20 @@ def test_conv2d_in_many_pieces_is_the_same() -> None:
     x = normal(40, 8, 12, 12).astype(np.float32)
     weight = normal(16, 8, 3, 3).astype(np.float32)
     a, b = leaf(x), leaf(weight)
-    out = conv.conv2d(a, b, padding=1)
+    out = conv.convolution(a, b, padding=1)
     out.sum().backward()
     single = [
-        conv.conv2d(tfl.tensor(x[i : i + 1]), b.detach(), padding=1).numpy() for i in range(40)
+        conv.convolution(tfl.tensor(x[i : i + 1]), b.detach(), padding=1).numpy() for i in range(40)
     ]
     np.testing.assert_allclose(out.detach().numpy(), np.concatenate(single), atol=1e-4)
-    sums = conv.conv2d(tfl.tensor(x.sum(0, keepdims=True)), b, padding=1)
+    sums = conv.convolution(tfl.tensor(x.sum(0, keepdims=True)), b, padding=1)
     (by_sum,) = grad(sums.sum(), [b])
     np.testing.assert_allclose(b.grad.numpy(), by_sum.numpy(), rtol=1e-3, atol=1e-2)
 
 
 def test_conv2d_of_no_images() -> None:
     x, weight = leaf(np.zeros((0, 2, 4, 4))), leaf(normal(3, 2, 3, 3))
-    out = conv.conv2d(x, weight)
+    out = conv.convolution(x, weight)
     assert out.shape == (0, 3, 2, 2)
     out.sum().backward()
     assert x.grad.shape == (0, 2, 4, 4)
@@ -121,7 +121,7 @@ def test_conv2d_of_no_images() -> None:
 )  # fmt: skip
 def test_conv2d_refuses(x: Any, weight: Any, options: Any, error: Any, text: str) -> None:
     with pytest.raises(error) as caught:
-        conv.conv2d(tfl.tensor(np.zeros(x)), tfl.tensor(np.zeros(weight)), **options)
+        conv.convolution(tfl.tensor(np.zeros(x)), tfl.tensor(np.zeros(weight)), **options)
     assert str(caught.value) == text
 
 

@@ -96,14 +96,14 @@ def test_taps_read_what_windows_cover(
 ) -> None:
     pad = (padding, padding)
     count = out_length(size, kernel, stride, pad, dilation)
-    found = taps((size, 1), (count, 1), (kernel, 1), (stride, 1), (pad, (0, 0)), (dilation, 1))
-    assert [tap.row for tap in found] == list(range(kernel))
+    found = taps((size,), (count,), (kernel,), (stride,), (pad,), (dilation,))
+    assert [tap.column[2] for tap in found] == list(range(kernel))
     for tap in found:
-        outputs = range(count)[tap.out[0]]
-        places = range(size)[tap.image[0]]
+        outputs = range(count)[tap.out[2]]
+        places = range(size)[tap.image[2]]
         expected = [
-            (o, o * stride + tap.row * dilation - padding)
+            (o, o * stride + tap.column[2] * dilation - padding)
             for o in range(count)
-            if 0 <= o * stride + tap.row * dilation - padding < size
+            if 0 <= o * stride + tap.column[2] * dilation - padding < size
         ]
         assert list(zip(outputs, places, strict=True)) == expected

@@ -1,4 +1,4 @@
-"""Slots of the two-dimensional convolution and its two gradients.
+"""Slots of the convolution of any number of axes, of its two gradients, and of its columns.
 
 The values under each window are gathered into columns, so that the convolution of an image is one
 matrix product. Images are taken a few at a time: their columns stay in the processor's cache.
@@ -12,7 +12,7 @@ from typing import Any
 import numpy
 
 from . import dtypes
-from .windows import Pair, out_length, taps
+from .windows import Lengths, out_lengths, taps
 from .workers import Process, pieces, share
 
 _CACHE = 1 << 20  # bytes of columns at a time: what two cores keep near
@@ -23,21 +23,19 @@ _THREADS_FROM = 2e7  # multiplications below which a second thread costs more th
 class _Plan:
     """The numbers of one convolution, and the gathering of its columns."""
 
-    def __init__(self, xp: Any, shape: Any, weight_shape: Any, dtype: Any, stride: Pair,
-                 padding: Any, dilation: Pair, groups: int) -> None:  # fmt: skip
+    def __init__(self, xp: Any, shape: Any, weight_shape: Any, dtype: Any, stride: Lengths,
+                 padding: Any, dilation: Lengths, groups: int) -> None:  # fmt: skip
         self.xp, self.dtype, self.groups = xp, dtype, groups
         self.images, self.channels, *size = shape
         self.outputs, within, *kernel = weight_shape
-        self.kernel = (kernel[0], kernel[1])
-        self.count = (
-            out_length(size[0], kernel[0], stride[0], padding[0], dilation[0]),
-            out_length(size[1], kernel[1], stride[1], padding[1], dilation[1]),
-        )
+        self.kernel = tuple(kernel)
+        self.count = out_lengths(size, self.kernel, stride, padding, dilation)
         self.places = math.prod(self.count)
         self.depth = within * math.prod(self.kernel)  # a column's length within its group
-        self.padded = padding != ((0, 0), (0, 0))
-        self.pointwise = not self.padded and self.kernel == stride == (1, 1)
-        self.taps = taps((size[0], size[1]), self.count, self.kernel, stride, padding, dilation)
+        self.padded = any(before or behind for before, behind in padding)
+        ones = (1,) * len(kernel)
+        self.pointwise = not self.padded and self.kernel == stride == ones
+        self.taps = taps(size, self.count, self.kernel, stride, padding, dilation)
         per_image = self.places * (groups * self.depth + self.outputs) * dtype.itemsize
         room = _CACHE if xp is numpy else _DEVICE
         self.parts = pieces(self.images, room // max(per_image, 1))
@@ -66,8 +64,8 @@ class _Plan:
             x = self.xp.ascontiguousarray(x.astype(self.dtype, copy=False))
             return x.reshape(x.shape[0], self.groups, self.depth, self.places)
         into = columns[: x.shape[0]]
-        for row, column, out, image in self.taps:
-            into[:, :, row, column, out[0], out[1]] = x[:, :, image[0], image[1]]
+        for tap in self.taps:
+            into[tap.column] = x[tap.image]
         return self.flat(columns, x.shape[0])
 
     def run(self, begin: Any) -> None:
@@ -88,7 +86,7 @@ def slots(xp: Any) -> dict[str, Any]:
         dtype = dtypes.promote(*[array.dtype for array in arrays])
         return dtype, dtypes.accumulator(dtype)
 
-    def conv2d(x: Any, weight: Any, *geometry: Any) -> Any:
+    def convolution(x: Any, weight: Any, *geometry: Any) -> Any:
         dtype, wide = working(x, weight)
         plan = _Plan(xp, x.shape, weight.shape, wide, *geometry)
         kernels = plan.grouped_weight(weight)
@@ -106,7 +104,7 @@ def slots(xp: Any) -> dict[str, Any]:
         plan.run(begin)
         return out.reshape(plan.images, plan.outputs, *plan.count).astype(dtype, copy=False)
 
-    def conv2d_input_gradient(y: Any, weight: Any, shape: Any, *geometry: Any) -> Any:
+    def convolution_input_gradient(y: Any, weight: Any, shape: Any, *geometry: Any) -> Any:
         dtype, wide = working(y, weight)
         plan = _Plan(xp, shape, weight.shape, wide, *geometry)
         kernels = plan.grouped_weight(weight).swapaxes(1, 2)
@@ -122,16 +120,17 @@ def slots(xp: Any) -> dict[str, Any]:
                     xp.matmul(kernels, g[first:last], out=into)
                     return
                 xp.matmul(kernels, g[first:last], out=plan.flat(columns, last - first))
-                for row, column, places, image in plan.taps:
-                    target = out[first:last, :, image[0], image[1]]
-                    target += columns[: last - first, :, row, column, places[0], places[1]]
+                images, gathered = out[first:last], columns[: last - first]
+                for tap in plan.taps:
+                    target = images[tap.image]
+                    target += gathered[tap.column]
 
             return process
 
         plan.run(begin)
         return out.astype(dtype, copy=False)
 
-    def conv2d_weight_gradient(y: Any, x: Any, shape: Any, *geometry: Any) -> Any:
+    def convolution_weight_gradient(y: Any, x: Any, shape: Any, *geometry: Any) -> Any:
         dtype, wide = working(y, x)
         plan = _Plan(xp, x.shape, shape, wide, *geometry)
         g = plan.grouped(y)
@@ -152,8 +151,28 @@ def slots(xp: Any) -> dict[str, Any]:
             total += one
         return total.reshape(shape).astype(dtype, copy=False)
 
+    def columns_of(x: Any, kernel: Lengths, *geometry: Any) -> Any:
+        """Return (images, channels * window, places): what `torch.nn.functional.unfold` gives."""
+        plan = _Plan(xp, x.shape, (1, x.shape[1], *kernel), x.dtype, *geometry, 1)
+        columns = xp.zeros((plan.images, plan.channels, *kernel, *plan.count), x.dtype)
+        for tap in plan.taps:
+            columns[tap.column] = x[tap.image]
+        return plan.flat(columns, plan.images)[:, 0]
+
+    def images_of(y: Any, shape: Any, kernel: Lengths, *geometry: Any) -> Any:
+        """Return the images into which columns are added back."""
+        wide = dtypes.accumulator(y.dtype)
+        plan = _Plan(xp, shape, (1, shape[1], *kernel), wide, *geometry, 1)
+        columns = y.reshape(plan.images, plan.channels, *kernel, *plan.count)
+        out = xp.zeros(shape, wide)
+        for tap in plan.taps:
+            out[tap.image] += columns[tap.column]
+        return out.astype(y.dtype, copy=False)
+
     return {
-        "conv2d": conv2d,
-        "conv2d_input_gradient": conv2d_input_gradient,
-        "conv2d_weight_gradient": conv2d_weight_gradient,
+        "window_columns": columns_of,
+        "window_images": images_of,
+        "convolution": convolution,
+        "convolution_input_gradient": convolution_input_gradient,
+        "convolution_weight_gradient": convolution_weight_gradient,
     }

@@ -75,7 +75,7 @@ def slots(library: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
 
     def conv_act(x: Any, w: Any, *rest: Any) -> tuple[Any, Any]:
         *bias, stride, padding, dilation, groups, activation = rest
-        z = library["conv2d"](x, w, stride, padding, dilation, groups)
+        z = library["convolution"](x, w, stride, padding, dilation, groups)
         return activate(z, bias[0] if bias else None, activation, True)
 
     def accepts_conv(*args: Any) -> bool:

@@ -22,7 +22,7 @@ from ..errors import ArgumentError, ShapeError
 from . import activation as _activation
 from . import conv as _conv
 from . import elementwise as _elementwise
-from .reduction import as_tensor
+from .arguments import as_tensor, public
 from .shaping import _reshape
 
 
@@ -272,9 +272,9 @@ _GEOMETRY = ("stride", "padding", "dilation", "groups")
 
 def _convolution(k: Any, x: Any, w: Any, *rest: Any) -> tuple[Any, Any]:
     *bias, stride, padding, dilation, groups, activation = rest
-    z = k.conv2d(x, w, stride, padding, dilation, groups)
+    z = k.convolution(x, w, stride, padding, dilation, groups)
     if bias:
-        z = z + k.reshape(bias[0], (1, w.shape[0], 1, 1))
+        z = z + k.reshape(bias[0], (1, w.shape[0]) + (1,) * (x.ndim - 2))
     return _activate(k, z, activation)
 
 
@@ -287,8 +287,8 @@ def _convolution_backward(k: Any, g: Any, need: Any, x: Any, w: Any, bias: Any, 
                           activation: Any) -> Any:  # fmt: skip
     dz, db = _layer_gradients(k, g, residual, activation, 1, len(need) > 2 and need[2])
     geometry = (stride, padding, dilation, groups)
-    dx = k.conv2d_input_gradient(dz, w, x.shape, *geometry) if need[0] else None
-    dw = k.conv2d_weight_gradient(dz, x, w.shape, *geometry) if need[1] else None
+    dx = k.convolution_input_gradient(dz, w, x.shape, *geometry) if need[0] else None
+    dw = k.convolution_weight_gradient(dz, x, w.shape, *geometry) if need[1] else None
     return (dx, dw, db)[: len(need)]
 
 
@@ -301,49 +301,70 @@ _conv_act = fused(
     variadic=True,
     keeps_residual=True,
     rebuild_residual=_convolution_residual,
-    called="conv2d",
-    doc="activation(conv2d(x, w) + bias), with no bias or one.",
+    called="convolution",
+    doc="activation(convolution(x, w) + bias), with no bias or one.",
 )
 
 
-def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
-           dilation: Any = 1, groups: int = 1, activation: str | None = None
-           ) -> Tensor:  # fmt: skip
-    """Return ``activation(conv2d(x, weight) + bias)``, as one operation forward and backward.
+def _convolving(axes: int) -> Any:
+    """Return the convolution over so many axes, with bias and activation."""
+    name = f"conv{axes}d"
+
+    def run(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1,
+            padding: Any = 0, dilation: Any = 1, groups: int = 1, activation: str | None = None
+            ) -> Tensor:  # fmt: skip
+        check_activation(name, activation)
+        x, weight = as_tensor(x), as_tensor(weight)
+        alone = x.ndim == axes + 1
+        if alone:
+            x = x[None]
+        bias_shape = None if bias is None else bias.shape
+        geometry = _conv.convolution_geometry(
+            name, axes, x.shape, weight.shape, bias_shape, stride, padding, dilation, groups
+        )
+        out = _conv_act(x, weight, *(() if bias is None else (bias,)), *geometry, activation)
+        return out[0] if alone else out
+
+    size, ones = _conv.AXES[axes], ", 2" * axes
+    run.__doc__ = f"""Return ``activation({name}(x, weight) + bias)`` as one operation.
 
     Parameters
     ----------
-    x : Tensor, shape (images, channels, height, width)
-    weight : Tensor, shape (out_channels, channels / groups, kernel_height, kernel_width)
+    x : Tensor, shape (images, channels, {size})
+        Or one image alone, without the first axis.
+    weight : Tensor, shape (out_channels, channels / groups, {size} of the kernel)
     bias : Tensor, shape (out_channels,), optional
-    stride, padding, dilation, groups
-        As of `ops.conv.conv2d`.
+    stride, dilation : int or one per axis
+        Steps between windows, and between the places inside a window.
+    padding : int, one per axis, 'same' or 'valid'
+        Zeros on both sides of each axis; 'same' keeps the size (stride 1 only).
+    groups : int
+        Into how many groups the channels fall that don't see each other.
     activation : str, optional
         As of `linear`.
 
     Returns
     -------
-    Tensor, shape (images, out_channels, out_height, out_width)
+    Tensor, shape (images, out_channels, {size})
 
     Raises
     ------
     ShapeError
         The channels don't match, or the kernel is larger than the padded image.
+    ArgumentError
+        A stride, padding, dilation or number of groups that has no meaning.
 
     Examples
     --------
     >>> import tensorflowlite as tfl
     >>> from tensorflowlite.nn import functional as F
-    >>> F.conv2d(tfl.ones((1, 1, 2, 2)), tfl.ones((1, 1, 2, 2)), tfl.tensor([0.5]))
-    tensor([[[[4.5]]]])
+    >>> F.{name}(tfl.ones((1, 1{ones})), tfl.ones((1, 1{ones})), tfl.tensor([0.5])).item()
+    {2.0**axes + 0.5}
     """
-    check_activation("conv2d", activation)
-    x, weight = as_tensor(x), as_tensor(weight)
-    geometry = _conv.convolution_geometry(
-        x.array.shape, weight.array.shape, None if bias is None else bias.shape, stride, padding,
-        dilation, groups,
-    )  # fmt: skip
-    return _conv_act(x, weight, *(() if bias is None else (bias,)), *geometry, activation)
+    return public(name, run)
+
+
+conv1d, conv2d, conv3d = map(_convolving, (1, 2, 3))
 
 
 # -- who defers to whom ----------------------------------------------------------------------------

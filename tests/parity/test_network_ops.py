@@ -20,7 +20,7 @@ from .comparing import check_torch
 @pytest.mark.parametrize(("x", "weight", "options"), CONVOLUTIONS)
 def test_conv2d(x: Any, weight: Any, options: Any) -> None:
     check_torch(
-        lambda a, b: conv.conv2d(a, b, **options),
+        lambda a, b: conv.convolution(a, b, **options),
         lambda a, b: functional.conv2d(a, b, **options),
         normal(*x), normal(*weight),
     )  # fmt: skip

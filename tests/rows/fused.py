@@ -8,7 +8,7 @@ from tensorflowlite.core.primitive import traced
 from tensorflowlite.errors import ArgumentError, ShapeError
 from tensorflowlite.ops import fused
 from tests.op_table import Row, Sample, floats
-from tests.rows import networks
+from tests.rows import images, networks
 from tests.rows.networks import sums
 
 FROM_OUTPUT = ("relu", "leaky_relu", "sigmoid", "tanh")
@@ -68,7 +68,7 @@ def layers(draw):
 
 
 def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, activation=None):
-    z = networks.conv2d(x, weight, stride, padding, dilation, groups)
+    z = images.convolution(x, weight, stride, padding, dilation, groups)
     return applied(z if bias is None else z + bias.reshape(1, -1, 1, 1), activation)
 
 

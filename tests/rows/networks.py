@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from tensorflowlite.errors import ArgumentError, DtypeError, ShapeError
-from tensorflowlite.ops import activation, conv, embedding, losses, normalization, pooling
+from tensorflowlite.ops import activation, embedding, losses, normalization
 from tensorflowlite.ops import ctc as ctc_ops
 from tests.op_table import Constant, Row, Sample, complexes, elementwise, floats
 
@@ -104,123 +104,6 @@ activations = [
 ]  # fmt: skip
 
 
-# -- convolution and pooling -----------------------------------------------------------------------
-def both(value):
-    return (value, value) if isinstance(value, int) else value
-
-
-def windows(x, kernel, stride, padding, dilation, fill, ceil=False):
-    """Return every window of padded images, on the last two axes: (..., windows, kernel)."""
-    for axis in (2, 3):
-        k, s, p, d = (both(v)[axis - 2] for v in (kernel, stride, padding, dilation))
-        size, reach = x.shape[axis], d * (k - 1) + 1
-        count = (size + 2 * p - reach) // s + 1
-        if ceil:
-            count = -(-(size + 2 * p - reach) // s) + 1
-            count -= (count - 1) * s >= size + p
-        after = max(p, (count - 1) * s + reach - size - p)
-        pads = [(p, after) if one == axis else (0, 0) for one in range(x.ndim)]
-        padded = np.pad(x, pads, constant_values=fill)
-        places = np.arange(count)[:, None] * s + np.arange(k) * d
-        taken = np.take(padded, places, axis)  # the window's places stand behind its number
-        x = np.moveaxis(taken, axis + 1, -1)
-    return x  # (images, channels, rows, columns, kernel rows, kernel columns)
-
-
-def conv2d(x, weight, stride=1, padding=0, dilation=1, groups=1):
-    taken = windows(x, weight.shape[2:], stride, padding, dilation, 0)
-    parts = [
-        np.einsum("nchwij,ocij->nohw", one, w)
-        for one, w in zip(np.split(taken, groups, 1), np.split(weight, groups, 0), strict=True)
-    ]
-    return np.concatenate(parts, 1)
-
-
-def convolutions(draw):
-    yield Sample(draw(2, 3, 5, 4), draw(4, 3, 3, 2))
-    yield Sample(draw(2, 2, 5, 6), draw(2, 2, 3, 3), stride=(2, 1), padding=(0, 2), dilation=(1, 2))
-    yield Sample(draw(1, 4, 4, 4), draw(6, 2, 3, 3), padding=1, groups=2)
-    yield Sample(draw(2, 3, 3, 3), draw(3, 1, 2, 2), groups=3)
-    yield Sample(draw(2, 3, 4, 4), draw(2, 3, 1, 1))
-    yield Sample(draw(4, 5, 3, 2).T, draw.strided(2, 3, 2, 2))
-    yield Sample(draw(0, 2, 3, 3), draw(1, 2, 2, 2))
-
-
-def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
-    kernel = both(kernel_size)
-    least = -math.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
-    taken = windows(x, kernel, stride or kernel, padding, dilation, least, ceil_mode)
-    return taken.max((-2, -1), initial=least) if x.size else taken[..., 0, 0]
-
-
-def pools(draw):
-    yield Sample(draw.distinct(2, 3, 4, 6), 2)
-    yield Sample(draw.distinct(1, 2, 5, 5), 3, 2, 1)
-    yield Sample(draw.distinct(1, 2, 5, 4), (2, 3), (1, 2), ceil_mode=True)
-    yield Sample(draw.distinct(5, 4, 2, 1).T, (2, 2))
-    yield Sample(draw(0, 2, 4, 4), 2)
-
-
-def dilated_pools(draw):
-    yield from pools(draw)
-    yield Sample(draw.distinct(1, 1, 6, 5), 2, 1, dilation=(3, 2))
-
-
-def avg_pool2d(x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
-    kernel = both(kernel_size)
-    steps = stride or kernel
-    total = windows(x, kernel, steps, padding, 1, 0, ceil_mode).sum((-2, -1))
-    inside = np.ones((1, 1, *x.shape[2:]))
-    reach = 0
-    if count_include_pad:
-        rows, columns = both(padding)
-        inside = np.pad(
-            inside, [(0, 0), (0, 0), (rows, rows), (columns, columns)], constant_values=1
-        )
-    else:
-        reach = padding
-    count = windows(inside, kernel, steps, reach, 1, 0, ceil_mode).sum((-2, -1))
-    return total / count[:, :, : total.shape[2], : total.shape[3]].astype(x.dtype)
-
-
-def averages(draw):
-    yield from pools(draw)
-    yield Sample(draw(1, 2, 5, 5), 3, 2, 1, count_include_pad=False)
-    yield Sample(draw(1, 2, 5, 6), 2, 2, 1, ceil_mode=True, count_include_pad=False)
-
-
-images = np.zeros((1, 1, 4, 4))
-pool_errors = [
-    ((images, 5), ShapeError, "the window must fit in the padded image, got x (1, 1, 4, 4)"),
-    ((images, 2, 2, 2), ArgumentError, "padding must be at most half of kernel_size, got padding"),
-    (
-        (np.zeros((4, 4)), 2),
-        ShapeError,
-        "x must be (images, channels, height, width), got x (4, 4)",
-    ),
-]
-images_rows = [
-    Row(
-        conv.conv2d, conv2d, samples=convolutions, dtypes=(*floats, "complex128", "complex64"),
-        tolerance={**sums, "complex128": 1e-11, "complex64": 2e-5},
-        covers=("conv2d", "conv2d_input_gradient", "conv2d_weight_gradient"),
-        errors=[
-            ((images, np.zeros((1, 2, 3, 3))), ShapeError, "conv2d: x must have 2 channels, got x"),
-            ((images, np.zeros((1, 1, 5, 5))), ShapeError, "the kernel must fit in the padded"),
-        ],
-    ),
-    Row(
-        pooling.max_pool2d, max_pool2d, samples=dilated_pools, dtypes=(*floats, "int64", "uint8"),
-        covers=("max_pool2d", "max_pool2d_places", "max_pool2d_scatter", "max_pool2d_gather"),
-        errors=pool_errors,
-    ),
-    Row(
-        pooling.avg_pool2d, avg_pool2d, samples=averages,
-        covers=("avg_pool2d", "avg_pool2d_gradient"), errors=pool_errors,
-    ),
-]  # fmt: skip
-
-
 # -- normalisation ---------------------------------------------------------------------------------
 def standardized(x, axes, eps):
     centred = x - x.mean(axes, keepdims=True)
@@ -250,7 +133,7 @@ def batches(draw):
 
 def layer_norm(x, shape, weight=None, bias=None, eps=1e-5):
     last = tuple(
-        range(x.ndim - len(both(shape) if not isinstance(shape, int) else (shape,)), x.ndim)
+        range(x.ndim - len((shape,) if isinstance(shape, int) else shape), x.ndim)
     )
     return scaled(standardized(x, last, eps), shape, weight, bias)
 
@@ -486,4 +369,4 @@ embeddings = [
     ),
 ]  # fmt: skip
 
-rows = [*activations, *images_rows, *normalizations, *loss_rows, *more_losses, *embeddings]
+rows = [*activations, *normalizations, *loss_rows, *more_losses, *embeddings]
