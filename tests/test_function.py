@@ -230,3 +230,18 @@ def test_what_forward_must_do() -> None:
 
     with pytest.raises(DtypeError, match=r"save_for_backward: .* got int; set other values"):
         Number.apply(leaf(1.0))
+
+
+def test_a_gradient_that_is_handed_on_is_not_kept() -> None:
+    class Same(autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: tfl.Tensor) -> tfl.Tensor:
+            return x * 1
+
+        @staticmethod
+        def backward(ctx: Any, g: tfl.Tensor) -> tfl.Tensor:
+            return g
+
+    x, incoming = leaf(1.0, 2.0), tfl.ones(2, dtype=tfl.float64)
+    Same.apply(x).backward(incoming)
+    assert not np.shares_memory(x.grad.numpy(), incoming.numpy())

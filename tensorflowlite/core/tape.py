@@ -318,7 +318,7 @@ class _Pass:
                 rule(node, g, k, need) if wanted and rule is not None else None
                 for rule, wanted in zip(rules, need, strict=True)
             ]
-        given: list[Any] = []
+        given: list[Any] = [*g] if op.outputs != 1 else [g]  # handed on, they have other owners
         for parent, r, form, wanted in zip(parents, results, node.fix, need, strict=True):
             if parent is None or r is None:
                 continue
@@ -331,7 +331,7 @@ class _Pass:
                 r = self.fit(r, form[0], form[1], k)
             again = any(r is other for other in given)
             given.append(r)
-            self.give(parent, r, trace or (r.base is None and r is not g and not again))
+            self.give(parent, r, trace or (r.base is None and not again))
 
     def give_output(self, output: Output, g: Any) -> None:
         """Collect the gradient of one output at the node that has them all."""
