@@ -317,3 +317,67 @@ def test_inference_mode_records_nothing_and_registers_no_views():
     with tfl.inference_mode():
         view = x[0]
     assert view.base is None and not tfl.zeros(1).requires_grad
+
+
+# -- looking at the graph, and hooks of leaves -----------------------------------------------------
+def test_grad_fn_names_the_operation_and_what_it_was_applied_to():
+    x, w = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    y = (x * w).exp().sum()
+    assert x.grad_fn is None and tfl.ones(2).grad_fn is None
+    assert (repr(y.grad_fn), y.grad_fn.name()) == ("<sum>", "sum")
+    product = y.grad_fn.next_functions[0].next_functions[0]
+    assert [one.name() for one in product.next_functions] == ["leaf", "leaf"]
+    assert product.next_functions[0] == (x + 0).grad_fn.next_functions[0]
+    assert product != y.grad_fn and len({product, y.grad_fn, y.grad_fn}) == 2
+    assert tfl.checkpoint(lambda x: x * w, x).grad_fn.name() == "checkpoint"
+    y.backward()
+    assert y.grad_fn.name() == "freed"
+
+
+def test_a_hook_after_accumulation():
+    x, seen = leaf(1.0, 2.0), []
+    handle = x.register_post_accumulate_grad_hook(lambda one: seen.append((one, one.grad.tolist())))
+    for _ in range(2):
+        (x * x).sum().backward()
+    assert seen == [(x, [2.0, 4.0]), (x, [4.0, 8.0])]
+    autograd.grad((x * x).sum(), x)  # accumulates nothing
+    handle.remove()
+    (x * x).sum().backward()
+    assert len(seen) == 2
+
+
+def test_an_optimizer_step_in_the_backward_pass():
+    x = leaf(1.0, 2.0)
+
+    def step(one):
+        with tfl.no_grad():
+            one -= 0.1 * one.grad
+        one.grad = None
+
+    x.register_post_accumulate_grad_hook(step)
+    (x * x).sum().backward()
+    np.testing.assert_allclose(x.detach().numpy(), [0.8, 1.6])
+
+
+@pytest.mark.parametrize("tensor", [leaf(1.0) * 2, tfl.ones(1)])
+def test_a_hook_after_accumulation_is_a_leafs(tensor):
+    with pytest.raises(GradientError, match="must be a leaf that requires grad, got one that"):
+        tensor.register_post_accumulate_grad_hook(print)
+
+
+def test_backward_into_some_inputs():
+    x, w = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    h = x * w
+    h.sum().backward(inputs=x, retain_graph=True)
+    assert x.grad.tolist() == [3.0, 4.0] and w.grad is None
+    autograd.backward([(h * h).sum(), x.sum()], inputs=[h, w])
+    assert h.grad.tolist() == [6.0, 16.0] and w.grad.tolist() == [6.0, 32.0]
+    assert x.grad.tolist() == [3.0, 4.0]
+    with pytest.raises(GradientError, match="must require grad"):
+        x.sum().backward(inputs=[tfl.ones(1)])
+
+
+def test_unused_inputs_may_be_zeros():
+    x, y = leaf(1.0), leaf(2.0, 3.0)
+    _, zeros = autograd.grad((x * 2).sum(), [x, y], materialize_grads=True)
+    assert zeros.tolist() == [0.0, 0.0]

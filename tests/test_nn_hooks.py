@@ -30,7 +30,7 @@ def test_what_a_backward_hook_sees() -> None:
     x = tfl.ones(3).requires_grad_()
     a, b = module(x, 2.0, tfl.ones(3))
     (a.sum() + b).backward()
-    assert seen == [(module, [(3,), ()]), (module, [(3,), None, None], [(3,), ()])]
+    assert seen == [(module, [(3,), ()]), (module, [(3,), None, (3,)], [(3,), ()])]
     np.testing.assert_array_equal(x.grad.numpy(), [3.0] * 3)
     seen.clear()
     module(x, 2.0, tfl.ones(3))[1].backward()

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..runtime import set_mode, tick
-from . import tape
 from .entry import declare
 from .graph import explore
+from .nested import pull
 from .primitive import traced
 from .tensor import Tensor, recording
 
@@ -91,7 +91,7 @@ def differentiated(
         relevant, _ = explore([y.node for y, _ in pairs], set(asked), since)
         pairs = [(y, one) for y, one in pairs if y.node in relevant]
         found = iter(
-            tape.pull([y for y, _ in pairs], [one for _, one in pairs], asked, relevant, higher)
+            pull([y for y, _ in pairs], [one for _, one in pairs], asked, relevant, higher)
         )
         return [next(found) if wanted else None for wanted in need]
 

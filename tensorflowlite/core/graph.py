@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .tensor import JointNode, Node, Output
+from .tensor import JointNode, Leaf, Node, Output, Tensor, operation_of
 
 
 def parents_of(node: Any) -> Iterable[Any]:
@@ -16,6 +16,46 @@ def parents_of(node: Any) -> Iterable[Any]:
     if kind is JointNode:
         return node.parents
     return (node.main,) if kind is Output else ()
+
+
+class GradientFunction:
+    """A recorded operation, to look at: its name, and what it was applied to.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> x = tfl.ones(2).requires_grad_()
+    >>> (x.exp() * 2).grad_fn.next_functions
+    (<exp>, None)
+    """
+
+    __slots__ = ("_node",)
+
+    def __init__(self, node: Any) -> None:
+        self._node = node.main if type(node) is Output else node
+
+    def name(self) -> str:
+        """Return the operation's name; ``"leaf"`` where gradients are accumulated."""
+        return "leaf" if type(self._node) is Leaf else operation_of(self._node)
+
+    @property
+    def next_functions(self) -> tuple[GradientFunction | None, ...]:
+        """What the inputs were made by; None for one that doesn't require grad."""
+        return tuple([None if p is None else GradientFunction(p) for p in parents_of(self._node)])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, GradientFunction) and other._node is self._node
+
+    def __hash__(self) -> int:
+        return hash(self._node)
+
+    def __repr__(self) -> str:
+        return f"<{self.name()}>"
+
+
+def grad_fn(x: Tensor, /) -> GradientFunction | None:
+    """The recorded operation that made this tensor; None for a leaf."""
+    return None if x.is_leaf else GradientFunction(x.node)
 
 
 def count_consumers(roots: Iterable[Any], relevant: Any) -> dict[Any, int]:

@@ -22,7 +22,7 @@ from ..errors import DeviceError, DtypeError, GradientError, ShapeError, StaleVa
 from ..runtime import changed, changed_by, note_change, owner_of, set_mode, shared
 from .graph import count_consumers, forget_gradients, leading_to, parents_of
 from .primitive import Primitive, traced
-from .tensor import JointNode, Leaf, Node, Output, Tensor, operation_of, wrap
+from .tensor import AfterAccumulation, JointNode, Leaf, Node, Output, Tensor, operation_of, wrap
 from .views import release
 
 
@@ -375,6 +375,9 @@ class _Pass:
                     self.sink[leaf] = (g, owned)
                 continue
             self.accumulate(leaf, g, owned)
+            for hook in leaf.hooks or ():
+                if type(hook) is AfterAccumulation:
+                    hook.run()
 
     def accumulate(self, leaf: Leaf, g: Any, owned: bool) -> None:
         if leaf.dtype.kind == "c":
@@ -506,10 +509,28 @@ def backward(
     gradients: Sequence[Tensor | None],
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    inputs: Sequence[Tensor] | None = None,
 ) -> None:
-    """Accumulate the gradients of ``outputs`` in the leaves they depend on."""
+    """Accumulate the gradients of ``outputs`` in the leaves they depend on, or in ``inputs``."""
     retain = create_graph if retain_graph is None else retain_graph
-    _run("backward", _Pass(retain, create_graph, None, None), outputs, gradients)
+    relevant = None
+    if inputs is not None:
+        for x in inputs:
+            x.retain_grad()  # raises where it doesn't require grad
+        roots = [output.node for output in outputs if output.node is not None]
+        relevant = leading_to(roots, [x.node for x in inputs])
+        outputs, gradients = _reaching(relevant, outputs, gradients)
+    _run("backward", _Pass(retain, create_graph, None, relevant), outputs, gradients)
+
+
+def _reaching(relevant: set[Any], outputs: Any, gradients: Any) -> tuple[Any, Any]:
+    """Return the outputs that depend on what is asked for; those without history raise later."""
+    pairs = [
+        (y, g)
+        for y, g in zip(outputs, gradients, strict=True)
+        if y.node is None or y.node in relevant
+    ]
+    return [y for y, _ in pairs], [g for _, g in pairs]
 
 
 def grad(
@@ -555,39 +576,6 @@ def _result(found: Any, x: Tensor, trace: bool) -> Tensor | None:
     if trace:
         return g
     return wrap(own(g, owned and type(g) is ndarray), None)
-
-
-def pull(
-    outputs: Sequence[Tensor], gradients: Sequence[Any], targets: Sequence[Any], relevant: set[Any],
-    trace: bool, outside: Any = (),
-) -> list[Any]:  # fmt: skip
-    """Run a pass inside a pass: what reaches each target, as plain transposes.
-
-    The targets may be nodes that the pass around this one has still to visit: what waits there is
-    put aside, and the hooks of those ``outside`` are left to it.
-    """
-    sink: dict[Any, Any] = dict.fromkeys(targets)
-    this = _Pass(trace, trace, sink, relevant)
-    this.bounded, this.outside = True, outside
-    aside = [(node, node.g, getattr(node, "owned", False)) for node in targets]
-    for node in targets:
-        node.g = None
-    try:
-        with set_mode(grad=trace):
-            for output, g in zip(outputs, gradients, strict=True):
-                seed = g if trace else g.array
-                if not trace and not this.roots:
-                    this.k = backend_of(seed)
-                this.roots.append(output.node)
-                this.give(output.node, seed, False)
-            this.run()
-            this.deliver()
-    finally:
-        for node, g, owned in aside:
-            node.g, node.owned = g, owned
-    if trace:
-        return [None if found is None else found[0] for found in sink.values()]
-    return [None if found is None else wrap(own(*found), None) for found in sink.values()]
 
 
 def name_of(tensor: Tensor) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import sys
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -89,6 +90,24 @@ class Retained:
             self.grad = grad
         else:  # others may own that array, and its elements may share memory
             self.grad = wrap(backend_of(grad.array).copy(grad.array), None)
+
+
+class AfterAccumulation:
+    """A hook of a leaf that runs when a backward pass has added to its ``grad``."""
+
+    __slots__ = ("hook", "tensor")
+
+    def __init__(self, tensor: Tensor, hook: Callable[[Tensor], None]) -> None:
+        self.tensor, self.hook = weakref.ref(tensor), hook
+
+    def __call__(self, grad: Tensor) -> None:
+        """Leave the gradient on its way as it is."""
+
+    def run(self) -> None:
+        """Call the hook with the leaf, if that is there still."""
+        tensor = self.tensor()
+        if tensor is not None:
+            self.hook(tensor)
 
 
 class HookHandle:
@@ -283,6 +302,25 @@ class Tensor:
         if self.node is None:
             raise GradientError("register_hook: the tensor must require grad, got one that doesn't")
         return self._add_hook(hook)
+
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> HookHandle:
+        """Call ``hook(tensor)`` each time a backward pass has added to this leaf's ``grad``.
+
+        Examples
+        --------
+        >>> import tensorflowlite as tfl
+        >>> x = tfl.tensor([1.0, 2.0], requires_grad=True)
+        >>> handle = x.register_post_accumulate_grad_hook(lambda x: print(x.grad))
+        >>> x.sum().backward()
+        tensor([1., 1.])
+        """
+        if type(self.node) is not Leaf:
+            got = "one that doesn't" if self.node is None else "one that an operation made"
+            raise GradientError(
+                "register_post_accumulate_grad_hook: the tensor must be a leaf that requires "
+                f"grad, got {got}; use register_hook"
+            )
+        return self._add_hook(AfterAccumulation(self, hook))
 
     def _add_hook(self, hook: Any) -> HookHandle:
         node = self.node

@@ -16,8 +16,10 @@ class _Through(Function):
     """The values themselves; their gradients pass through a function, all at once."""
 
     @staticmethod
-    def forward(ctx: Context, see: Callable[[Gradients], Gradients], *xs: Tensor) -> Any:
-        ctx.set_materialize_grads(False)
+    def forward(
+        ctx: Context, see: Callable[[Gradients], Gradients], zeros: bool, *xs: Tensor
+    ) -> Any:
+        ctx.set_materialize_grads(zeros)
         ctx.see = see  # type: ignore[attr-defined]
         outputs = tuple([x.detach() for x in xs])
         ctx.mark_non_differentiable(
@@ -27,7 +29,7 @@ class _Through(Function):
 
     @staticmethod
     def backward(ctx: Context, *grads: Tensor | None) -> Any:
-        return None, *ctx.see(grads)  # type: ignore[attr-defined]
+        return None, None, *ctx.see(grads)  # type: ignore[attr-defined]
 
 
 class Crossing:
@@ -44,15 +46,15 @@ class Crossing:
         """Return the module's arguments, watched."""
         self.arguments = len(args)
         self.enters = any(isinstance(x, Tensor) and x.requires_grad for x in args)
-        return tuple(_watched(args, self._see_inputs)) if self.hooks and self.enters else args
+        return tuple(_watched(args, self._see_inputs, True)) if self.hooks and self.enters else args
 
     def leave(self, output: Any) -> Any:
         """Return the module's output, watched."""
         if isinstance(output, Tensor):
-            return _watched([output], self._see_outputs)[0]
+            return _watched([output], self._see_outputs, False)[0]
         if not isinstance(output, tuple | list):
             return output
-        watched = _watched(output, self._see_outputs)
+        watched = _watched(output, self._see_outputs, False)
         if hasattr(output, "_fields"):
             return type(output)(*watched)
         return type(output)(watched)
@@ -93,8 +95,11 @@ def _replaced(name: str, result: Any, grads: Gradients) -> Gradients:
     return tuple(found)
 
 
-def _watched(values: Any, see: Callable[[Gradients], Gradients]) -> list[Any]:
-    """Return values whose gradients pass through ``see``, a place for each value."""
+def _watched(values: Any, see: Callable[[Gradients], Gradients], zeros: bool) -> list[Any]:
+    """Return values whose gradients pass through ``see``, a place for each value.
+
+    A tensor that no gradient reaches has None, or ``zeros``, as PyTorch has it.
+    """
     places = [i for i, x in enumerate(values) if isinstance(x, Tensor)]
     found = list(values)
     if not any(found[i].requires_grad for i in places):
@@ -107,7 +112,7 @@ def _watched(values: Any, see: Callable[[Gradients], Gradients]) -> list[Any]:
         seen = see(tuple(everywhere))
         return tuple([seen[i] for i in places])
 
-    through = _Through.apply(spread, *[found[i] for i in places])
+    through = _Through.apply(spread, zeros, *[found[i] for i in places])
     for i, x in zip(places, through, strict=True):
         found[i] = x
     return found

@@ -115,9 +115,10 @@ class Hooked:
     def register_full_backward_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
         """Call ``hook(module, grad_input, grad_output)`` when the inputs' gradients are ready.
 
-        Both are tuples, one entry per positional argument and per output, None where there is no
-        gradient. What it returns, where it isn't None, takes ``grad_input``'s place. Where no input
-        requires grad, the hook runs when the outputs' gradients are ready.
+        Both are tuples, one entry per positional argument and per output: None for what is no
+        tensor and for an output that wasn't used, zeros for an input that was not. What it returns,
+        where it isn't None, takes ``grad_input``'s place. Where no input requires grad, the hook
+        runs when the outputs' gradients are ready.
 
         Parameters
         ----------

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..core.graph import grad_fn
 from ..core.tensor import Tensor
 from . import (
     activation,
@@ -97,7 +98,7 @@ METHODS: dict[str, Any] = {
     "__array_ufunc__": OfTheType(u.array_ufunc), "__array_function__": n.array_function,
     "__cupy_override_elementwise_kernel__": u.cupy_kernel,
     # -- gradients, copies, casts, devices ---------------------------------------------------------
-    "backward": m.backward,
+    "backward": m.backward, "grad_fn": property(grad_fn),
     "clone": casting.clone, "copy": casting.clone,
     "astype": casting.astype, "type_as": m.type_as,
     "float": m.cast_to("float", "float32"), "double": m.cast_to("double", "float64"),

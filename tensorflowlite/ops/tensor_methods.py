@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ..backend import dtypes
@@ -36,6 +36,7 @@ def backward(
     gradient: Tensor | None = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    inputs: Tensor | Sequence[Tensor] | None = None,
 ) -> None:
     """Accumulate the gradients of this tensor in the leaves that it depends on.
 
@@ -47,6 +48,8 @@ def backward(
         Keep what was saved, for another backward pass; by default as ``create_graph``.
     create_graph : bool
         Record the pass itself, for derivatives of higher order.
+    inputs : Tensor or sequence of Tensor, optional
+        Accumulate in these alone, leaves or not; by default in every leaf.
 
     Raises
     ------
@@ -63,7 +66,9 @@ def backward(
     >>> x.grad
     tensor([2., 4.])
     """
-    tape.backward([x], [gradient], retain_graph, create_graph)
+    if isinstance(inputs, Tensor):
+        inputs = [inputs]
+    tape.backward([x], [gradient], retain_graph, create_graph, inputs)
 
 
 # -- casts and devices -----------------------------------------------------------------------------

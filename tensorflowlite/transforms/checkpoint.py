@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..backend import dtypes
-from ..core import tape
 from ..core.graph import explore
+from ..core.nested import pull
 from ..core.primitive import Primitive, make_output, traced
 from ..core.tensor import JointNode, Tensor, recording, wrap
 from ..errors import GradientError
@@ -160,7 +160,7 @@ def _rule(node: JointNode, g: tuple[Any, ...], need: tuple[bool, ...], segment: 
         pairs = [(y, one) for y, one in pairs if y.node in relevant]
     found: list[Any] = [None] * len(targets)
     if pairs:
-        found = tape.pull([y for y, _ in pairs], [one for _, one in pairs], targets, relevant,
+        found = pull([y for y, _ in pairs], [one for _, one in pairs], targets, relevant,
                           trace, frozenset(outside))  # fmt: skip
     results = iter(found)
     return [next(results) if wanted else None for wanted in need]

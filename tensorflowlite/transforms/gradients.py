@@ -8,6 +8,7 @@ from typing import Any
 from ..core import tape
 from ..core.tensor import Tensor
 from ..errors import DtypeError, GradientError, ShapeError
+from ..ops.creation import zeros_like
 
 Tensors = Tensor | Sequence[Tensor]
 
@@ -36,6 +37,7 @@ def grad(
     create_graph: bool = False,
     retain_graph: bool | None = None,
     allow_unused: bool = False,
+    materialize_grads: bool = False,
 ) -> tuple[Tensor | None, ...]:
     """Return the gradients of ``outputs`` by ``inputs``, leaving every ``.grad`` as it is.
 
@@ -53,6 +55,8 @@ def grad(
         Keep what was saved, for another pass; by default as ``create_graph``.
     allow_unused : bool
         Return None for an input that the outputs don't depend on, instead of raising.
+    materialize_grads : bool
+        Return zeros for such an input.
 
     Returns
     -------
@@ -75,6 +79,8 @@ def grad(
     ys, xs = _several("grad: outputs", outputs), _several("grad: inputs", inputs)
     gradients = _incoming("grad", grad_outputs, len(ys))
     found = tape.grad(ys, xs, gradients, retain_graph, create_graph)
+    if materialize_grads:
+        found = [zeros_like(x.detach()) if g is None else g for x, g in zip(xs, found, strict=True)]
     if not allow_unused:
         for i, one in enumerate(found):
             if one is None:
@@ -90,6 +96,7 @@ def backward(
     grad_tensors: Tensors | Sequence[Tensor | None] | None = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    inputs: Tensors | None = None,
 ) -> None:
     """Accumulate the gradients of several tensors in the leaves that they depend on.
 
@@ -101,6 +108,8 @@ def backward(
         The incoming gradients.
     retain_graph, create_graph
         As in `grad`.
+    inputs : Tensor or sequence of Tensor, optional
+        Accumulate in these alone, leaves or not; by default in every leaf.
 
     Examples
     --------
@@ -111,4 +120,6 @@ def backward(
     tensor(8.)
     """
     ys = _several("backward: tensors", tensors)
-    tape.backward(ys, _incoming("backward", grad_tensors, len(ys)), retain_graph, create_graph)
+    into = None if inputs is None else _several("backward: inputs", inputs)
+    gradients = _incoming("backward", grad_tensors, len(ys))
+    tape.backward(ys, gradients, retain_graph, create_graph, into)
