@@ -246,6 +246,10 @@ _LATER: dict[str, str] = {
         "gcd heaviside i0 i1 lcm ldexp lgamma logaddexp2 logit modf nan_to_num polygamma rad2deg "
         "sinc xlog1py xlogy degrees expit radians"
     ),
+    "ops.sequences": (
+        "convolve correlate cumulative_trapezoid ediff1d gradient interp trapezoid"
+    ),
+    "ops.statistics": "average corrcoef cov cummax cummin logcumsumexp ptp",
     "transforms.checkpoint": "checkpoint",
     "ops.products": "cross dot inner kron trace vdot",
     "transforms.functional": "grad value_and_grad vjp jvp",

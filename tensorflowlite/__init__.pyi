@@ -251,6 +251,13 @@ from .ops.reduction import std as std
 from .ops.reduction import sum as sum
 from .ops.reduction import var as var
 from .ops.searching import searchsorted as searchsorted
+from .ops.sequences import convolve as convolve
+from .ops.sequences import correlate as correlate
+from .ops.sequences import cumulative_trapezoid as cumulative_trapezoid
+from .ops.sequences import ediff1d as ediff1d
+from .ops.sequences import gradient as gradient
+from .ops.sequences import interp as interp
+from .ops.sequences import trapezoid as trapezoid
 from .ops.sets import UniqueAll as UniqueAll
 from .ops.sets import UniqueCounts as UniqueCounts
 from .ops.sets import UniqueInverse as UniqueInverse
@@ -314,6 +321,13 @@ from .ops.special import radians as radians
 from .ops.special import sinc as sinc
 from .ops.special import xlog1py as xlog1py
 from .ops.special import xlogy as xlogy
+from .ops.statistics import average as average
+from .ops.statistics import corrcoef as corrcoef
+from .ops.statistics import cov as cov
+from .ops.statistics import cummax as cummax
+from .ops.statistics import cummin as cummin
+from .ops.statistics import logcumsumexp as logcumsumexp
+from .ops.statistics import ptp as ptp
 from .transforms.checkpoint import checkpoint as checkpoint
 from .transforms.functional import grad as grad
 from .transforms.functional import jvp as jvp

@@ -15,7 +15,9 @@ _LATER = {
     "special_functions": (
         "lgamma digamma polygamma erfc erfinv xlogy xlog1py i0 i1 ldexp frexp sinc"
     ),
-    "selection_slots": "index_within scatter_extreme bin_counts bin_edges digitize",
+    "selection_slots": (
+        "index_within scatter_extreme bin_counts bin_edges digitize running_places convolve"
+    ),
     "linalg_slots": (
         "inv solve solve_triangular det slogdet cholesky qr eigh eigvalsh eig eigvals svd svdvals "
         "pinv lstsq vector_norm expm expm_along adjugate adjugate_along"

@@ -60,6 +60,40 @@ def slots(xp: Any) -> dict[str, Callable[..., Any]]:
             x, edges = x.astype(dtypes.float64), edges.astype(dtypes.float64)
         return xp.asarray(xp.digitize(x, edges, right)).astype(dtypes.int64, copy=False)
 
+    def running_places(x: Any, along: tuple[int, bool]) -> Any:
+        """Return where the extreme up to each place stands: the last one, or the first NaN."""
+        axis, largest = along
+        if x.dtype == dtypes.bfloat16:
+            x = x.astype(dtypes.float32)
+        shape = (-1,) + (1,) * (x.ndim - axis - 1)
+        count = xp.arange(x.shape[axis]).reshape(shape)
+        top = running(x, axis, xp.maximum if largest else xp.minimum)
+        holds = x == top
+        if x.dtype.kind in "fc":
+            wrong = xp.isnan(x)
+            first = wrong & (xp.cumsum(wrong, axis) == 1)
+            holds = (holds & ~xp.isnan(top)) | first
+        return running(xp.where(holds, count, 0), axis, xp.maximum).astype(dtypes.int64, copy=False)
+
+    def running(x: Any, axis: int, combine: Any) -> Any:
+        """Return what ``combine`` makes of the elements up to each place."""
+        if xp is numpy:
+            return combine.accumulate(x, axis)
+        lead, reach, length = (slice(None),) * axis, 1, x.shape[axis]
+        while reach < length:  # each place takes in what ends `reach` places before it
+            before, after = slice(0, length - reach), slice(reach, None)
+            late = combine(x[(*lead, after)], x[(*lead, before)])
+            x = xp.concatenate([x[(*lead, slice(0, reach))], late], axis)
+            reach *= 2
+        return x
+
+    def convolve(x: Any, y: Any, mode: str) -> Any:
+        if x.dtype in dtypes.half and x.dtype == y.dtype:
+            wide = xp.convolve(x.astype(dtypes.float32), y.astype(dtypes.float32), mode)
+            return wide.astype(x.dtype)
+        return xp.convolve(x, y, mode)
+
     found = locals()
+    del found["running"]
     del found["xp"]
     return found

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..backend.base import Device
 from ..ops.linalg_solving import SlogdetResult
 from ..ops.sorting import TopK
+from ..ops.statistics import Running
 from .graph import GradientFunction
 
 new: Any
@@ -917,6 +918,41 @@ class Tensor:
     def sinc(self, /) -> Tensor: ...
     def xlogy(self, y: _Operand, /) -> Tensor: ...
     def fix(self, /) -> Tensor: ...
+    def corrcoef(self, /, y: Any = None, rowvar: builtins.bool = True) -> Tensor: ...
+    def cov(
+        self,
+        /,
+        y: Any = None,
+        rowvar: builtins.bool = True,
+        bias: builtins.bool = False,
+        ddof: builtins.float | None = None,
+        fweights: Any = None,
+        aweights: Any = None,
+        *,
+        correction: builtins.float | None = None,
+    ) -> Tensor: ...
+    def cummax(
+        self,
+        /,
+        dim: builtins.int | None = None,
+        *,
+        axis: builtins.int | None = None,
+    ) -> Running: ...
+    def cummin(
+        self,
+        /,
+        dim: builtins.int | None = None,
+        *,
+        axis: builtins.int | None = None,
+    ) -> Running: ...
+    def logcumsumexp(
+        self,
+        /,
+        dim: builtins.int | None = None,
+        *,
+        axis: builtins.int | None = None,
+    ) -> Tensor: ...
+    def ptp(self, /, axis: Any = None, *, keepdims: builtins.bool = False) -> Tensor: ...
 
 _Operand: TypeAlias = Tensor | NDArray[Any] | generic | complex
 

@@ -195,6 +195,7 @@ METHODS: dict[str, Any] = {
     **later("linalg_methods", "norm"),
     **later("special", "angle deg2rad digamma erfc erfinv float_power fmax fmin fmod frexp gcd "
             "heaviside i0 lcm ldexp lgamma logaddexp2 logit nan_to_num rad2deg sinc xlogy fix"),
+    **later("statistics", "corrcoef cov cummax cummin logcumsumexp ptp"),
 }  # fmt: skip
 for _name, _value in METHODS.items():
     setattr(Tensor, _name, _value)

@@ -209,14 +209,14 @@ def choices(draw):
     yield Sample(np.array([[0, 1, 1]]), [draw(2, 3), draw(3)])
     yield Sample(np.array([5, -3, 1]), [draw(3), draw(3)], mode="clip")
     yield Sample(np.array([5, -3, 1]), [draw(3), draw(3)], mode="wrap")
-    yield Sample(np.zeros((0, 3), np.int64), [draw(3)])
+    yield Sample(np.zeros((0, 3), np.int64), [draw(0, 3)])
     yield Sample(np.array([0, 1]), [draw.strided(2), draw(2)])
 
 
 def selects(draw):
     yield Sample([draw.booleans(2, 3), draw.booleans(3)], [draw(2, 3), draw(2, 1)])
     yield Sample([draw.booleans(3)], [draw(3)], 2)
-    yield Sample([draw.booleans(0, 3)], [draw(3)], draw())
+    yield Sample([draw.booleans(0, 3)], [draw(0, 3)], draw())
     yield Sample([draw.booleans(2, 3)], [draw.strided(2, 3)])
 
 
@@ -247,7 +247,7 @@ def histograms(draw):
 def weighed_histograms(draw):
     data = Constant(np.linspace(-1, 1, 12).reshape(3, 4))
     yield Sample(data, 5, None, False, draw(3, 4))
-    yield Sample(data, [-1.0, 0.0, 0.25], None, True, np.abs(draw.strided(3, 4)) + 1)
+    yield Sample(data, [-1.0, 0.0, 0.25], None, True, (np.abs(draw(4, 3)) + 1).T)
     yield Sample(Constant(np.zeros(0)), 2, None, False, draw(0))
 
 
