@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tensorflowlite as tfl
-from tensorflowlite import optim
+from tensorflowlite import nn, optim
 from tensorflowlite.errors import ArgumentError, StateError
 
 
@@ -127,6 +127,34 @@ def test_bad_schedules():
         (lambda: s.ReduceLROnPlateau(optimizer, min_lr=[0.0]), "min_lr must be a number or one"),
         (lambda: s.ReduceLROnPlateau(optimizer, threshold_mode="x"), "threshold_mode must be"),
         (lambda: s.SequentialLR(optimizer, [], []), "one rising milestone fewer"),
+        (
+            lambda: s.SequentialLR(optimizer, [s.ReduceLROnPlateau(optimizer)], []),
+            "schedules must need no figure, got a ReduceLROnPlateau",
+        ),
+        (lambda: s.SequentialLR(optimizer, [s.StepLR(make(), 1)], []), "all schedules must be of"),
+        (lambda: s.ChainedScheduler([]), "ChainedScheduler: at least one schedule is needed"),
+        (lambda: s.ChainedScheduler([s.StepLR(optimizer, 1)]).step(3), "epoch must be None, got 3"),
+        (lambda: s.ConstantLR(optimizer, 2.0), "ConstantLR: factor must lie in [0, 1], got 2.0"),
+        (lambda: s.PolynomialLR(optimizer, 0), "total_iters must be an integer of at least 1"),
+        (lambda: s.CosineAnnealingWarmRestarts(optimizer, 1.5), "T_0 must be an integer of at"),
+        (
+            lambda: s.CosineAnnealingWarmRestarts(optimizer, 2).step(-1),
+            "epoch must not be negative",
+        ),
+        (lambda: s.CyclicLR(optimizer, 0.1, [1.0]), "CyclicLR: max_lr must be a number or one per"),
+        (lambda: s.CyclicLR(optimizer, 0.1, 1.0, mode="up"), "mode must be 'triangular', 'triang"),
+        (
+            lambda: s.CyclicLR(optim.Adagrad([leaf([1.0])]), 0.1, 1.0),
+            "cycle_momentum needs an optimizer with momentum or betas, got Adagrad",
+        ),
+        (lambda: s.OneCycleLR(optimizer, 1.0), "total_steps, or epochs and steps_per_epoch, must"),
+        (lambda: s.OneCycleLR(optimizer, 1.0, 5, pct_start=2.0), "pct_start must lie in [0, 1]"),
+        (lambda: s.OneCycleLR(optimizer, 1.0, 5, anneal_strategy="x"), "must be 'cos' or 'linear'"),
+        (
+            lambda: rates(optimizer, s.OneCycleLR(optimizer, 1.0, 3), 5),
+            "no more than total_steps=3",
+        ),
+        (lambda: optim.swa_utils.SWALR(optimizer, 0.1, -1), "anneal_epochs must be an integer of"),
         (lambda: s.StepLR(make(), 1, last_epoch=3), "each group must have 'initial_lr', got"),
     ]
     for build, text in cases:
@@ -135,3 +163,70 @@ def test_bad_schedules():
     schedule = s.StepLR(optimizer, 1)
     with pytest.raises(StateError, match="load_state_dict: the state must fit StepLR, got missing"):
         schedule.load_state_dict(s.ExponentialLR(make(), 0.5).state_dict())
+
+
+def test_functions_stay_out_of_the_state_and_objects_go_in():
+    class Decay:
+        def __init__(self):
+            self.base = 0.5
+
+        def __call__(self, epoch):
+            return self.base**epoch
+
+    schedule = s.LambdaLR(make(), [Decay(), lambda epoch: 1.0])
+    schedule.lr_lambdas[0].base = 0.25
+    state = schedule.state_dict()
+    assert state["lr_lambdas"] == [{"base": 0.25}, None]
+    fresh = s.LambdaLR(make(), [Decay(), lambda epoch: 1.0])
+    fresh.load_state_dict(state)
+    assert fresh.lr_lambdas[0].base == 0.25
+
+
+# -- averages --------------------------------------------------------------------------------------
+def test_the_forms_of_an_average():
+    swa = optim.swa_utils
+    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    values, averages = [1.0, 4.0, 10.0], {}
+    forms = {
+        "mean": {}, "swa": {"avg_fn": swa.get_swa_avg_fn()},
+        "swa lists": {"multi_avg_fn": swa.get_swa_multi_avg_fn()},
+        "ema": {"avg_fn": swa.get_ema_avg_fn(0.5)},
+        "ema lists": {"multi_avg_fn": swa.get_ema_multi_avg_fn(0.5)},
+        "buffers": {"use_buffers": True},
+    }  # fmt: skip
+    for name, options in forms.items():
+        averages[name] = swa.AveragedModel(model, **options)
+        for value in values:
+            nn.init.constant_(model[0].weight, value)
+            nn.init.constant_(model[1].running_mean, value)
+            averages[name].update_parameters(model)
+    for name, average in averages.items():
+        weight = average.module[0].weight
+        assert (weight.detach().numpy() == (6.25 if "ema" in name else 5.0)).all(), name
+        assert average.n_averaged.item() == 3 and weight.requires_grad
+        kept = 5.0 if name == "buffers" else 10.0
+        assert average.module[1].running_mean.tolist() == [kept, kept]
+    other = swa.AveragedModel(model)
+    other.load_state_dict(averages["ema"].state_dict())
+    assert other.n_averaged.item() == 3
+    assert other.state_dict()["module.0.weight"].tolist() == [[6.25, 6.25], [6.25, 6.25]]
+    with pytest.raises(StateError, match="got no 'n_averaged'"):
+        other.load_state_dict(model.state_dict())
+    with pytest.raises(ArgumentError, match="the model must be as the one averaged, got 1 tensors"):
+        other.update_parameters(nn.Linear(2, 2, bias=False))
+    with pytest.raises(ArgumentError, match="only one of avg_fn and multi_avg_fn"):
+        swa.AveragedModel(model, avg_fn=max, multi_avg_fn=max)
+    with pytest.raises(ArgumentError, match=re.escape("decay must lie in [0, 1], got 2")):
+        swa.get_ema_avg_fn(2)
+
+
+def test_statistics_are_computed_anew():
+    model = nn.Sequential(nn.BatchNorm1d(2), nn.LayerNorm(2)).eval()
+    before = model[0].momentum
+    batches = [(tfl.tensor([[0.0, 2.0], [2.0, 4.0]]), None), (tfl.tensor([[4.0, 6.0]] * 2), None)]
+    optim.swa_utils.update_bn(batches, optim.swa_utils.AveragedModel(model))
+    assert model[0].running_mean.tolist() == [0.0, 0.0], "the copy's are computed"
+    optim.swa_utils.update_bn(batches, model)
+    assert model[0].running_mean.tolist() == [2.5, 4.5] and model[0].momentum == before
+    assert not model.training and model[0].num_batches_tracked.item() == 2
+    assert optim.swa_utils.update_bn(iter(()), nn.Linear(1, 1)) is None

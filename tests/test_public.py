@@ -25,7 +25,8 @@ import tensorflowlite as tfl
 
 PLACES = (
     "", "autograd", "cuda", "data", "data.transforms", "errors", "fft", "io", "linalg", "nn",
-    "nn.functional", "nn.init", "nn.utils", "optim", "optim.lr_scheduler", "random", "train",
+    "nn.functional", "nn.init", "nn.utils", "optim", "optim.lr_scheduler", "optim.swa_utils",
+    "random", "train",
 )  # fmt: skip
 # Not here before their work is done.
 LATER = ("amp", "debug", "jit", "vmap")
@@ -252,8 +253,19 @@ NAMES = {
     ),
     "nn.init": "kaiming_uniform_ xavier_uniform_ normal_ zeros_",
     "nn.utils": "clip_grad_norm_ clip_grad_value_ l1_penalty",
-    "optim": "Optimizer SGD Adam AdamW",
-    "optim.lr_scheduler": "StepLR CosineAnnealingLR ReduceLROnPlateau",
+    "optim": (
+        "Optimizer SGD Adam AdamW NAdam RAdam Adamax Adagrad Adadelta RMSprop Rprop ASGD Lion LAMB "
+        "Adafactor Muon LBFGS"
+    ),
+    "optim.lr_scheduler": (
+        "LRScheduler LambdaLR MultiplicativeLR StepLR MultiStepLR ConstantLR LinearLR "
+        "ExponentialLR PolynomialLR CosineAnnealingLR CosineAnnealingWarmRestarts CyclicLR "
+        "OneCycleLR ReduceLROnPlateau SequentialLR ChainedScheduler"
+    ),
+    "optim.swa_utils": (
+        "AveragedModel SWALR update_bn get_ema_avg_fn get_ema_multi_avg_fn get_swa_avg_fn "
+        "get_swa_multi_avg_fn"
+    ),
     "data": "Dataset TensorDataset Subset random_split DataLoader read_idx read_csv read_npz",
     "data.transforms": "Normalize RandomShift RandomCrop RandomHorizontalFlip",
     "train": "Trainer EarlyStopping Checkpoint",
