@@ -260,6 +260,7 @@ _LATER: dict[str, str] = {
         "UniqueAll UniqueCounts UniqueInverse isin unique_all unique_counts unique_inverse "
         "unique_values"
     ),
+    "transforms.vmap": "vmap",
 }
 _PLACES = {_name: f".{_module}" for _module, _names in _LATER.items() for _name in _names.split()}
 

@@ -47,6 +47,10 @@ class GradientError(TensorflowliteError, RuntimeError):
     """A backward pass that can't be made, or an operation that would lose a gradient."""
 
 
+class BatchingError(TensorflowliteError, RuntimeError):
+    """What can't be done inside `vmap`: reading a value, or writing a batch's where one belongs."""
+
+
 class StaleValueError(GradientError):
     """A value saved for backward was changed in place after it was saved."""
 

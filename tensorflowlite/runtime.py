@@ -24,6 +24,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 class _Mode(threading.local):
     grad = True
     views = True  # whether views are registered with their root (off in inference mode)
+    levels: tuple[Any, ...] = ()  # of the calls of vmap that run, the innermost last
 
 
 class _Shared:

@@ -110,6 +110,23 @@ class Backend:
     def to_host(self, array: Any) -> numpy.ndarray[Any, Any]:
         return array
 
+    def for_entry(self, slot: str) -> Callable[..., Any]:
+        """Return a slot as entry points call it."""
+        return getattr(self, slot)  # type: ignore[no-any-return]
+
+    # What only arrays with a hidden batch axis do.
+    join: Callable[..., Any] | None = None  # bring the operands of an operation into one batch
+
+    def described(self, array: Any) -> str | None:
+        """Return what to print of an array whose values can't be read."""
+        return None
+
+    def check_readable(self, what: str, array: Any) -> None:
+        """Raise where an array's values can't be read."""
+
+    def check_leaf(self, array: Any, leaf: Any) -> None:
+        """Raise where a leaf can't keep an array as its gradient."""
+
     def quiet(self) -> AbstractContextManager[Any]:
         """Return a context in which no warning tells of infinities and NaN."""
         return numpy.errstate(all="ignore")
@@ -117,6 +134,10 @@ class Backend:
     def synchronize(self) -> None:
         """Wait until all work that was handed to the device is done."""
 
+
+# How an operation runs on a batch, by its declared form: name -> "elementwise" or what its
+# attribute is.
+families: dict[str, str] = {}
 
 # Slots that other slots can stand in for: name -> (k, *arguments) -> the result. A backend without
 # an implementation of its own, or with one that doesn't accept the arguments, runs it.

@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..backend import as_array, by_array_type, dtypes, host_array, is_array, ndarray, number_types
+from ..backend import (
+    as_array, by_array_type, dtypes, families, host_array, is_array, ndarray,
+    number_types,
+)  # fmt: skip
 from ..errors import DtypeError
 from ..runtime import mode, shared, tick
 from .messages import explain
@@ -100,6 +103,11 @@ def recover(call: Callable[..., Any], op: Primitive, args: tuple[Any, ...], erro
         if arrays:
             like = wrap(arrays[0], None)
     lifted = tuple([lift(x, like) for x in args])
+    kinds = {type(x.array) for x in lifted}
+    if kinds != {ndarray}:
+        join = next((k.join for k in map(by_array_type.__getitem__, kinds) if k.join), None)
+        if join is not None:  # inside vmap: all operands become members of the same batch
+            lifted = join(lifted)
     if any(new_one is not old for new_one, old in zip(lifted, args, strict=True)):
         return call(*lifted, *attributes)
     raise explain(op, error, [x.array for x in lifted], attributes) from error
@@ -480,6 +488,10 @@ def declare(
 ) -> Any:
     """Declare a primitive and return its entry point, known to traced rules by the same name."""
     op = Primitive(name, inputs, rules, form=form, **declaration)
+    if form == "unary" or form == "binary":
+        families[name] = "elementwise"
+    elif form == "attr1":
+        (families[name],) = op.attributes
     call = _makers[form](op, **(entry or {}))
     call.__name__ = call.__qualname__ = name
     call.__module__ = "tensorflowlite"

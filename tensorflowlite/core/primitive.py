@@ -38,7 +38,7 @@ class _Implementations(dict[type, Callable[..., Any]]):
         self.slot = slot
 
     def __missing__(self, array_type: type) -> Callable[..., Any]:
-        found = getattr(by_array_type[array_type], self.slot)
+        found = by_array_type[array_type].for_entry(self.slot)
         self[array_type] = found
         return found
 
@@ -87,7 +87,7 @@ class Primitive:
         "name", "inputs", "attributes", "rules", "joint", "variadic", "outputs", "view",
         "keeps_residual", "rebuild_residual", "tensors", "differentiable", "saves", "saved_names",
         "implementations", "raw", "run_traced", "defers", "explain", "form", "decompose", "plans",
-        "called",
+        "called", "crosses",
     )  # fmt: skip
 
     def __init__(
@@ -121,6 +121,7 @@ class Primitive:
         self.keeps_residual, self.rebuild_residual = keeps_residual, rebuild_residual
         self.form, self.explain, self.decompose = form, explain, decompose
         self.defers: dict[Primitive, Rule] | None = None
+        self.crosses = False  # whether its gradient may be of another kind of array
         self.implementations = _Implementations(name)
         if decompose is not None:
             decompositions[name] = decompose

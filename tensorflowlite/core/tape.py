@@ -80,6 +80,17 @@ def _fit_traced(g: Tensor, shape: Any, dtype: Any, k: Any) -> Tensor:
     return g
 
 
+def _settled(r: Any, g: Any, op: Primitive) -> Any:
+    """Return what a rule gave as an array: of a batch where ``g`` is, if the rule didn't use it."""
+    r = as_array(r)
+    like = next((one for one in g if one is not None), None) if type(g) is tuple else g
+    if type(r) is not type(like) and type(r) is not Tensor and not op.crosses:
+        k = by_array_type.get(type(like))
+        if k is not None and k.join is not None:
+            return k.settle(r, like)
+    return r
+
+
 def _check_stale(node: Any) -> None:
     """Raise if a value that ``node`` saved was changed in place since."""
     op, born = node.op, node.born
@@ -138,6 +149,8 @@ class _Pass:
             node.g = traced.add(node.g, g)
         else:
             k = self.k if type(g) is self.k.array_type else by_array_type[type(g)]
+            if type(node.g) is not type(g) and k.join is None:
+                k = by_array_type[type(node.g)]  # of the two, the one that knows both
             if node.owned and g.ndim:
                 k.add(node.g, g, node.g)
             else:
@@ -228,7 +241,7 @@ class _Pass:
             if p0 is not None and rules[0] is not None:
                 r = rules[0](node, g, k, None)
                 if type(r) is not expected:
-                    r = as_array(r)
+                    r = _settled(r, g, op)
                 if fix is not None:
                     r = fit(r, fix[0], fix[1], k)
                 if r is g:
@@ -249,7 +262,7 @@ class _Pass:
             if p1 is not None and rules[1] is not None:
                 r = rules[1](node, g, k, None)
                 if type(r) is not expected:
-                    r = as_array(r)
+                    r = _settled(r, g, op)
                 if fix is not None:
                     r = fit(r, fix[2], fix[3], k)
                 mine = trace or (r is not g and r.base is None)
@@ -326,7 +339,7 @@ class _Pass:
                 self.give(parent, r, True)
                 continue
             if type(r) is not (Tensor if trace else k.array_type):
-                r = as_array(r)
+                r = _settled(r, g, op)
             if form is not None:
                 r = self.fit(r, form[0], form[1], k)
             again = any(r is other for other in given)
@@ -380,6 +393,9 @@ class _Pass:
                     hook.run()
 
     def accumulate(self, leaf: Leaf, g: Any, owned: bool) -> None:
+        array = g.array if self.trace else g
+        if type(array) is not ndarray:
+            by_array_type[type(array)].check_leaf(array, leaf)
         if leaf.dtype.kind == "c":
             g, owned = traced.conj(g) if self.trace else as_array(backend_of(g).conj(g)), True
         before = leaf.grad
@@ -459,7 +475,7 @@ def _seed(name: str, output: Tensor, gradient: Tensor | None, trace: bool) -> An
         raise ShapeError(
             f"{name}: gradient must have the output's shape {array.shape}, got {gradient.shape}"
         )
-    if type(gradient.array) is not type(array):
+    if type(gradient.array) is not type(array) and gradient.device != output.device:
         raise DeviceError(
             f"{name}: gradient must be on the output's device {output.device}, got "
             f"{gradient.device}"
@@ -467,6 +483,9 @@ def _seed(name: str, output: Tensor, gradient: Tensor | None, trace: bool) -> An
     if gradient.dtype != array.dtype or array.dtype.kind == "c":
         with set_mode(grad=trace):
             gradient = traced.conj(traced.cast(gradient, array.dtype))
+    join = None if type(array) is ndarray else by_array_type[type(array)].join
+    if join is not None:
+        gradient = join((gradient, output))[0]
     return gradient if trace else gradient.array
 
 

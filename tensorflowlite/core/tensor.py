@@ -378,12 +378,16 @@ class Tensor:
                 f"item: the tensor must hold one element, got shape {self.shape}; use tolist(), or "
                 "reduce it first"
             )
-        value = backend_of(self.array).to_host(self.array).item()
+        backend = backend_of(self.array)
+        backend.check_readable("item", self.array)
+        value = backend.to_host(self.array).item()
         return float(value) if self.array.dtype == dtypes.bfloat16 else value
 
     def tolist(self) -> Any:
         """Return the elements as nested Python lists."""
-        host = backend_of(self.array).to_host(self.array)
+        backend = backend_of(self.array)
+        backend.check_readable("tolist", self.array)
+        host = backend.to_host(self.array)
         return (host.astype(dtypes.float32) if host.dtype == dtypes.bfloat16 else host).tolist()
 
     def numpy(self) -> Any:
@@ -404,6 +408,7 @@ class Tensor:
         """
         self._refuse_export("numpy")
         if type(self.array) is not ndarray:
+            backend_of(self.array).check_readable("numpy", self.array)
             raise DeviceError(f"numpy: the tensor must be on the CPU, got {self.device}; use cpu()")
         return self.array
 
@@ -426,6 +431,7 @@ class Tensor:
     def _host_view(self, what: str) -> Any:
         self._refuse_export(what)
         if type(self.array) is not ndarray:
+            backend_of(self.array).check_readable(what, self.array)
             raise DeviceError(
                 f"{what}: NumPy can't read a tensor on {self.device}; use cpu() first"
             )
@@ -474,7 +480,9 @@ class Tensor:
                 f"bool: a tensor of one element is needed, got shape {self.shape}; "
                 "use any() or all()"
             )
-        return bool(backend_of(self.array).to_host(self.array))
+        backend = backend_of(self.array)
+        backend.check_readable("bool", self.array)
+        return bool(backend.to_host(self.array))
 
     def __float__(self) -> float:
         return float(self.item())  # type: ignore[arg-type]
@@ -512,6 +520,9 @@ class Tensor:
 
     def __repr__(self) -> str:
         backend = backend_of(self.array)
+        hidden = backend.described(self.array)
+        if hidden is not None:
+            return f"tensor({hidden})"
         host = backend.to_host(self.array)
         text = as_array(host).__repr__()  # numpy's layout of nested brackets
         inner = text[text.index("(") + 1 : -1]

@@ -148,9 +148,20 @@ def plain_node(op: Primitive, xs: Any, arrays: Any, attribute: Any, out: Any) ->
     return node
 
 
+def of_one_batch(name: str, x: Tensor, others: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Return what is written into ``x`` as tensors of its batch, where one of them has one."""
+    if any(backend_of(t.array).join is not None for t in (x, *others)):
+        from .batching import beside
+
+        return beside(name, x, others)
+    return others
+
+
 def change_in_place(op: Primitive, name: str, *xs: Tensor) -> Tensor:
     """Run a unary or binary operation into its first input, and return that."""
     x = xs[0]
+    if len(xs) > 1 and type(xs[1].array) is not type(x.array):
+        xs = (x, *of_one_batch(name, x, xs[1:]))
     track = prepare_change(name, x, xs[1:])
     arrays = [t.array for t in xs]
     try:

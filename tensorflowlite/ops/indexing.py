@@ -13,8 +13,8 @@ from ..core.entry import joint_node, lift
 from ..core.messages import describe, explain
 from ..core.primitive import registry, traced
 from ..core.tensor import Tensor, wrap
-from ..core.views import finish_change, prepare_change
-from ..errors import DtypeError, OutOfRangeError, ShapeError
+from ..core.views import finish_change, of_one_batch, prepare_change
+from ..errors import BatchingError, DtypeError, OutOfRangeError, ShapeError
 from .arguments import as_tensor, one_axis
 from .declare import attr1, general
 
@@ -239,6 +239,8 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
         An index lies outside its axis.
     """
     value = lift(value, x)
+    if type(value.array) is not type(x.array):
+        (value,) = of_one_batch("setitem", x, (value,))
     target, source = x.array.dtype, value.array.dtype
     if target is not source and _RANK[source.kind] > _RANK[target.kind]:
         raise DtypeError(
@@ -254,6 +256,8 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
     arrays = [t.array for t in xs]
     try:
         op.implementations[type(x.array)](*arrays, key)
+    except BatchingError:
+        raise
     except IndexError as error:
         raise _of_key("setitem", error, x, indices) from error
     except Exception as error:

@@ -52,6 +52,15 @@ _lock = threading.Lock()
 
 
 def _state(device: Any) -> Tensor:
+    """Return the state that a draw moves on; inside vmap, where it may draw for every sample."""
+    if runtime.mode.levels:
+        from ..core.batching import lift_state
+
+        return lift_state(_plain_state(device))
+    return _plain_state(device)
+
+
+def _plain_state(device: Any) -> Tensor:
     key = str(device or "cpu")
     found = _states.get(key)
     if found is None or found[0] != runtime.seed.generation:
@@ -123,7 +132,7 @@ def get_state(device: Any = None) -> list[int]:
     >>> tfl.random.get_state()
     [7, 1]
     """
-    return _state(device).tolist()
+    return _plain_state(device).tolist()
 
 
 def set_state(state: list[int], device: Any = None) -> None:
@@ -141,7 +150,7 @@ def set_state(state: list[int], device: Any = None) -> None:
     seed, stream = state
     if seed != runtime.seed.value:
         runtime.set_seed(seed)
-    _state(device).array[1] = stream
+    _plain_state(device).array[1] = stream
 
 
 def snapshot() -> dict[str, Any]:
