@@ -29,7 +29,7 @@ PLACES = (
     "random", "train",
 )  # fmt: skip
 # Not here before their work is done.
-LATER = ("amp", "debug", "jit", "vmap")
+LATER = ("amp", "debug", "jit")
 
 
 class Public(NamedTuple):
@@ -224,7 +224,7 @@ NAMES = {
         "complex64 complex128 no_grad enable_grad inference_mode default_device manual_seed "
         "save load save_safetensors load_safetensors __version__ where clip erf concat stack "
         "einsum matmul sort argsort topk grad value_and_grad vjp jvp "
-        "jacrev jacfwd hessian hvp checkpoint"
+        "jacrev jacfwd hessian hvp checkpoint vmap"
     ),
     "autograd": "grad backward Function once_differentiable gradcheck gradgradcheck",
     "cuda": "is_available why_not synchronize memory_stats empty_cache",

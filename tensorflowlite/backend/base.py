@@ -116,6 +116,7 @@ class Backend:
 
     # What only arrays with a hidden batch axis do.
     join: Callable[..., Any] | None = None  # bring the operands of an operation into one batch
+    beside: Callable[..., Any] | None = None  # bring what is written in place into the target's
 
     def described(self, array: Any) -> str | None:
         """Return what to print of an array whose values can't be read."""
@@ -135,8 +136,8 @@ class Backend:
         """Wait until all work that was handed to the device is done."""
 
 
-# How an operation runs on a batch, by its declared form: name -> "elementwise" or what its
-# attribute is.
+# How an operation runs on a batch, by its declared form: name -> "elementwise", or "axis" where
+# that is its attribute.
 families: dict[str, str] = {}
 
 # Slots that other slots can stand in for: name -> (k, *arguments) -> the result. A backend without

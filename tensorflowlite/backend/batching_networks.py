@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .batching import Level, loop
+from .batched_array import Level, loop
 from .batching_rules import move_axis, whole, wholes
 
 Flags = Sequence[bool]

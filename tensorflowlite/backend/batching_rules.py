@@ -1,7 +1,7 @@
 """Batching rules of the array operations: how a slot runs on a whole batch at once.
 
-A rule is ``(k, name, level, flags, *values)``: ``k`` runs the slots, ``values`` are the arguments of
-the slot, and a flag says of each whether it is an array with the batch as its first axis. It
+A rule is ``(k, name, level, flags, *values)``: ``k`` runs the slots, ``values`` are the arguments
+of the slot, and a flag says of each whether it is an array with the batch as its first axis. It
 returns the result with the batch in front. Most slots need none of their own: operations of the
 plain forms (`declare` notes them in `base.families`) are elementwise, or shift their axis. What has
 neither runs sample after sample.
@@ -14,24 +14,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import BatchingError
-from . import batching, dtypes
+from . import dtypes
 from .base import families
-from .batching import Level, check_randomness, loop
+from .batched_array import BatchedArray, Level, check_randomness, loop, unwritable
 from .indexing_slots import INDEX
 
 Rule = Callable[..., Any]
 Flags = Sequence[bool]
 _ALL = slice(None)
-
-
-def rule_of(name: str) -> Rule | None:
-    """Return the rule of a slot; None where it runs sample after sample, or by its parts."""
-    from .batching_networks import RULES
-
-    found = _RULES.get(name) or RULES.get(name)
-    if found is not None:
-        return found
-    return _FAMILIES.get(families.get(name, ""))
 
 
 def _is_array(value: Any) -> bool:
@@ -76,6 +66,7 @@ def _shifted(axis: Any) -> Any:
 
 # -- families --------------------------------------------------------------------------------------
 def elementwise(k: Any, name: str, level: Level, flags: Flags, *values: Any) -> Any:
+    """Operations whose arrays broadcast."""
     return getattr(k, name)(*aligned(k, flags, values))
 
 
@@ -84,6 +75,14 @@ def along_axis(k: Any, name: str, level: Level, flags: Flags, x: Any, axis: Any)
     if axis is None or (type(axis) is int and x.ndim == 1):
         return loop(k, name, level, flags, x, axis)
     return getattr(k, name)(x, _shifted(axis))
+
+
+_FAMILIES: dict[str, Rule] = {"elementwise": elementwise, "axis": along_axis}
+
+
+def of_family(name: str) -> Rule | None:
+    """Return the rule of a slot by the form in which the operation is declared."""
+    return _FAMILIES.get(families.get(name, ""))
 
 
 def _as_it_is(k: Any, name: str, level: Level, flags: Flags, *values: Any) -> Any:
@@ -97,12 +96,6 @@ def _axis_first(k: Any, name: str, level: Level, flags: Flags, x: Any, order: An
     return getattr(k, name)(x, (_shifted(order[0]), *order[1:]))
 
 
-_FAMILIES: dict[str, Rule] = {
-    "elementwise": elementwise,
-    "axis": along_axis,
-    "spread": _axis_first,
-    "order": _axis_first,
-}
 
 
 def _place_of_extreme(k: Any, name: str, level: Level, flags: Flags, x: Any, along: Any) -> Any:
@@ -220,7 +213,7 @@ def _clear(k: Any, name: str, level: Level, flags: Flags, x: Any, key: Any) -> A
 
 def _setitem(k: Any, name: str, level: Level, flags: Flags, x: Any, value: Any, key: Any) -> Any:
     if not flags[0]:
-        raise BatchingError(batching.unwritable("setitem", x))
+        raise BatchingError(unwritable("setitem", x))
     key = _with_batch(key)
     if flags[1]:
         rank = k.getitem(x, key).ndim
@@ -273,7 +266,8 @@ def _check_mask(name: str, indices: Sequence[Any], flags: Flags) -> None:
 def _keyed(k: Any, level: Level, flags: Flags, indices: Sequence[Any], key: _Key
            ) -> tuple[list[Any], tuple[Any, ...]]:  # fmt: skip
     """Return index arrays and template that read from the whole batch, each sample its own."""
-    count = k.cumulative_sum(k.ones_like(k.zeros_for(indices[0], (level.size,), dtypes.int64)), 0) - 1
+    ones = k.ones_like(k.zeros_for(indices[0], (level.size,), dtypes.int64))
+    count = k.cumulative_sum(ones, 0) - 1
     count = k.reshape(count, (level.size, *(1,) * key.rank))
     arrays = [
         k.reshape(v, (v.shape[0], *(1,) * (key.rank + 1 - v.ndim), *v.shape[1:])) if f else v
@@ -306,7 +300,7 @@ def _behind(k: Any, found: Any, key: _Key) -> Any:
     if not lead:
         return found
     index_axes = range(1, 1 + key.rank)
-    others = [axis for axis in range(1 + key.rank, found.ndim)]
+    others = list(range(1 + key.rank, found.ndim))
     return k.permute_dims(found, (0, *others[:lead], *index_axes, *others[lead:]))
 
 
@@ -358,13 +352,14 @@ def _scatter_along(k: Any, name: str, level: Level, flags: Flags, x: Any, indice
 
 
 def _read_view(k: Any, name: str, level: Level, flags: Flags, x: Any, path: Any) -> Any:
-    found = batching.BatchedArray(level, x, True)
+    found = BatchedArray(level, x, True)
     for op, attribute in path:
-        found = op.implementations[batching.BatchedArray](found, attribute)
+        found = op.implementations[BatchedArray](found, attribute)
     return found.value
 
 
-def _depends_on_values(k: Any, name: str, level: Level, flags: Flags, *values: Any) -> Any:
+def depends_on_values(k: Any, name: str, level: Level, flags: Flags, *values: Any) -> Any:
+    """Refuse what gives every sample a result of another shape."""
     raise BatchingError(
         f"vmap: the shape of what {name} gives depends on values, which differ from sample to "
         "sample; use where(...), or a mask as numbers"
@@ -399,7 +394,7 @@ def _dropout(k: Any, name: str, level: Level, flags: Flags, x: Any, state: Any, 
     return True, (out, k.broadcast_to(keep, x.shape))
 
 
-_RULES: dict[str, Rule] = {
+RULES: dict[str, Rule] = {
     **dict.fromkeys(
         ("where", "softplus", "hardtanh", "leaky_relu", "elu", "gelu", "zeros_like", "ones_like",
          "cast", "copy", "to_device", "clone", "identity"),
@@ -409,8 +404,9 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(("argmax", "argmin"), _place_of_extreme),
     **dict.fromkeys(("concat", "stack"), _join),
     **dict.fromkeys(("split", "unstack"), _pieces),
-    **dict.fromkeys(("nonzero", "argwhere"), _depends_on_values),
+    **dict.fromkeys(("nonzero", "argwhere"), depends_on_values),
     **dict.fromkeys(("random_uniform", "random_normal", "random_integers"), _drawn),
+    **dict.fromkeys(("var", "std", "sort", "argsort"), _axis_first),
     "roll": _roll,
     "reshape": _reshape,
     "permute_dims": _permute,
@@ -433,7 +429,3 @@ _RULES: dict[str, Rule] = {
     "dropout": _dropout,
 }  # fmt: skip
 
-
-def is_refused(name: str) -> bool:
-    """Whether a slot can't run on a batch: the shape of its result depends on values."""
-    return _RULES.get(name) is _depends_on_values

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backend.batching import BatchedArray, Level, depends_on, enter, levels_of, physical
+from ..backend.batched_array import BatchedArray, Level, depends_on, levels_of, physical, unwritable
 from ..backend.batching import batching as _backend
+from ..backend.batching_slots import enter
 from ..errors import BatchingError, DeviceError
 from ..runtime import mode
 from .entry import declare
@@ -77,10 +78,19 @@ def joined(tensors: Any) -> tuple[Any, ...]:
     return tuple([_entered(x, levels) if type(x) is Tensor else x for x in tensors])
 
 
+def spread_over(x: Tensor, others: Any) -> Tensor:
+    """Return ``x`` with a value for every sample, where that of one of ``others`` differs."""
+    xs = joined((x, *others))
+    x = xs[0]
+    for level in levels_of(x.array):
+        varies = any(type(one) is Tensor and depends_on(one.array, level) for one in xs[1:])
+        if varies and not depends_on(x.array, level):
+            x = bind_batch(leave_batch(x, (level, 0)), (level, 0))
+    return x
+
+
 def beside(name: str, target: Tensor, others: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """Return what is to be written into ``target``, of the same levels; raise where it can't be."""
-    from ..backend.batching import unwritable
-
     for other in others:
         if type(target.array) is not BatchedArray:
             raise BatchingError(unwritable(name, target))
@@ -100,4 +110,4 @@ def unwrap(x: Tensor, level: Level, axis: int | None) -> Tensor:
     return leave_batch(x, (level, axis))  # type: ignore[no-any-return]
 
 
-_backend.join = joined  # type: ignore[attr-defined]
+_backend.join, _backend.beside = joined, beside

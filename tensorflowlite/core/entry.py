@@ -11,7 +11,13 @@ from collections.abc import Callable
 from typing import Any
 
 from ..backend import (
-    as_array, by_array_type, dtypes, families, host_array, is_array, ndarray,
+    as_array,
+    by_array_type,
+    dtypes,
+    families,
+    host_array,
+    is_array,
+    ndarray,
     number_types,
 )  # fmt: skip
 from ..errors import DtypeError
@@ -490,8 +496,8 @@ def declare(
     op = Primitive(name, inputs, rules, form=form, **declaration)
     if form == "unary" or form == "binary":
         families[name] = "elementwise"
-    elif form == "attr1":
-        (families[name],) = op.attributes
+    elif op.attributes == ("axis",) and form == "attr1":
+        families[name] = "axis"
     call = _makers[form](op, **(entry or {}))
     call.__name__ = call.__qualname__ = name
     call.__module__ = "tensorflowlite"

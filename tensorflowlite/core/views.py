@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 from weakref import ref as reference
 
-from ..backend import backend_of, takes_out
+from ..backend import backend_of, ndarray, takes_out
 from ..errors import ArgumentError, DtypeError, GradientError
 from ..runtime import mode, note_change, owner_of, shared, tick
 from .messages import explain
@@ -150,17 +150,17 @@ def plain_node(op: Primitive, xs: Any, arrays: Any, attribute: Any, out: Any) ->
 
 def of_one_batch(name: str, x: Tensor, others: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """Return what is written into ``x`` as tensors of its batch, where one of them has one."""
-    if any(backend_of(t.array).join is not None for t in (x, *others)):
-        from .batching import beside
-
-        return beside(name, x, others)
+    for one in (x, *others):
+        beside = backend_of(one.array).beside
+        if beside is not None:
+            return beside(name, x, others)  # type: ignore[no-any-return]
     return others
 
 
 def change_in_place(op: Primitive, name: str, *xs: Tensor) -> Tensor:
     """Run a unary or binary operation into its first input, and return that."""
     x = xs[0]
-    if len(xs) > 1 and type(xs[1].array) is not type(x.array):
+    if len(xs) > 1 and (type(xs[1].array) is not ndarray or type(x.array) is not ndarray):
         xs = (x, *of_one_batch(name, x, xs[1:]))
     track = prepare_change(name, x, xs[1:])
     arrays = [t.array for t in xs]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backend import Device, backend_for, backend_of, dtypes, is_array, number_types
+from ..backend import Device, backend_for, backend_of, dtypes, is_array, ndarray, number_types
 from ..backend.dtypes import FloatLimits, IntegerLimits
 from ..core.tensor import Tensor, wrap
 from ..errors import DtypeError, UnsupportedArgumentError
@@ -34,6 +34,18 @@ clone = unary(
     tensor([1., 1.])
     """,
 )
+
+
+def clone_for(x: Any, *others: Any) -> Tensor:
+    """Return a copy that values of ``others`` can be written into: inside vmap, of every sample."""
+    x = as_tensor(x)
+    if any(type(one) is Tensor and type(one.array) is not ndarray for one in (x, *others)):
+        from ..core.batching import spread_over
+
+        x = spread_over(x, others)
+    return clone(x)  # type: ignore[no-any-return]
+
+
 # The pair (from, to): the gradient goes the way back.
 _to_device = general(
     "to_device",

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..backend import Device, backend_for, backend_of, dtypes, from_data, is_array, numpy_backend
+from ..backend import (
+    Device,
+    backend_for,
+    backend_of,
+    dtypes,
+    from_data,
+    is_array,
+    ndarray,
+    numpy_backend,
+)  # fmt: skip
 from ..backend.shaping_slots import transfer
 from ..core.tensor import Tensor, wrap
 from ..errors import ArgumentError, DtypeError, ShapeError
@@ -264,7 +273,15 @@ def empty(
 def _like(name: str, x: Any, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
     x = as_tensor(x)
     found = x.array.dtype if dtype is None else dtype
+    if type(x.array) is not ndarray and backend_of(x.array).join is not None:
+        return _batched_like(x, value, dtypes.as_dtype(found), device or x.device, requires_grad)
     return _fill(name, x.array.shape, value, found, device or x.device, requires_grad)
+
+
+def _batched_like(x: Tensor, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+    """Return what may hold a value for every sample, as ``x`` does inside vmap."""
+    filled: Any = backend_of(x.array).filled_like
+    return _finish(wrap(filled(x.array, value, dtype, Device(device)), None), requires_grad)
 
 
 def zeros_like(

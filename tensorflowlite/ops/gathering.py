@@ -14,7 +14,7 @@ from ..core.tensor import Tensor
 from ..errors import ArgumentError, DtypeError, ShapeError
 from . import elementwise as e
 from .arguments import as_tensor, one_axis
-from .casting import clone
+from .casting import clone_for
 from .creation import arange, zeros_like
 from .declare import attr1, general
 from .indexing import _getitem, _place, _scatter_add, _scatter_along_axis, setitem, take
@@ -196,7 +196,7 @@ def scatter(x: Tensor, dim: int, index: Any, src: Any) -> Tensor:
     >>> tfl.scatter(tfl.zeros(3), 0, tfl.tensor([2, 0]), tfl.tensor([1.0, 2.0]))
     tensor([2., 0., 1.])
     """
-    return scatter_(clone(as_tensor(x)), dim, index, src)
+    return scatter_(clone_for(x, index, src), dim, index, src)
 
 
 def _added(name: str, x: Tensor, dim: int, index: Any, src: Any) -> Tensor:
@@ -310,7 +310,7 @@ def scatter_reduce(
     found = _scatter_extreme(region, source, index, axis, reduce == "amax")
     if found.shape == x.shape:
         return found
-    out = clone(x)
+    out = clone_for(x, found)
     setitem(out, tuple([slice(0, n) for n in found.shape]), found)
     return out
 
@@ -403,7 +403,7 @@ def index_fill(x: Tensor, dim: int, index: Any, value: Any) -> Tensor:
     >>> tfl.index_fill(tfl.ones(3), 0, tfl.tensor([0, 2]), 5)
     tensor([5., 1., 5.])
     """
-    return index_fill_(clone(as_tensor(x)), dim, index, value)
+    return index_fill_(clone_for(x, index, value), dim, index, value)
 
 
 def index_copy_(x: Tensor, dim: int, index: Any, source: Any) -> Tensor:
@@ -433,7 +433,7 @@ def index_copy(x: Tensor, dim: int, index: Any, source: Any) -> Tensor:
     >>> tfl.index_copy(tfl.zeros(3), 0, tfl.tensor([2, 0]), tfl.tensor([1.0, 2.0]))
     tensor([2., 0., 1.])
     """
-    return index_copy_(clone(as_tensor(x)), dim, index, source)
+    return index_copy_(clone_for(x, index, source), dim, index, source)
 
 
 def index_select(x: Tensor, dim: int, index: Any) -> Tensor:

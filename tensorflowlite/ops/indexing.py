@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backend import INDEX, backend_of, dtypes, index_array, is_array
+from ..backend import INDEX, backend_of, dtypes, index_array, is_array, ndarray
 from ..core.entry import joint_node, lift
 from ..core.messages import describe, explain
 from ..core.primitive import registry, traced
@@ -239,8 +239,6 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
         An index lies outside its axis.
     """
     value = lift(value, x)
-    if type(value.array) is not type(x.array):
-        (value,) = of_one_batch("setitem", x, (value,))
     target, source = x.array.dtype, value.array.dtype
     if target is not source and _RANK[source.kind] > _RANK[target.kind]:
         raise DtypeError(
@@ -249,6 +247,9 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
         )
     track = prepare_change("setitem", x, (value,))
     key, indices = split_key(key, x, "setitem")
+    if not all(type(t.array) is ndarray for t in (x, value, *indices)):
+        value, *rest = of_one_batch("setitem", x, (value, *indices))
+        indices = tuple(rest)
     op = _setitem_arrays.primitive if indices else _setitem.primitive
     if track and value.array.ndim > 1 and value.array.shape[0] == 1:
         value = _without_leading_axes(value, x, key, indices)

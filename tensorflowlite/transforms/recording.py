@@ -19,7 +19,7 @@ from ..core.tensor import Tensor, make_leaf, recording, wrap
 from ..errors import ArgumentError, DtypeError, ShapeError, TensorflowliteError
 from ..ops.arguments import as_tensor
 from ..ops.creation import zeros_like
-from ..runtime import set_mode, tick
+from ..runtime import mode, set_mode, tick
 from . import tree
 
 Function = Callable[..., Any]
@@ -60,11 +60,21 @@ def lift_leaves(name: str, values: Sequence[Any], places: Sequence[str]) -> list
                 "cast it with astype(float32), or leave it out of argnums"
             )
         lifted.append(x)
+    if mode.levels:  # inside vmap each sample differentiates by inputs of its own
+        lifted = [_lifted(x) for x in lifted]
     return lifted
+
+
+def _lifted(x: Tensor) -> Tensor:
+    from ..core.batching import lift_to_levels
+
+    return lift_to_levels(x)
 
 
 def fresh_leaf(x: Tensor) -> Tensor:
     """Return a leaf that shares ``x``'s array, and knows when it was made."""
+    if mode.levels:
+        x = _lifted(x)
     leaf = make_leaf(x.array)
     leaf.born = tick()
     return wrap(x.array, leaf)

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from ..backend import is_array, number_types
-from ..backend.batching import Level, levels_of
+from ..backend.batched_array import Level, levels_of
+from ..backend.batching import way_of
 from ..core.batching import bind_batch, unwrap
 from ..core.primitive import traced
 from ..core.tensor import Tensor, wrap
-from ..errors import ArgumentError, BatchingError, DtypeError, ShapeError
+from ..errors import ArgumentError, DtypeError, ShapeError
 from ..ops.arguments import as_tensor, one_axis
 from ..runtime import mode
 from . import tree
@@ -19,8 +20,15 @@ from . import tree
 _RANDOMNESS = ("error", "different", "same")
 
 
-def vmap(fun: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0, *, axis_size: int | None = None,
-         randomness: str = "error", chunk_size: int | None = None) -> Callable[..., Any]:  # fmt: skip
+def vmap(
+    fun: Callable[..., Any],
+    in_axes: Any = 0,
+    out_axes: Any = 0,
+    *,
+    axis_size: int | None = None,
+    randomness: str = "error",
+    chunk_size: int | None = None,
+) -> Callable[..., Any]:
     """Return ``fun`` for a batch: each call of it runs on all samples at once.
 
     ``fun`` is written for one sample. Inside it the tensors look like those of one sample, and the
@@ -262,9 +270,4 @@ def batching_of(name: str) -> str:
     >>> batching_of("exp"), batching_of("nonzero")
     ('batched', 'refused')
     """
-    from ..backend import decompositions
-    from ..backend.batching_rules import is_refused, rule_of
-
-    if rule_of(name) is not None:
-        return "refused" if is_refused(name) else "batched"
-    return "parts" if name in decompositions else "loop"
+    return way_of(name)
