@@ -27,6 +27,8 @@ REFUSED = {
     "nonzero": _BY_VALUE, "argwhere": _BY_VALUE, "flatnonzero": _BY_VALUE, "compress": _BY_VALUE,
     "extract": _BY_VALUE, "bincount": _BY_VALUE, "bincount with weights": _BY_VALUE,
     "histogram": "the range is read", "histogram with weights": "the range is read",
+    "unique_all": _BY_VALUE, "unique_counts": _BY_VALUE, "unique_inverse": _BY_VALUE,
+    "unique_values": _BY_VALUE,
 }  # fmt: skip
 REFUSED.update({
     row.name: "the parameters are changed in place"

@@ -118,6 +118,10 @@ class Backend:
     join: Callable[..., Any] | None = None  # bring the operands of an operation into one batch
     beside: Callable[..., Any] | None = None  # bring what is written in place into the target's
 
+    def every_sample(self, array: Any) -> Any:
+        """Return an array with what is hidden of it: the values of every sample."""
+        return array
+
     def described(self, array: Any) -> str | None:
         """Return what to print of an array whose values can't be read."""
         return None

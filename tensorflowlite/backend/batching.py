@@ -197,6 +197,9 @@ class BatchingBackend(Backend):
         if any(depends_on(array, level) for level in levels_of(array)):
             raise BatchingError(unreadable(what, array))
 
+    def every_sample(self, array: Any) -> Any:
+        return physical(array)
+
     def described(self, array: Any) -> str | None:
         if not any(depends_on(array, level) for level in levels_of(array)):
             return None

@@ -404,7 +404,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("argmax", "argmin"), _place_of_extreme),
     **dict.fromkeys(("concat", "stack"), _join),
     **dict.fromkeys(("split", "unstack"), _pieces),
-    **dict.fromkeys(("nonzero", "argwhere"), depends_on_values),
+    **dict.fromkeys(("nonzero", "argwhere", "unique"), depends_on_values),
     **dict.fromkeys(("random_uniform", "random_normal", "random_integers"), _drawn),
     **dict.fromkeys(("var", "std", "sort", "argsort"), _axis_first),
     "roll": _roll,

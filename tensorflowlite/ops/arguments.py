@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from ..backend import from_data, is_array, number_types
+from ..backend import backend_of, from_data, is_array, number_types
 from ..core.entry import lift
 from ..core.tensor import Tensor, wrap
 from ..errors import AxisError, DtypeError, ShapeError
@@ -39,6 +39,13 @@ def tensor_list(name: str, xs: Any) -> Any:
             like = next((one for one in xs if type(one) is Tensor), None)
             return [as_tensor(one) if like is None else lift(one, like) for one in xs]
     return xs
+
+
+def happens(mask: Tensor) -> bool:
+    """Whether an element of a mask is true: for checks, and so of any sample inside vmap."""
+    array = backend_of(mask.array).every_sample(mask.array)
+    backend = backend_of(array)
+    return bool(backend.to_host(backend.any(array, tuple(range(array.ndim)))))
 
 
 def one_axis(name: str, axis: Any, ndim: int) -> int:

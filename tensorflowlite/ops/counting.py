@@ -8,7 +8,7 @@ from ..backend import INDEX, dtypes
 from ..core.tensor import Tensor
 from ..errors import ArgumentError, DtypeError, ShapeError
 from . import elementwise as e
-from .arguments import as_tensor
+from .arguments import as_tensor, happens
 from .casting import astype
 from .creation import asarray, zeros
 from .declare import attr1, general
@@ -122,7 +122,7 @@ def histogram_bin_edges(
         edges = as_tensor(bins) if not isinstance(bins, list | tuple) else _edges(bins, x)
         if edges.ndim != 1:
             raise ShapeError(f"histogram: the edges must have one axis, got shape {edges.shape}")
-        if edges.size > 1 and bool(e.less(edges[1:], edges[:-1]).any()):
+        if edges.size > 1 and happens(e.less(edges[1:], edges[:-1])):
             raise ArgumentError("histogram: the edges must be in order, got some that fall")
         return edges
     if not isinstance(bins, str) and bins.__index__() < 1:
@@ -132,7 +132,7 @@ def histogram_bin_edges(
         limits = (float(range[0]), float(range[1]))
         if not limits[0] <= limits[1]:
             raise ArgumentError(f"histogram: range must be in order, got {range}")
-    elif x.size and not bool(e.isfinite(x).all()):
+    elif x.size and happens(e.logical_not(e.isfinite(x))):
         raise ArgumentError("histogram: x must be finite where no range is given, got inf or NaN")
     bins = bins if isinstance(bins, str) else bins.__index__()
     edges = _bin_edges(x, bins, limits)

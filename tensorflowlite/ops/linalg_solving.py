@@ -9,7 +9,7 @@ from ..backend import dtypes
 from ..core.primitive import traced
 from ..core.tensor import Tensor
 from ..errors import ArgumentError, ShapeError
-from .arguments import as_tensor, several_axes
+from .arguments import as_tensor, happens, several_axes
 from .creation import full, zeros
 from .declare import general, unary
 from .linalg_arguments import adjoint, conjugate, in_one_dtype, matrix
@@ -400,7 +400,7 @@ def lstsq(x1: Tensor, x2: Tensor, /, rcond: Any = None) -> LstsqResult:
     values = svdvals(x1)
     rank = rank_of(values.detach(), rtol)
     m, n = x1.array.shape[-2:]
-    if m > n and bool(traced.all(traced.equal(rank, n), tuple(range(rank.array.ndim))).item()):
+    if m > n and not happens(traced.not_equal(rank, n)):
         left = traced.abs(traced.subtract(x2, traced.matmul(x1, solution)))
         residuals = traced.sum(traced.square(left), (left.array.ndim - 2,))
     else:

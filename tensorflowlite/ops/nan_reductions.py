@@ -11,7 +11,7 @@ from ..core.tensor import Tensor
 from ..errors import ArgumentError
 from . import cumulative, reduction
 from . import elementwise as e
-from .arguments import as_tensor
+from .arguments import as_tensor, happens
 from .casting import astype
 from .reducing import either_axis
 
@@ -157,7 +157,7 @@ def nanmin(
 def _place(name: str, run: Callable[..., Tensor], x: Any, axis: Any, keepdims: bool,
            fill: float) -> Tensor:  # fmt: skip
     x = as_tensor(x)
-    if x.dtype in dtypes.inexact and bool(reduction.any(reduction.all(e.isnan(x), axis))):
+    if x.dtype in dtypes.inexact and happens(reduction.all(e.isnan(x), axis)):
         raise ArgumentError(f"{name}: some element must not be NaN, got only NaN along the axis")
     return run(_filled(x, fill), axis, keepdims=keepdims)
 

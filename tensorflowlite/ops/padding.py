@@ -10,7 +10,7 @@ from ..core.tensor import Tensor
 from ..errors import ArgumentError, DtypeError, ShapeError
 from . import reduction
 from .arguments import as_tensor, one_axis
-from .casting import astype, clone
+from .casting import astype, clone, clone_for
 from .creation import arange, full
 from .indexing import _getitem, _place, setitem, take
 from .joining import concat
@@ -187,7 +187,7 @@ def _constant(x: Tensor, widths: list[Pair], values: Any) -> Tensor:
     inner = tuple([slice(b, b + n) for n, (b, _) in zip(x.shape, widths, strict=True)])
     if type(values) in (int, float) and values == 0:
         return _place(x, inner, shape)
-    out = full(shape, 0, dtype=x.dtype, device=x.device)
+    out = clone_for(full(shape, 0, dtype=x.dtype, device=x.device), x, values)
     for axis, (one, other) in enumerate(_pairs("constant_values", values, x.ndim)):
         before, after = widths[axis]
         lead = (_ALL,) * axis

@@ -12,7 +12,7 @@ from ..backend import dtypes
 from ..core.tensor import Tensor
 from ..errors import ArgumentError, DtypeError
 from . import elementwise as e
-from .arguments import as_tensor
+from .arguments import as_tensor, happens
 from .casting import astype
 from .creation import asarray, full
 from .indexing import take, take_along_axis
@@ -99,7 +99,7 @@ def _quantile(name: str, x: Any, q: Any, axis: Any, method: str, keepdims: bool,
         known = ", ".join(map(repr, sorted(METHODS)))
         raise ArgumentError(f"{name}: method must be one of {known}, got {method!r}")
     points = asarray(q, dtype=dtypes.float64, device=x.device).detach() / scale
-    if points.size and not bool(e.logical_and(points >= 0, points <= 1).all()):
+    if points.size and happens(e.logical_not(e.logical_and(points >= 0, points <= 1))):
         raise ArgumentError(f"{name}: q must lie in [0, {scale:g}], got {q}")
     if x.dtype.kind in "biu" and (method not in _DISCRETE or x.dtype.kind == "b"):
         x = astype(x, dtypes.float64)
