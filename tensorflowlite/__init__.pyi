@@ -342,6 +342,7 @@ from .transforms.modes import inference_mode as inference_mode
 from .transforms.modes import is_grad_enabled as is_grad_enabled
 from .transforms.modes import no_grad as no_grad
 from .transforms.modes import set_grad_enabled as set_grad_enabled
+from .transforms.vmap import vmap as vmap
 from .version import __version__ as __version__
 
 bool = bool_

@@ -19,7 +19,6 @@ _LATER = {
         "index_within scatter_extreme bin_counts bin_edges digitize running_places convolve"
     ),
     "batching_slots": "bind_batch leave_batch enter_batch total_batch",
-    "selection_slots": "index_within scatter_extreme bin_counts bin_edges digitize",
     "linalg_slots": (
         "inv solve solve_triangular det slogdet cholesky qr eigh eigvalsh eig eigvals svd svdvals "
         "pinv lstsq vector_norm expm expm_along adjugate adjugate_along"
