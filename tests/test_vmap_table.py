@@ -59,8 +59,10 @@ def spread(rng: Any, array: Any, count: int) -> Any:
     One that is in order stays so: it may be bounds.
     """
     flat = array.reshape(-1)
-    if array.ndim == 1 and array.dtype.kind in "iuf" and (array[1:] >= array[:-1]).all():
-        return np.stack([array] * count)
+    if array.ndim == 1 and array.dtype.kind in "iuf":
+        steps = np.diff(array)
+        if (steps >= 0).all() or (steps <= 0).all():
+            return np.stack([array] * count)
     others = [rng.permutation(flat).reshape(array.shape) for _ in range(count - 1)]
     return np.stack([array, *others])
 

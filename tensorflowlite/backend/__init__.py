@@ -25,4 +25,5 @@ from .numpy_backend import index_array as index_array
 from .numpy_backend import ndarray as ndarray
 from .numpy_backend import number_types as number_types
 from .numpy_backend import numpy_backend as numpy_backend
+from .numpy_backend import settled as settled
 from .numpy_backend import takes_out as takes_out

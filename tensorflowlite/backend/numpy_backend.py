@@ -8,7 +8,7 @@ import numpy
 
 from ..errors import DtypeError, ShapeError
 from . import dtypes, library_slots, native_slots
-from .base import Backend, register
+from .base import Backend, by_array_type, register
 
 ndarray = numpy.ndarray
 host_array = numpy.asarray  # for results of NumPy: makes its scalars 0-d arrays
@@ -20,6 +20,22 @@ def as_array(value: Any, dtype: Any = None) -> Any:
     if isinstance(value, (numpy.ndarray, *number_types)):
         return numpy.asarray(value, dtype)
     return value
+
+
+def settled(result: Any, like: Any, crosses: bool) -> Any:
+    """Return what a gradient rule gave as an array.
+
+    Where the incoming gradient ``like`` is one of a batch and the rule didn't use it, the result
+    becomes one too, unless the operation leads out of the batch.
+    """
+    result = as_array(result)
+    if type(like) is tuple:
+        like = next((one for one in like if one is not None), None)
+    if type(result) is not type(like) and not crosses:
+        backend = by_array_type.get(type(like))
+        if backend is not None and backend.join is not None:
+            return backend.settle(result, like)
+    return result
 
 
 # Every family of slots is listed in library_slots: add a new family there.

@@ -17,7 +17,7 @@ import heapq
 from collections.abc import Sequence
 from typing import Any
 
-from ..backend import as_array, backend_of, by_array_type, ndarray
+from ..backend import as_array, backend_of, by_array_type, ndarray, settled
 from ..errors import DeviceError, DtypeError, GradientError, ShapeError, StaleValueError
 from ..runtime import changed, changed_by, note_change, owner_of, set_mode, shared
 from .graph import count_consumers, forget_gradients, leading_to, parents_of
@@ -78,17 +78,6 @@ def _fit_traced(g: Tensor, shape: Any, dtype: Any, k: Any) -> Tensor:
     if g.array.dtype != dtype:
         g = traced.cast(g, dtype)
     return g
-
-
-def _settled(r: Any, g: Any, op: Primitive) -> Any:
-    """Return what a rule gave as an array: of a batch where ``g`` is, if the rule didn't use it."""
-    r = as_array(r)
-    like = next((one for one in g if one is not None), None) if type(g) is tuple else g
-    if type(r) is not type(like) and type(r) is not Tensor and not op.crosses:
-        k = by_array_type.get(type(like))
-        if k is not None and k.join is not None:
-            return k.settle(r, like)
-    return r
 
 
 def _check_stale(node: Any) -> None:
@@ -241,7 +230,7 @@ class _Pass:
             if p0 is not None and rules[0] is not None:
                 r = rules[0](node, g, k, None)
                 if type(r) is not expected:
-                    r = _settled(r, g, op)
+                    r = settled(r, g, op.crosses)
                 if fix is not None:
                     r = fit(r, fix[0], fix[1], k)
                 if r is g:
@@ -262,7 +251,7 @@ class _Pass:
             if p1 is not None and rules[1] is not None:
                 r = rules[1](node, g, k, None)
                 if type(r) is not expected:
-                    r = _settled(r, g, op)
+                    r = settled(r, g, op.crosses)
                 if fix is not None:
                     r = fit(r, fix[2], fix[3], k)
                 mine = trace or (r is not g and r.base is None)
@@ -339,7 +328,7 @@ class _Pass:
                 self.give(parent, r, True)
                 continue
             if type(r) is not (Tensor if trace else k.array_type):
-                r = _settled(r, g, op)
+                r = settled(r, g, op.crosses)
             if form is not None:
                 r = self.fit(r, form[0], form[1], k)
             again = any(r is other for other in given)
