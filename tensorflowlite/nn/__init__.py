@@ -37,8 +37,18 @@ from .convolution import Conv2d as Conv2d
 from .convolution import MaxPool2d as MaxPool2d
 from .distance import CosineSimilarity as CosineSimilarity
 from .distance import PairwiseDistance as PairwiseDistance
+from .dropout import AlphaDropout as AlphaDropout
 from .dropout import Dropout as Dropout
+from .dropout import Dropout1d as Dropout1d
+from .dropout import Dropout2d as Dropout2d
+from .dropout import Dropout3d as Dropout3d
+from .dropout import FeatureAlphaDropout as FeatureAlphaDropout
 from .embedding import Embedding as Embedding
+from .group_normalization import GroupNorm as GroupNorm
+from .group_normalization import InstanceNorm1d as InstanceNorm1d
+from .group_normalization import InstanceNorm2d as InstanceNorm2d
+from .group_normalization import InstanceNorm3d as InstanceNorm3d
+from .group_normalization import LocalResponseNorm as LocalResponseNorm
 from .linear import Bilinear as Bilinear
 from .linear import Flatten as Flatten
 from .linear import Identity as Identity
@@ -61,6 +71,7 @@ from .margins import TripletMarginWithDistanceLoss as TripletMarginWithDistanceL
 from .module import Module as Module
 from .normalization import BatchNorm1d as BatchNorm1d
 from .normalization import BatchNorm2d as BatchNorm2d
+from .normalization import BatchNorm3d as BatchNorm3d
 from .normalization import LayerNorm as LayerNorm
 from .normalization import RMSNorm as RMSNorm
 from .parameter import Parameter as Parameter

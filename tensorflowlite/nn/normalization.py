@@ -88,7 +88,7 @@ class _BatchNorm(Module):
         return out
 
     def _forms(self) -> list[str]:
-        axes = {2: "", 3: ", L", 4: ", H, W"}
+        axes = {2: "", 3: ", L", 4: ", H, W", 5: ", D, H, W"}
         return [f"(N, {self.num_features}{axes[ndim]})" for ndim in self._ndims]
 
     def extra_repr(self) -> str:
@@ -153,6 +153,22 @@ class BatchNorm2d(_BatchNorm):
     """
 
     _ndims = (4,)
+
+
+class BatchNorm3d(_BatchNorm):
+    """Batch normalisation over volumes of shape (N, C, D, H, W).
+
+    Parameters as in `BatchNorm1d`.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> from tensorflowlite import nn
+    >>> nn.BatchNorm3d(3)(tfl.ones((2, 3, 4, 4, 4))).shape
+    (2, 3, 4, 4, 4)
+    """
+
+    _ndims = (5,)
 
 
 def _shape(name: str, normalized_shape: Any) -> tuple[int, ...]:
