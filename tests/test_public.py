@@ -25,8 +25,8 @@ import tensorflowlite as tfl
 
 PLACES = (
     "", "autograd", "cuda", "data", "data.transforms", "errors", "fft", "io", "linalg", "nn",
-    "nn.functional", "nn.init", "nn.utils", "optim", "optim.lr_scheduler", "optim.swa_utils",
-    "random", "train",
+    "nn.functional", "nn.init", "nn.utils", "nn.utils.parametrizations", "nn.utils.parametrize",
+    "optim", "optim.lr_scheduler", "optim.swa_utils", "random", "train",
 )  # fmt: skip
 # Not here before their work is done.
 LATER = ("amp", "debug", "jit")

@@ -6,6 +6,7 @@ input that is drawn and differentiated by, or an array (a target, unless it stan
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -264,3 +265,32 @@ def test_losses(line: Line, dtype: str) -> None:
     ours, theirs = build(line, dtype)
     assert repr(ours) == repr(theirs)
     compare(line, dtype, ours, theirs, True)
+
+
+# -- weights computed from others ------------------------------------------------------------------
+WEIGHTS = [
+    (place, function, options)
+    for place in ("nn.utils", "nn.utils.parametrizations")
+    for function, options in (
+        ("weight_norm", {}), ("weight_norm", {"dim": 1}), ("weight_norm", {"dim": None}),
+        ("spectral_norm", {}), ("spectral_norm", {"n_power_iterations": 3, "dim": 1}),
+    )
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("place", "function", "options"), WEIGHTS, ids=str)
+@pytest.mark.parametrize("layer", [("Linear", 3, 4), ("Conv2d", 3, 4, 2)], ids=str)
+@pytest.mark.filterwarnings("ignore:.*torch.nn.utils.weight_norm:FutureWarning")
+def test_computed_weights(place: str, function: str, options: Any, layer: Any) -> None:
+    ours, theirs = (
+        operator.attrgetter(place)(package)
+        for package in (tfl, torch)
+    )
+    name, *sizes = layer
+    ours = getattr(ours, function)(getattr(nn, name)(*sizes), **options).double()
+    theirs = getattr(theirs, function)(getattr(torch.nn, name)(*sizes), **options).double()
+    line = Line(name, given=(5, 3) if name == "Linear" else (2, 3, 4, 4))
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    ours.load_state_dict(theirs.state_dict())
+    for training in (True, True, False):
+        compare(line, "float64", ours, theirs, training)

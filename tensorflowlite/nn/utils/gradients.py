@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from ..backend import dtypes
-from ..core.tensor import Tensor
-from ..errors import ArgumentError, DtypeError, NumericalError, ShapeError
-from ..ops import elementwise, reduction
-from ..ops.creation import asarray, tensor
-from ..ops.gradient import cast
-from ..ops.joining import concat
-from ..runtime import set_mode
+from ...backend import dtypes
+from ...core.tensor import Tensor
+from ...errors import ArgumentError, DtypeError, NumericalError, ShapeError
+from ...ops import elementwise, reduction
+from ...ops.creation import asarray, tensor
+from ...ops.gradient import cast
+from ...ops.joining import concat
+from ...runtime import set_mode
 
 Tensors = Tensor | Iterable[Tensor]
 
@@ -133,12 +133,43 @@ def clip_grad_norm_(
         raise ArgumentError(f"clip_grad_norm_: max_norm must not be negative, got {max_norm}")
     gradients = _gradients(parameters)
     total = get_total_norm(gradients, norm_type, error_if_nonfinite)
+    _scale_down(gradients, max_norm, total)
+    return total
+
+
+def _scale_down(gradients: list[Tensor], max_norm: float, total: Tensor) -> None:
     with set_mode(grad=False):
         # No branch on the norm: on a GPU it would wait for the device.
         factor = elementwise.minimum(max_norm / (total + 1e-6), 1.0)
         for grad in gradients:
             grad *= cast(factor, dtypes.real_of(grad.dtype))
-    return total
+
+
+def clip_grads_with_norm_(parameters: Tensors, max_norm: float, total_norm: Tensor) -> None:
+    """Scale gradients down in place by a norm that is known: the second half of `clip_grad_norm_`.
+
+    Parameters
+    ----------
+    parameters : Tensor or iterable of Tensor
+        Those without a gradient are left alone.
+    max_norm : float
+        The greatest norm that is let pass.
+    total_norm : Tensor, shape ()
+        The norm of the gradients taken together, as `get_total_norm` returns it.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> from tensorflowlite import nn
+    >>> p = nn.Parameter(tfl.zeros(2))
+    >>> p.grad = tfl.tensor([3.0, 4.0])
+    >>> nn.utils.clip_grads_with_norm_([p], 1.0, tfl.tensor(5.0))
+    >>> bool(abs(p.grad - tfl.tensor([0.6, 0.8])).sum() < 1e-5)
+    True
+    """
+    if not float(max_norm) >= 0:
+        raise ArgumentError(f"clip_grads_with_norm_: max_norm must not be negative, got {max_norm}")
+    _scale_down(_gradients(parameters), max_norm, asarray(total_norm))
 
 
 def clip_grad_value_(parameters: Tensors, clip_value: float) -> None:
