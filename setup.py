@@ -24,7 +24,7 @@ from setuptools.command.build_ext import build_ext
 ROOT = Path(__file__).resolve().parent
 PACKAGE = ROOT / "tensorflowlite"
 RECORD = "_native_build.json"
-SOURCES = ["csrc/kernels.cpp", "csrc/module.cpp"]
+SOURCES = ["csrc/kernels.cpp", "csrc/module.cpp", "csrc/ufuncs.cpp"]
 
 # -ffp-contract=off: random normals, and results on every CPU, have the same bits.
 # -fno-trapping-math and -fno-math-errno change no value; loops with a choice in them need them to

@@ -14,6 +14,7 @@
 
 #include "activations.cuh"
 #include "kernels.hpp"
+#include "ufuncs.hpp"
 
 namespace py = pybind11;
 using namespace pybind11::literals;
@@ -344,6 +345,10 @@ PYBIND11_MODULE(_native, module) {
   module.def("activations", &activation_table,
              "Activation names, each with what its derivative is computed from: 'from_output' or "
              "'from_input'.");
+
+  module.def("mended_ufunc", &mended_ufunc, "ufunc"_a, "bfloat16"_a,
+             "NumPy's floor_divide, tanh or expm1 with the Array API's answers at infinity; "
+             "bfloat16 is the number of that dtype.");
 
   module.def("random_bits", &random_bits, "seed"_a, "stream"_a, "offset"_a, "out"_a.noconvert(),
              "Fill out, uint32 (n,), with elements offset ... of a Philox stream.");

@@ -112,7 +112,14 @@ def slots(library: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
     linear_act.accepts = accepts_linear  # type: ignore[attr-defined]
     conv_act.accepts = accepts_conv  # type: ignore[attr-defined]
     bias_activation_gradient.accepts = accepts_gradient  # type: ignore[attr-defined]
+    bfloat16 = dtypes.bfloat16.num
+    mended = {
+        name: module.mended_ufunc(getattr(numpy, name), bfloat16)
+        for name in ("floor_divide", "tanh", "expm1")
+        if hasattr(module, "mended_ufunc")
+    }
     return {
+        **mended,
         "linear_act": linear_act,
         "conv_act": conv_act,
         "bias_activation_gradient": bias_activation_gradient,
