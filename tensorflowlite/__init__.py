@@ -225,6 +225,15 @@ _MODULES = frozenset(
 )
 _LATER: dict[str, str] = {
     "backend.cuda": "default_device",
+    "ops.arranging": (
+        "apply_along_axis apply_over_axes array_split broadcast_tensors dsplit fliplr flipud "
+        "hsplit movedim rollaxis rot90 sliding_window_view swapdims tensor_split trim_zeros "
+        "unflatten vsplit"
+    ),
+    "ops.assembling": (
+        "append atleast_1d atleast_2d atleast_3d block column_stack delete dstack hstack insert "
+        "resize vstack row_stack"
+    ),
     "ops.comparing": (
         "allclose array_equal array_equiv is_tensor isclose iscomplex iscomplexobj isneginf "
         "isposinf isreal isrealobj isscalar ndim numel shape size"

@@ -160,7 +160,7 @@ METHODS: dict[str, Any] = {
     "transpose": m.transpose, "permute_dims": s.permute_dims,
     "permute": with_axes(s.permute_dims, "dims"),
     "t": m.t, "adjoint": m.adjoint, "matrix_transpose": s.matrix_transpose,
-    "swapaxes": s.swapaxes, "moveaxis": s.moveaxis, "movedim": s.moveaxis,
+    "swapaxes": s.swapaxes, "swapdims": s.swapaxes, "moveaxis": s.moveaxis, "movedim": s.moveaxis,
     "broadcast_to": s.broadcast_to, "expand": m.expand, "expand_as": m.expand_as,
     "flip": m.flipped,
     "roll": renamed(s.roll, shifts="shift", dims="axis"),
@@ -179,6 +179,7 @@ METHODS: dict[str, Any] = {
     "outer": einsum.outer, "tensordot": einsum.tensordot,
     "vecdot": einsum.vecdot,
     # -- at first use ------------------------------------------------------------------------------
+    **later("arranging", "fliplr flipud rot90 tensor_split unflatten"),
     **later("comparing", "allclose isclose isneginf isposinf isreal"),
     **later("counting", "bincount bucketize digitize histogram"),
     **later("choosing", "compress"),
