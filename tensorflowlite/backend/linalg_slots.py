@@ -179,7 +179,7 @@ def slots(xp: Any) -> dict[str, Callable[..., Any]]:
         "eig": eig, "eigvals": eigvals, "svd": svd, "svdvals": svdvals, "pinv": pinv,
         "lstsq": lstsq, "vector_norm": vector_norm,
     }  # fmt: skip
-    return {**found, **matrix_function_slots(xp, svd, solve)}
+    return {**found, **matrix_function_slots(xp, svd, solve, raising)}
 
 
 def _raising(xp: Any) -> Callable[[], Any]:

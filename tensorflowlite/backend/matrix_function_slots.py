@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy
+
 from . import dtypes
 
 # The diagonal Padé approximants of exp, and the norms up to which they are exact to rounding:
@@ -20,7 +22,9 @@ _PADE_7 = (17297280.0, 8648640.0, 1995840.0, 277200.0, 25200.0, 1512.0, 56.0, 1.
 _REACH_13, _REACH_7 = 5.371920351148152, 3.925724783138660
 
 
-def matrix_function_slots(xp: Any, svd: Any, solve: Any) -> dict[str, Callable[..., Any]]:
+def matrix_function_slots(
+    xp: Any, svd: Any, solve: Any, raising: Any
+) -> dict[str, Callable[..., Any]]:
     """Return the slots for the library ``xp``, given those of the SVD and of linear systems."""
 
     def expm(x: Any) -> Any:
@@ -29,7 +33,7 @@ def matrix_function_slots(xp: Any, svd: Any, solve: Any) -> dict[str, Callable[.
             return xp.zeros(x.shape, x.dtype)
         single = dtypes.real_of(x.dtype) == dtypes.float32
         reach = _REACH_7 if single else _REACH_13
-        norm = xp.max(xp.sum(xp.abs(x), -2), -1)
+        norm = _norm(x)
         finite = xp.isfinite(norm)
         ratio = xp.where(finite & (norm > reach), norm, xp.full_like(norm, reach)) / reach
         halvings = xp.ceil(xp.log2(ratio))[..., None, None]
@@ -68,7 +72,7 @@ def matrix_function_slots(xp: Any, svd: Any, solve: Any) -> dict[str, Callable[.
         if y.size == 0:
             return xp.zeros(y.shape, y.dtype)
         # It is linear in y, whose size must not decide how often is halved.
-        norm = xp.max(xp.sum(xp.abs(y), -2), -1)[..., None, None]
+        norm = _norm(y)[..., None, None]
         norm = xp.where(norm > 0, norm, xp.ones_like(norm))
         y = y / norm
         n = x.shape[-1]
@@ -78,6 +82,9 @@ def matrix_function_slots(xp: Any, svd: Any, solve: Any) -> dict[str, Callable[.
 
     def adjugate(x: Any) -> Any:
         """The transposed cofactors, by the SVD: also of singular matrices, without a division."""
+        regular = _inverse_times_determinant(x)
+        if regular is not None:
+            return regular
         u, s, vh = svd(x, False)
         phase = _phase(u, vh)
         others = _products_of_others(s)
@@ -94,6 +101,27 @@ def matrix_function_slots(xp: Any, svd: Any, solve: Any) -> dict[str, Callable[.
         on_diagonal = xp.matmul(pairs.astype(x.dtype, copy=False), slopes[..., None])
         change = one * on_diagonal - pairs * inner
         return xp.matmul(xp.matmul(v, change), uh) * _phase(u, vh)
+
+    def _inverse_times_determinant(x: Any) -> Any:
+        """What the adjugate is, far quicker, where every matrix is well conditioned; else None."""
+        if x.size == 0:
+            return None
+        try:
+            with raising():
+                inverse = xp.linalg.inv(x)
+        except numpy.linalg.LinAlgError:
+            return None
+        determinant = xp.linalg.det(x)
+        limits = dtypes.float_limits(dtypes.real_of(x.dtype))
+        size = xp.abs(determinant)
+        condition = _norm(x) * _norm(inverse)
+        trusted = (condition < float(limits.eps) ** -0.5) & (size > float(limits.tiny))
+        if not (trusted & xp.isfinite(size)).all().item():
+            return None
+        return inverse * determinant[..., None, None]
+
+    def _norm(x: Any) -> Any:
+        return xp.max(xp.sum(xp.abs(x), -2), -1)
 
     def _phase(u: Any, vh: Any) -> Any:
         return (xp.linalg.det(u) * xp.linalg.det(vh))[..., None, None]
