@@ -63,12 +63,12 @@ def _convolution(k: Any, name: str, level: Level, flags: Flags, x: Any, weight: 
         return loop(k, name, level, flags, x, weight, *rest)
     *geometry, groups = rest
     if not flags[1]:
-        return _unfolded(k, level, k.conv2d(_folded(k, x), weight, *rest))
+        return _unfolded(k, level, k.convolution(_folded(k, x), weight, *rest))
     if not flags[0] and groups == 1:
-        out = k.conv2d(x, _folded(k, weight), *geometry, 1)
+        out = k.convolution(x, _folded(k, weight), *geometry, 1)
     else:
         x = _as_channels(k, whole(k, level, flags[0], x))
-        out = k.conv2d(x, _folded(k, weight), *geometry, groups * level.size)
+        out = k.convolution(x, _folded(k, weight), *geometry, groups * level.size)
     return _from_channels(k, level, out)
 
 
@@ -79,13 +79,13 @@ def _input_gradient(k: Any, name: str, level: Level, flags: Flags, y: Any, weigh
     images, channels, *size = shape
     if not flags[1]:
         images *= level.size
-        out = k.conv2d_input_gradient(_folded(k, y), weight, (images, channels, *size), *rest)
+        out = k.convolution_input_gradient(_folded(k, y), weight, (images, channels, *size), *rest)
         return _unfolded(k, level, out)
     *geometry, groups = rest
     y = _as_channels(k, whole(k, level, flags[0], y))
     shape = (images, channels * level.size, *size)
     weight = _folded(k, weight)
-    out = k.conv2d_input_gradient(y, weight, shape, *geometry, groups * level.size)
+    out = k.convolution_input_gradient(y, weight, shape, *geometry, groups * level.size)
     return _from_channels(k, level, out)
 
 
@@ -97,7 +97,7 @@ def _weight_gradient(k: Any, name: str, level: Level, flags: Flags, y: Any, x: A
     y, x = [_as_channels(k, one) for one in wholes(k, level, flags[:2], (y, x))]
     whole_shape = (shape[0] * level.size, *shape[1:])
     return _unfolded(
-        k, level, k.conv2d_weight_gradient(y, x, whole_shape, *geometry, groups * level.size)
+        k, level, k.convolution_weight_gradient(y, x, whole_shape, *geometry, groups * level.size)
     )
 
 
@@ -151,15 +151,17 @@ def _embedding(k: Any, name: str, level: Level, flags: Flags, weight: Any, *rest
 
 
 RULES: dict[str, Callable[..., Any]] = {
-    "conv2d": _convolution,
-    "conv2d_input_gradient": _input_gradient,
-    "conv2d_weight_gradient": _weight_gradient,
-    "max_pool2d": folding(1),
-    "max_pool2d_places": folding(2),
-    "max_pool2d_scatter": folding(2, 2),
-    "max_pool2d_gather": folding(2),
-    "avg_pool2d": folding(1),
-    "avg_pool2d_gradient": folding(1, 1),
+    "convolution": _convolution,
+    "convolution_input_gradient": _input_gradient,
+    "convolution_weight_gradient": _weight_gradient,
+    "window_columns": folding(1),
+    "window_images": folding(1, 1),
+    "max_pool": folding(1),
+    "max_pool_places": folding(2),
+    "max_pool_scatter": folding(2, 2),
+    "max_pool_gather": folding(2),
+    "avg_pool": folding(1),
+    "avg_pool_gradient": folding(1, 1),
     "norm_statistics": _statistics,
     "layer_norm": _over_last,
     "rms_norm": _over_last,

@@ -194,6 +194,40 @@ def _einsum(k: Any, name: str, level: Level, flags: Flags, *values: Any) -> Any:
     return k.einsum(*arrays, tuple(names), (batch, *out_labels))
 
 
+def _pair_of_matrices(k: Any, name: str, level: Level, flags: Flags, x: Any, y: Any, *rest: Any
+                      ) -> Any:  # fmt: skip
+    x, y = aligned(k, (True, True), wholes(k, level, flags[:2], (x, y)))
+    if True in flags[2:]:  # a tolerance for each matrix
+        return loop(k, name, level, (True, True, *flags[2:]), x, y, *rest)
+    return getattr(k, name)(x, y, *rest)
+
+
+def _pinv(k: Any, name: str, level: Level, flags: Flags, x: Any, rtol: Any) -> Any:
+    x = whole(k, level, flags[0], x)
+    if flags[1]:
+        rtol = k.reshape(rtol, (level.size, *(1,) * (x.ndim - 2 - rtol.ndim), *rtol.shape[1:]))
+    return k.pinv(x, rtol)
+
+
+def _vector_norm(k: Any, name: str, level: Level, flags: Flags, x: Any, spec: Any) -> Any:
+    order, axes, *rest = spec
+    return k.vector_norm(x, (order, _shifted(axes), *rest))
+
+
+def _first_along(k: Any, name: str, level: Level, flags: Flags, x: Any, y: Any, *rest: Any) -> Any:
+    """Operations on the elements of ``x`` with all of ``y``."""
+    if flags[1]:
+        return loop(k, name, level, flags, x, y, *rest)
+    return getattr(k, name)(x, y, *rest)
+
+
+def _searchsorted(k: Any, name: str, level: Level, flags: Flags, x: Any, values: Any, side: Any
+                  ) -> Any:  # fmt: skip
+    if flags[0]:
+        return loop(k, name, level, flags, x, values, side)
+    return k.searchsorted(x, values, side)
+
+
 # -- by key ----------------------------------------------------------------------------------------
 def _with_batch(key: Any) -> tuple[Any, ...]:
     return (_ALL, *key) if type(key) is tuple else (_ALL, key)
@@ -400,13 +434,29 @@ RULES: dict[str, Rule] = {
          "cast", "copy", "to_device", "clone", "identity"),
         elementwise,
     ),
-    **dict.fromkeys(("tril", "triu", "mT"), _as_it_is),
+    **dict.fromkeys(("polygamma", "index_within"), elementwise),
+    **dict.fromkeys(
+        ("tril", "triu", "mT", "cholesky", "qr", "eigh", "eigvalsh", "eig", "svd", "slogdet",
+         "one_hot", "frexp"),
+        _as_it_is,
+    ),
+    **dict.fromkeys(
+        ("solve", "solve_triangular", "lstsq", "adjugate_along", "expm_along"), _pair_of_matrices
+    ),
+    **dict.fromkeys(("digitize", "isin"), _first_along),
+    "searchsorted": _searchsorted,
+    "pinv": _pinv,
+    "vector_norm": _vector_norm,
     **dict.fromkeys(("argmax", "argmin"), _place_of_extreme),
     **dict.fromkeys(("concat", "stack"), _join),
     **dict.fromkeys(("split", "unstack"), _pieces),
     **dict.fromkeys(("nonzero", "argwhere", "unique"), depends_on_values),
     **dict.fromkeys(("random_uniform", "random_normal", "random_integers"), _drawn),
-    **dict.fromkeys(("var", "std", "sort", "argsort"), _axis_first),
+    **dict.fromkeys(
+        ("var", "std", "sort", "argsort", "running_places", "fourier", "fourier_of_real",
+         "fourier_to_real"),
+        _axis_first,
+   ),
     "roll": _roll,
     "reshape": _reshape,
     "permute_dims": _permute,

@@ -99,6 +99,15 @@ def lift(value: Any, like: Tensor) -> Tensor:
     )
 
 
+def of_one_batch(tensors: list[Tensor]) -> list[Tensor]:
+    """Return the inputs of an operation; inside vmap all of them members of the same batch."""
+    for x in tensors:
+        join = by_array_type[type(x.array)].join
+        if join is not None:
+            return list(join(tensors))
+    return tensors
+
+
 def recover(call: Callable[..., Any], op: Primitive, args: tuple[Any, ...], error: Exception,
             attributes: tuple[Any, ...] = ()) -> Any:  # fmt: skip
     """Finish a call that raised: convert what is no tensor yet, or say what is wrong."""

@@ -12,7 +12,7 @@ from ..core.primitive import Primitive, make_output, traced
 from ..core.tensor import JointNode, Tensor, recording, wrap
 from ..errors import GradientError
 from ..ops import random
-from ..runtime import set_mode, tick
+from ..runtime import mode, set_mode, tick
 from . import tree
 from .recording import fresh_leaf
 
@@ -20,13 +20,14 @@ from .recording import fresh_leaf
 class _Segment:
     """What is needed to run the function again."""
 
-    __slots__ = ("function", "structure", "leaves", "places", "outputs", "states")
+    __slots__ = ("function", "structure", "leaves", "places", "outputs", "states", "levels")
 
     def __init__(self, function: Callable[..., Any], structure: tree.Structure, leaves: list[Any],
                  places: list[int], states: dict[str, Any] | None) -> None:  # fmt: skip
         self.function, self.structure, self.leaves = function, structure, leaves
         self.places = places  # where the saved tensors stand among the leaves
         self.states = states
+        self.levels = mode.levels
         self.outputs: list[int] = []  # which of the results are recorded
 
     def run(self, inputs: list[Tensor]) -> Any:
@@ -40,11 +41,14 @@ class _Segment:
     def run_again(self, inputs: list[Tensor]) -> list[Any]:
         """Return the recorded results, with the random numbers of the first time."""
         now = None if self.states is None else random.snapshot()
+        levels = mode.levels
         try:
+            mode.levels = self.levels  # random numbers are drawn for the same batch
             if self.states is not None:
                 random.go_back(self.states)
             results, _ = tree.flatten(self.run(inputs))
         finally:
+            mode.levels = levels
             if now is not None:
                 random.go_back(now)
         if len(results) <= max(self.outputs):
@@ -100,6 +104,11 @@ def checkpoint(
         return function(*args, **kwargs)
     leaves, structure = tree.flatten((args, kwargs))
     places = [i for i, x in enumerate(leaves) if isinstance(x, Tensor) and x.node is not None]
+    if mode.levels:
+        from ..core.batching import lift_to_levels
+
+        for i in places:
+            leaves[i] = lift_to_levels(leaves[i])
     given = [leaves[i] for i in places]
     kept = [None if i in places else x for i, x in enumerate(leaves)]
     states = random.snapshot() if preserve_rng_state else None

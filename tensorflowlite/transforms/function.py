@@ -6,7 +6,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from ..backend import dtypes
+from ..backend import dtypes, ndarray
+from ..core.entry import of_one_batch
 from ..core.primitive import Primitive, make_output, traced
 from ..core.tensor import JointNode, Tensor, recording, wrap
 from ..errors import DtypeError, GradientError, ShapeError, UnsupportedArgumentError
@@ -144,6 +145,10 @@ class Function:
         context = Context()
         positions = tuple(i for i, arg in enumerate(args) if isinstance(arg, Tensor))
         inputs = [args[i] for i in positions]
+        if any(type(x.array) is not ndarray for x in inputs):
+            inputs = of_one_batch(inputs)
+            places = iter(inputs)
+            args = tuple([next(places) if isinstance(arg, Tensor) else arg for arg in args])
         context.needs_input_grad = tuple(
             isinstance(arg, Tensor) and arg.node is not None for arg in args
         )

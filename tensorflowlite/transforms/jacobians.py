@@ -9,11 +9,12 @@ from ..backend import dtypes
 from ..core.tensor import Tensor
 from ..errors import ArgumentError, DtypeError
 from ..ops.creation import eye, zeros
-from ..ops.joining import concat, stack
+from ..ops.joining import concat
 from ..ops.shaping import moveaxis, reshape
 from . import tree
 from .functional import Argnums, Linear, _named, _one_or_all, grad
 from .recording import Function, Recorded, check_function, matching, places_of
+from .vmap import vmap
 
 
 def jacrev(
@@ -241,5 +242,4 @@ def _each(
     count = basis[0].shape[0] if basis else 0
     if count == 0:
         return [zeros((0, *y.shape), dtype=y.dtype, device=y.device) for y in likes]
-    found = [function(*[rows[i] for rows in basis]) for i in range(count)]
-    return [stack([one[i] for one in found]) for i in range(len(likes))]
+    return vmap(function, randomness="same", chunk_size=chunk_size)(*basis)  # type: ignore[no-any-return]
