@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from .transforms.anomaly import detect_anomaly as detect_anomaly
+from .transforms.anomaly import is_anomaly_enabled as is_anomaly_enabled
+from .transforms.anomaly import set_detect_anomaly as set_detect_anomaly
 from .transforms.function import Function as Function
 from .transforms.function import once_differentiable as once_differentiable
 from .transforms.gradcheck import gradcheck as gradcheck

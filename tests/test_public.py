@@ -226,7 +226,8 @@ NAMES = {
         "einsum matmul sort argsort topk grad value_and_grad vjp jvp "
         "jacrev jacfwd hessian hvp checkpoint vmap"
     ),
-    "autograd": "grad backward Function once_differentiable gradcheck gradgradcheck",
+    "autograd": "grad backward Function once_differentiable gradcheck gradgradcheck "
+        "detect_anomaly set_detect_anomaly is_anomaly_enabled",
     "cuda": "is_available why_not synchronize memory_stats empty_cache",
     "random": "uniform normal randint permutation manual_seed get_state set_state",
     "linalg": (

@@ -167,6 +167,11 @@ def unary_entry(op: Primitive) -> Callable[[Any], Tensor]:
         node.fix = None if dtype is out.dtype and dtype is not bfloat16 else (array.shape, dtype)
         return tensor
 
+    def replace(implementation: Callable[..., Any]) -> None:
+        nonlocal run
+        run = implementation
+
+    op.replacers.append(replace)
     return call
 
 
@@ -272,6 +277,11 @@ def binary_entry(op: Primitive, *, contracts: Callable[[Any, Any], Tensor] | Non
             node.fix = (x_array.shape, x_dtype, y_array.shape, y_array.dtype)
         return tensor
 
+    def replace(implementation: Callable[..., Any]) -> None:
+        nonlocal run
+        run = implementation
+
+    op.replacers.append(replace)
     return call
 
 
@@ -322,6 +332,11 @@ def attr1_entry(op: Primitive) -> Callable[[Any, Any], Tensor]:
             register_view(x, tensor, op, attribute)
         return tensor
 
+    def replace(implementation: Callable[..., Any]) -> None:
+        nonlocal run
+        run = implementation
+
+    op.replacers.append(replace)
     return call
 
 

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
-from ..backend import by_array_type, decompositions
+from ..backend import by_array_type, decompositions, ndarray
 from ..runtime import set_mode, tick
 from .tensor import JointNode, Output, Tensor, recording, wrap
 
@@ -39,8 +39,30 @@ class _Implementations(dict[type, Callable[..., Any]]):
 
     def __missing__(self, array_type: type) -> Callable[..., Any]:
         found = by_array_type[array_type].for_entry(self.slot)
+        if watch.wrap is not None:
+            found = watch.wrap(self.slot, found)
         self[array_type] = found
         return found
+
+
+class _Watch:
+    """What looks at every operation while it is there, as `detect_anomaly` does."""
+
+    __slots__ = ("wrap",)
+
+    def __init__(self) -> None:
+        self.wrap: Callable[[str, Callable[..., Any]], Callable[..., Any]] | None = None
+
+
+watch = _Watch()
+
+
+def look_up_again() -> None:
+    """Let all operations look their implementations up anew: what watches them has changed."""
+    for op in list(registry.values()):
+        op.implementations.clear()
+        for replace in op.replacers:
+            replace(op.implementations[ndarray])
 
 
 class Primitive:
@@ -87,7 +109,7 @@ class Primitive:
         "name", "inputs", "attributes", "rules", "joint", "variadic", "outputs", "view",
         "keeps_residual", "rebuild_residual", "tensors", "differentiable", "saves", "saved_names",
         "implementations", "raw", "run_traced", "defers", "explain", "form", "decompose", "plans",
-        "called", "crosses",
+        "called", "replacers", "crosses",
     )  # fmt: skip
 
     def __init__(
@@ -123,6 +145,8 @@ class Primitive:
         self.defers: dict[Primitive, Rule] | None = None
         self.crosses = False  # whether its gradient may be of another kind of array
         self.implementations = _Implementations(name)
+        # Entry points hold the implementation for the CPU themselves; these give them another.
+        self.replacers: list[Callable[[Callable[..., Any]], None]] = []
         if decompose is not None:
             decompositions[name] = decompose
         if rules is None:

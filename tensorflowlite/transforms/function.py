@@ -12,6 +12,7 @@ from ..core.primitive import Primitive, make_output, traced
 from ..core.tensor import JointNode, Tensor, recording, wrap
 from ..errors import DtypeError, GradientError, ShapeError, UnsupportedArgumentError
 from ..runtime import set_mode, tick
+from .anomaly import look_at_function
 
 
 class Context:
@@ -279,6 +280,7 @@ def _rule(node: Any, g: Any, need: Any, context: Context, function: type[Functio
         if r is not None:
             _check_result(function.__name__, i, r, shape)
         found.append(_conjugated(r))
+    look_at_function(node.op, node, found, g)
     return found
 
 

@@ -1,0 +1,347 @@
+"""Finding the first operation that gives NaN or infinity.
+
+While it is on, every implementation is called through a check, and so is every gradient rule; what
+was called where is kept by the clock that numbers the nodes, so that a backward pass can say where
+its operation was called. While it is off nothing is left of this: the operations call their
+implementations themselves.
+"""
+
+from __future__ import annotations
+
+import bisect
+import linecache
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..backend import as_array, backend_of, dtypes, is_array
+from ..core.primitive import Primitive, look_up_again, registry, watch
+from ..core.tensor import Tensor
+from ..errors import NumericalError
+from ..runtime import tick
+
+_PACKAGE = __name__.partition(".")[0]
+
+
+class _Site:
+    """Where an operation was called: the user's line, and the modules around it."""
+
+    __slots__ = ("file", "line", "function", "modules")
+
+    def __init__(self) -> None:
+        self.file, self.line, self.function = "", 0, ""
+        self.modules: tuple[Any, Any] | None = None  # the innermost and the outermost
+        frame: Any = sys._getframe(2)
+        while frame is not None:
+            code = frame.f_code
+            # The adapters of rules are compiled without a module of their own.
+            name = frame.f_globals.get("__name__")
+            if name is not None and name.partition(".")[0] != _PACKAGE:
+                if not self.file:
+                    self.file, self.line = code.co_filename, frame.f_lineno
+                    self.function = code.co_name
+            elif code.co_name == "__call__":
+                module = frame.f_locals.get("self")
+                if hasattr(module, "named_modules"):
+                    inner = module if self.modules is None else self.modules[0]
+                    self.modules = (inner, module)
+            frame = frame.f_back
+
+    def path(self) -> str:
+        """Return the path of the module that called the operation; "" outside of any."""
+        if self.modules is None:
+            return ""
+        inner, outer = self.modules
+        return next((path for path, one in outer.named_modules() if one is inner), "")
+
+    def __str__(self) -> str:
+        source = linecache.getline(self.file, self.line).strip()
+        where = f"{self.file}:{self.line}, in {self.function}"
+        return f"{where}: {source}" if source else where
+
+
+class _Watcher:
+    """What looks at operations and rules, and what it remembers of them."""
+
+    def __init__(self) -> None:
+        self.ticks: list[int] = []
+        self.sites: list[tuple[str, _Site]] = []
+        self.rules: list[tuple[Primitive, Any, Any, Any]] = []
+
+    # -- on and off --------------------------------------------------------------------------------
+    def start(self) -> None:
+        """Put the checks in."""
+        for op in list(registry.values()):
+            self.rules.append((op, op.raw, op.run_traced, op.defers))
+            op.raw, op.run_traced = self.checked(op, op.raw), self.checked(op, op.run_traced)
+            op.defers = None  # what is handed over unevaluated can't be looked at
+        watch.wrap = self.wrap
+        look_up_again()
+
+    def stop(self) -> None:
+        """Take them out again."""
+        watch.wrap = None
+        look_up_again()
+        for op, raw, run_traced, defers in self.rules:
+            op.raw, op.run_traced, op.defers = raw, run_traced, defers
+
+    # -- forward -----------------------------------------------------------------------------------
+    def wrap(self, name: str, run: Callable[..., Any]) -> Callable[..., Any]:
+        """Return an implementation with a check of what it gives."""
+
+        def checked(*args: Any, **options: Any) -> Any:
+            site = _Site()
+            self.ticks.append(tick())
+            self.sites.append((name, site))
+            before = [_Summary(x) for x in args if _is_inexact(x)] if options else []
+            result = run(*args, **options)
+            given = [x for x in args if _is_inexact(x)]
+            op = registry.get(name)
+            found = result[:1] if op is not None and op.keeps_residual else result
+            values = list(found) if isinstance(found, tuple | list) else [found]
+            for value in values:
+                if given and _is_inexact(value):
+                    summary = _Summary(value)
+                    known = before or ([_Summary(x) for x in given] if summary.marks else [])
+                    if summary.is_news(known) and not _asks_for_it(args):
+                        self.report(name, summary, known, args, site)
+            return result
+
+        return checked
+
+    def report(self, name: str, summary: _Summary, known: Sequence[_Summary], args: Any,
+               site: _Site) -> None:  # fmt: skip
+        op = registry.get(name)
+        names = op.input_names(len(args)) if op is not None else ()
+        labels = [label for label, x in zip(names, args, strict=False) if _is_inexact(x)]
+        called = op.called if op is not None else name
+        raise NumericalError(
+            f"{called}: the result must be finite, got {summary} of {_inputs(labels, known)}; "
+            f"called in {site}"
+        )
+
+    # -- backward ----------------------------------------------------------------------------------
+    def checked(self, op: Primitive, rules: Any) -> Any:
+        """Return the adapters of an operation's rules, with a check of what they give."""
+        if callable(rules):
+            return self.checked_rule(op, rules)
+        return tuple([None if rule is None else self.checked_rule(op, rule) for rule in rules])
+
+    def checked_rule(self, op: Primitive, rule: Callable[..., Any]) -> Callable[..., Any]:
+        """Return one adapter with a check."""
+
+        def run(node: Any, g: Any, k: Any, need: Any) -> Any:
+            saved = _saved(node, op)
+            given = [_Summary(x) for x in _arrays(g)]
+            result = rule(node, g, k, need)
+            self.look_at_gradients(op, node, result, given, saved)
+            return result
+
+        return run
+
+    def look_at_gradients(self, op: Primitive, node: Any, result: Any, given: Sequence[_Summary],
+                          saved: Any) -> None:  # fmt: skip
+        """Raise if a rule has made what isn't finite of what is."""
+        for array in _arrays(result):
+            summary = _Summary(array)
+            if not summary.is_news(given):
+                continue
+            text = _inputs(["the incoming gradient"] * len(given), given)
+            if saved:
+                text += ", with " + _inputs([name for name, _ in saved],
+                                            [_Summary(array) for _, array in saved])  # fmt: skip
+            raise NumericalError(
+                f"{op.called}: the gradient must be finite, got {summary} of {text}"
+                f"{self.origin(op, node)}"
+            )
+
+    def origin(self, op: Primitive, node: Any) -> str:
+        """Say where the operation of a node was called, if that was while the check was on."""
+        # A node takes its tick right after its implementation ran; other threads tick between.
+        place = bisect.bisect(self.ticks, node.born) - 1
+        while place >= 0 and self.sites[place][0] != op.name:
+            place -= 1
+        if place < 0:
+            return "; it was called before detect_anomaly was on"
+        site = self.sites[place][1]
+        path = site.path()
+        module = f"; module {path!r}" if path else ""
+        return f"{module}; called in {site}"
+
+
+def _is_inexact(x: Any) -> bool:
+    # Implementations give scalars for arrays without axes; the entry points make arrays of them.
+    return getattr(x, "dtype", None) in dtypes.inexact
+
+
+def _whole(array: Any) -> Any:
+    """Return an array with the samples of all batches in it, where it is one inside vmap."""
+    while hasattr(array, "value"):
+        array = array.value
+    return array
+
+
+def _arrays(values: Any) -> list[Any]:
+    found = values if isinstance(values, tuple | list) else [values]
+    arrays = [one.array if isinstance(one, Tensor) else one for one in found]
+    return [one for one in arrays if _is_inexact(one)]
+
+
+def _asks_for_it(args: Sequence[Any]) -> bool:
+    """Whether an attribute isn't finite, such as a filling value: then it is meant."""
+    numbers = [x for x in args if type(x) in (float, complex)]
+    return any(x != x or abs(x) == float("inf") for x in numbers)
+
+
+def _saved(node: Any, op: Primitive) -> list[tuple[str, Any]]:
+    """Return what a node saved, by name."""
+    saved = getattr(node, "saved", None)
+    if saved is None:
+        saved = [getattr(node, slot, None) for slot in ("s0", "s1")]
+    out = getattr(node, "out", None)
+    named = [*zip(op.input_names(len(saved)), saved, strict=False), ("out", out)]
+    return [(name, array) for name, array in named if _is_inexact(array)]
+
+
+def _inputs(names: Sequence[str], summaries: Sequence[_Summary]) -> str:
+    return ", ".join(
+        f"{name} {one.described()}" for name, one in zip(names, summaries, strict=False)
+    )
+
+
+class _Summary:
+    """What there is to say about an array's values."""
+
+    __slots__ = ("shape", "dtype", "low", "high", "nan", "infinite", "size")
+
+    def __init__(self, array: Any) -> None:
+        array = _whole(array if is_array(array) else as_array(array))
+        host = backend_of(array).to_host(array)
+        self.shape, self.dtype, self.size = array.shape, array.dtype, array.size
+        if host.dtype not in dtypes.real_inexact or host.dtype == dtypes.bfloat16:
+            host = abs(host) if host.dtype.kind == "c" else host.astype(dtypes.float32)
+        finite = abs(host) < float("inf")  # false for NaN
+        self.nan = int((host != host).sum())
+        self.infinite = self.size - int(finite.sum()) - self.nan
+        values = host[finite]
+        self.low = float(values.min()) if values.size else None
+        self.high = float(values.max()) if values.size else None
+
+    @property
+    def marks(self) -> bool:
+        """Whether an element isn't finite."""
+        return bool(self.nan or self.infinite)
+
+    def is_news(self, known: Sequence[_Summary]) -> bool:
+        """Whether there is NaN where there was none, or infinity of finite values."""
+        if self.nan and not any(one.nan for one in known):
+            return True
+        return bool(self.infinite) and not any(one.marks for one in known)
+
+    def described(self) -> str:
+        """Return dtype, shape and range."""
+        text = f"{self.dtype.name} {tuple(self.shape)}"
+        if self.low is not None:
+            text += f" in [{self.low:.4g}, {self.high:.4g}]"
+        return f"{text} with {self._counted()}" if self.marks else text
+
+    def _counted(self) -> str:
+        parts = [f"{self.nan} NaN"] if self.nan else []
+        parts += [f"{self.infinite} infinite"] if self.infinite else []
+        return " and ".join(parts)
+
+    def __str__(self) -> str:
+        return f"{self._counted()} in {self.dtype.name} {tuple(self.shape)}"
+
+
+# -- the public way in -----------------------------------------------------------------------------
+_current: list[_Watcher] = []
+
+
+def _set(on: bool) -> None:
+    if on and not _current:
+        watcher = _Watcher()
+        _current.append(watcher)
+        watcher.start()
+    elif not on and _current:
+        _current.pop().stop()
+
+
+class detect_anomaly:
+    """Raise at the first operation, forward or backward, that gives NaN or infinity.
+
+    The error names the operation, the shapes and ranges of what went in, the module, and the line
+    in the user's code that called it. What went in and wasn't finite already is left alone, and so
+    is a value that was asked for, such as a mask filled with infinity. Everything is slower while
+    it is on, and as fast as ever when it is off. A context manager, for all threads.
+
+    Raises
+    ------
+    NumericalError
+        Inside, at that operation.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> x = tfl.tensor([1.0, 0.0], requires_grad=True)
+    >>> with tfl.autograd.detect_anomaly():
+    ...     try:
+    ...         tfl.sqrt(x).sum().backward()
+    ...     except tfl.errors.NumericalError as error:
+    ...         print(str(error).partition(" of ")[0])
+    sqrt: the gradient must be finite, got 1 infinite in float32 (2,)
+    """
+
+    _mode = True
+
+    def __enter__(self) -> None:
+        self._before = is_anomaly_enabled()
+        _set(self._mode)
+
+    def __exit__(self, *exception: object) -> None:
+        _set(self._before)
+
+
+class set_detect_anomaly(detect_anomaly):
+    """Turn `detect_anomaly` on or off from the call on; as a context manager, until its end.
+
+    Parameters
+    ----------
+    mode : bool
+        Whether operations are checked.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> _ = tfl.autograd.set_detect_anomaly(True)
+    >>> tfl.autograd.is_anomaly_enabled()
+    True
+    >>> _ = tfl.autograd.set_detect_anomaly(False)
+    """
+
+    def __init__(self, mode: bool) -> None:
+        self._mode = bool(mode)
+        self._before = is_anomaly_enabled()
+        _set(self._mode)
+
+    def __enter__(self) -> None:
+        """Stay as the call has set it."""
+
+
+def is_anomaly_enabled() -> bool:
+    """Return whether `detect_anomaly` is on.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.autograd.is_anomaly_enabled()
+    False
+    """
+    return bool(_current)
+
+
+def look_at_function(function: Primitive, node: Any, result: Any, g: Any) -> None:
+    """Check what the backward of a custom function gave, while the check is on."""
+    if _current:
+        given = [_Summary(x) for x in _arrays(g)]
+        _current[0].look_at_gradients(function, node, result, given, _saved(node, function))
