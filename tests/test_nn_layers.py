@@ -172,6 +172,23 @@ def test_embedding_by_hand():
     assert padded.weight.grad.tolist() == [[2, 2], [0, 0], [0, 0]]
 
 
+# -- images that don't fit ------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: F.pad(tfl.ones((1, 2)), (2, 2), "reflect"), "an axis of length 2 can't be padded"),
+        (lambda: F.pixel_shuffle(tfl.ones((1, 3, 2, 2)), 2), "input must have a multiple of 4"),
+        (lambda: F.pixel_unshuffle(tfl.ones((1, 3, 3)), 2), "must be multiples of 2, got (1,"),
+        (lambda: F.fold(tfl.ones((1, 4, 5)), 3, 2), "x must be (images, channels * 4, 4), got x"),
+        (lambda: F.adaptive_avg_pool1d(tfl.ones((1, 2, 0)), 1), "x must not be empty, got x"),
+        (lambda: F.conv1d(tfl.ones(3), tfl.ones((1, 1, 2))), "conv1d: x must be (images, channels"),
+    ],
+)
+def test_images_that_do_not_fit(call, text):
+    with pytest.raises(ShapeError, match=re.escape(text)):
+        call()
+
+
 # -- bad input -------------------------------------------------------------------------------------
 def refused(error, text, function, *args, **options):
     with pytest.raises(error, match=re.escape(text)):
@@ -236,15 +253,21 @@ def test_shapes_of_layers():
         (lambda: nn.Linear(-1, 2), "Linear: in_features must be an integer of at least 0, got -1"),
         (lambda: nn.Linear(2, 1.5), "out_features must be an integer of at least 0, got 1.5"),
         (lambda: nn.Linear(2, 2, activation="rely"), "Linear: activation must be None or one of"),
-        (lambda: nn.Conv2d(3, 4, 0), "Conv2d: kernel_size must be an integer of at least 1, got 0"),
+        (lambda: nn.Conv2d(3, 4, 0), "Conv2d: kernel_size must be an integer of at least 1, or t"),
         (lambda: nn.Conv2d(3, 4, 3, groups=2), "Conv2d: groups must divide in_channels and"),
-        (lambda: nn.Conv2d(3, 4, (1, 2, 3)), "Conv2d: kernel_size must be an integer or two, got"),
+        (lambda: nn.Conv2d(3, 4, (1, 2, 3)), "Conv2d: kernel_size must be an integer of at least"),
         (lambda: nn.Conv2d(3, 4, 3, padding="full"), "padding must be numbers, 'same' or 'valid'"),
         (lambda: nn.Conv2d(3, 4, 3, 2, "same"), "padding='same' needs a stride of 1, got (2, 2)"),
-        (lambda: nn.Conv2d(3, 4, 3, padding_mode="reflect"), "padding_mode must be 'zeros'"),
-        (lambda: nn.MaxPool2d(2, padding=-1), "padding must be an integer of at least 0, got -1"),
-        (lambda: nn.MaxPool2d(2, return_indices=True), "MaxPool2d: return_indices must be False"),
-        (lambda: nn.AvgPool2d(0), "AvgPool2d: kernel_size must be an integer of at least 1, got 0"),
+        (lambda: nn.Conv2d(3, 4, 3, padding_mode="mirror"), "padding_mode must be 'zeros' or 'r"),
+        (lambda: nn.MaxPool2d(2, padding=-1), "padding must be an integer of at least 0, or two"),
+        (lambda: nn.MaxPool1d((2, 2)), "MaxPool1d: kernel_size must be an integer of at least 1"),
+        (lambda: nn.ConvTranspose2d(1, 1, 2, padding_mode="reflect"), "padding_mode must be 'zer"),
+        (lambda: nn.Conv3d(2, 4, 3, groups=3), "Conv3d: groups must divide in_channels and out"),
+        (lambda: F.interpolate(tfl.ones((1, 1, 2)), 3, mode="bilinear"),
+         "interpolate: mode must be one for 1 axes of size (nearest, nearest-exact, area, linear)"),
+        (lambda: F.interpolate(tfl.ones((1, 1, 2))), "one of size and scale_factor is needed, go"),
+        (lambda: F.pad(tfl.ones((1, 2)), (1,)), "pad: pad must hold two numbers for each of at m"),
+        (lambda: nn.AvgPool2d(0), "AvgPool2d: kernel_size must be an integer of at least 1, or t"),
         (lambda: nn.BatchNorm2d(3, momentum=2.0), "momentum must lie in [0, 1] or be None, got"),
         (lambda: nn.BatchNorm1d(0), "BatchNorm1d: num_features must be an integer of at least 1"),
         (lambda: nn.LayerNorm(()), "LayerNorm: normalized_shape must name an axis, got ()"),

@@ -45,7 +45,8 @@ def slots(library: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
         """Add the bias and apply the activation, in place where nothing else is saved."""
         if activation is None:
             if bias is not None:
-                numpy.add(z, bias[:, None, None] if channels else bias, z)
+                apart = bias.reshape((-1,) + (1,) * (z.ndim - 2)) if channels else bias
+                numpy.add(z, apart, z)
             return z, None
         z = numpy.ascontiguousarray(z)  # its reshape below is written to
         bias = None if bias is None else numpy.ascontiguousarray(bias)

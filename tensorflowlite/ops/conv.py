@@ -219,10 +219,10 @@ def _transposed(axes: int) -> Any:
     """Return the transposed convolution over so many axes."""
     name = f"conv_transpose{axes}d"
 
-    def run(x: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0,
+    def run(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0,
             output_padding: Any = 0, groups: int = 1, dilation: Any = 1) -> Tensor:  # fmt: skip
-        x, weight = as_tensor(x), as_tensor(weight)
-        x, alone = batched(name, x, axes)
+        weight = as_tensor(weight)
+        x, alone = batched(name, as_tensor(input), axes)
         if weight.ndim != axes + 2:
             raise ShapeError(
                 f"{name}: weight must be (channels, out_channels / groups, {AXES[axes]}), got "
@@ -271,7 +271,7 @@ def _transposed(axes: int) -> Any:
 
     Parameters
     ----------
-    x : Tensor, shape (images, channels, {AXES[axes]})
+    input : Tensor, shape (images, channels, {AXES[axes]})
         Or one image alone, without the first axis.
     weight : Tensor, shape (channels, out_channels / groups, {AXES[axes]} of the kernel)
     bias : Tensor, shape (out_channels,), optional
@@ -306,13 +306,13 @@ conv_transpose1d, conv_transpose2d, conv_transpose3d = map(_transposed, (1, 2, 3
 
 
 # -- columns ---------------------------------------------------------------------------------------
-def unfold(x: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+def unfold(input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
            ) -> Tensor:  # fmt: skip
     """Return the values under each window of images, as columns.
 
     Parameters
     ----------
-    x : Tensor, shape (images, channels, height, width)
+    input : Tensor, shape (images, channels, height, width)
         Or one image alone.
     kernel_size, dilation, padding, stride : int or (int, int)
         The window, and how it slides.
@@ -336,7 +336,7 @@ def unfold(x: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride
              [3., 4., 6., 7.],
              [4., 5., 7., 8.]]])
     """
-    x, alone = batched("unfold", as_tensor(x), 2)
+    x, alone = batched("unfold", as_tensor(input), 2)
     geometry = _column_geometry("unfold", kernel_size, stride, padding, dilation)
     if min(out_lengths(x.shape[2:], *geometry)) < 1:
         raise ShapeError(f"unfold: the window must fit in the padded image, got x {x.shape}")
@@ -344,13 +344,13 @@ def unfold(x: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride
     return out[0] if alone else out
 
 
-def fold(x: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
+def fold(input: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
          stride: Any = 1) -> Tensor:  # fmt: skip
     """Add columns back into the images that `unfold` takes them from.
 
     Parameters
     ----------
-    x : Tensor, shape (images, channels * kernel_height * kernel_width, windows)
+    input : Tensor, shape (images, channels * kernel_height * kernel_width, windows)
         Or one image's alone.
     output_size : int or (int, int)
         Height and width of the images.
@@ -375,7 +375,7 @@ def fold(x: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padding:
               [2., 4., 2.],
               [1., 2., 1.]]]])
     """
-    x = as_tensor(x)
+    x = as_tensor(input)
     alone = x.ndim == 2
     x = x[None] if alone else x
     size = lengths("fold", "output_size", output_size, 1, 2)

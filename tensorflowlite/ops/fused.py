@@ -310,11 +310,11 @@ def _convolving(axes: int) -> Any:
     """Return the convolution over so many axes, with bias and activation."""
     name = f"conv{axes}d"
 
-    def run(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1,
+    def run(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1,
             padding: Any = 0, dilation: Any = 1, groups: int = 1, activation: str | None = None
             ) -> Tensor:  # fmt: skip
         check_activation(name, activation)
-        x, weight = as_tensor(x), as_tensor(weight)
+        x, weight = as_tensor(input), as_tensor(weight)
         alone = x.ndim == axes + 1
         if alone:
             x = x[None]
@@ -326,11 +326,11 @@ def _convolving(axes: int) -> Any:
         return out[0] if alone else out
 
     size, ones = _conv.AXES[axes], ", 2" * axes
-    run.__doc__ = f"""Return ``activation({name}(x, weight) + bias)`` as one operation.
+    run.__doc__ = f"""Return ``activation({name}(input, weight) + bias)`` as one operation.
 
     Parameters
     ----------
-    x : Tensor, shape (images, channels, {size})
+    input : Tensor, shape (images, channels, {size})
         Or one image alone, without the first axis.
     weight : Tensor, shape (out_channels, channels / groups, {size} of the kernel)
     bias : Tensor, shape (out_channels,), optional

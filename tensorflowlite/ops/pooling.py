@@ -132,9 +132,9 @@ def _indices(where: Tensor, size: Lengths, kernel: Lengths, stride: Lengths, pad
 def _maximum(axes: int) -> Any:
     name = f"max_pool{axes}d"
 
-    def run(x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+    def run(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
             ceil_mode: bool = False, return_indices: bool = False) -> Any:  # fmt: skip
-        x, alone = batched(name, as_tensor(x), axes)
+        x, alone = batched(name, as_tensor(input), axes)
         geometry = _geometry(name, x, axes, kernel_size, stride, padding, dilation, ceil_mode)
         out = _max_pool(x, *geometry, bool(ceil_mode))
         if not return_indices:
@@ -146,7 +146,7 @@ def _maximum(axes: int) -> Any:
 
     Parameters
     ----------
-    x : Tensor, shape (images, channels, {AXES[axes]})
+    input : Tensor, shape (images, channels, {AXES[axes]})
         Or one image alone, without the first axis.
     kernel_size : int or one per axis
         The window.
@@ -192,9 +192,9 @@ max_pool1d, max_pool2d, max_pool3d = map(_maximum, (1, 2, 3))
 def _average(axes: int) -> Any:
     name = f"avg_pool{axes}d"
 
-    def pooled(x: Any, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool,
+    def pooled(input: Any, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool,
                count_include_pad: bool, divisor: Any) -> Tensor:  # fmt: skip
-        x, alone = batched(name, as_tensor(x), axes)
+        x, alone = batched(name, as_tensor(input), axes)
         if divisor is not None and (not isinstance(divisor, int) or divisor == 0):
             raise ArgumentError(f"{name}: divisor_override must not be zero, got {divisor!r}")
         kernel, steps, pads, _ = _geometry(
@@ -206,16 +206,16 @@ def _average(axes: int) -> Any:
     run: Any
     if axes == 1:
 
-        def run(x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0,
+        def run(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0,
                 ceil_mode: bool = False, count_include_pad: bool = True) -> Tensor:  # fmt: skip
-            return pooled(x, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
+            return pooled(input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
 
     else:
 
-        def run(x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0,
+        def run(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0,
                 ceil_mode: bool = False, count_include_pad: bool = True,
                 divisor_override: int | None = None) -> Tensor:  # fmt: skip
-            return pooled(x, kernel_size, stride, padding, ceil_mode, count_include_pad,
+            return pooled(input, kernel_size, stride, padding, ceil_mode, count_include_pad,
                           divisor_override)  # fmt: skip
 
     other = """
@@ -225,7 +225,7 @@ def _average(axes: int) -> Any:
 
     Parameters
     ----------
-    x : Tensor, shape (images, channels, {AXES[axes]})
+    input : Tensor, shape (images, channels, {AXES[axes]})
         Or one image alone, without the first axis.
     kernel_size, stride, padding, ceil_mode
         As in `max_pool{axes}d`; the padding holds zeros.
@@ -278,8 +278,8 @@ def _even(size: Lengths, count: Lengths) -> bool:
 def _adaptive_average(axes: int) -> Any:
     name = f"adaptive_avg_pool{axes}d"
 
-    def run(x: Any, output_size: Any) -> Tensor:
-        x, alone = batched(name, as_tensor(x), axes)
+    def run(input: Any, output_size: Any) -> Tensor:
+        x, alone = batched(name, as_tensor(input), axes)
         count = _sizes(name, x, output_size, axes)
         size = x.shape[2:]
         if _even(size, count):
@@ -312,8 +312,8 @@ def _means(x: Tensor, axis: int, windows: list[tuple[int, int]]) -> Tensor:
 def _adaptive_maximum(axes: int) -> Any:
     name = f"adaptive_max_pool{axes}d"
 
-    def run(x: Any, output_size: Any, return_indices: bool = False) -> Any:
-        x, alone = batched(name, as_tensor(x), axes)
+    def run(input: Any, output_size: Any, return_indices: bool = False) -> Any:
+        x, alone = batched(name, as_tensor(input), axes)
         count = _sizes(name, x, output_size, axes)
         size = x.shape[2:]
         if _even(size, count) and not return_indices:
@@ -356,7 +356,7 @@ def _adaptive_doc(what: str, name: str, axes: int, shown: str, more: str) -> str
 
     Parameters
     ----------
-    x : Tensor, shape (images, channels, {AXES[axes]})
+    input : Tensor, shape (images, channels, {AXES[axes]})
         Or one image alone, without the first axis.
     output_size : int or one per axis
         The output's size; None keeps the input's.{more}

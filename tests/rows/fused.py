@@ -69,7 +69,7 @@ def layers(draw):
 
 def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, activation=None):
     z = images.convolution(x, weight, stride, padding, dilation, groups)
-    return applied(z if bias is None else z + bias.reshape(1, -1, 1, 1), activation)
+    return applied(z if bias is None else z + bias.reshape((-1,) + (1,) * (x.ndim - 2)), activation)
 
 
 def convolutions(draw):
@@ -79,6 +79,16 @@ def convolutions(draw):
     yield Sample(draw(1, 2, 6, 5), draw(2, 2, 2, 2), None, (1, 2), (1, 0), 2, activation="tanh")
     yield Sample(draw(5, 4, 2, 1).T, draw(2, 2, 2, 3).T, draw.strided(3), activation="silu")
     yield Sample(draw(0, 2, 4, 4), draw(3, 2, 2, 2), draw(3), activation="relu")
+
+
+def convolutions_of_rows(draw):
+    yield Sample(draw(2, 2, 6), draw(3, 2, 3), draw(3), 2, 1, activation="relu")
+    yield Sample(draw(1, 2, 5), draw(2, 1, 2), draw(2), groups=2)
+
+
+def convolutions_of_volumes(draw):
+    yield Sample(draw(1, 2, 3, 2, 3), draw(2, 2, 2, 1, 2), draw(2), activation="gelu")
+    yield Sample(draw(1, 1, 2, 2, 2), draw(2, 1, 2, 2, 2), draw(2))
 
 
 # -- parts of a backward pass ----------------------------------------------------------------------
@@ -129,6 +139,10 @@ rows = [
         covers=("conv_act",), errors=[
             ((np.zeros((1, 1, 4, 4)), np.zeros((1, 2, 3, 3))), ShapeError, "x must have 2 chan"),
         ]),
+    Row(fused.conv1d, conv2d, name="conv1d", samples=convolutions_of_rows, tolerance=sums,
+        covers=("conv_act",)),
+    Row(fused.conv3d, conv2d, name="conv3d", samples=convolutions_of_volumes, tolerance=sums,
+        covers=("conv_act",)),
     Row(traced.activation_gradient, lambda x, saved, name: x * slope(saved, name),
         samples=slopes, dtypes=parts, tolerance=sums, covers=("activation_gradient",)),
     Row(traced.bias_activation_gradient, bias_activation_gradient, samples=slopes_along,

@@ -90,6 +90,11 @@ from .regression import huber_loss as huber_loss
 from .regression import kl_div as kl_div
 from .regression import poisson_nll_loss as poisson_nll_loss
 from .regression import smooth_l1_loss as smooth_l1_loss
+from .resampling import channel_shuffle as channel_shuffle
+from .resampling import interpolate as interpolate
+from .resampling import pad as pad
+from .resampling import pixel_shuffle as pixel_shuffle
+from .resampling import pixel_unshuffle as pixel_unshuffle
 from .shaping import flatten as flatten
 from .softmax import glu as glu
 from .softmax import gumbel_softmax as gumbel_softmax
