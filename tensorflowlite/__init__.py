@@ -234,12 +234,18 @@ _LATER: dict[str, str] = {
         "append atleast_1d atleast_2d atleast_3d block column_stack delete dstack hstack insert "
         "resize vstack row_stack"
     ),
+    "ops.combining": (
+        "addcdiv addcmul addmm addmv baddbmm bmm cdist clamp_max clamp_min dist lerp mm mv"
+    ),
     "ops.comparing": (
         "allclose array_equal array_equiv is_tensor isclose iscomplex iscomplexobj isneginf "
         "isposinf isreal isrealobj isscalar ndim numel shape size"
     ),
     "ops.counting": "bincount bucketize digitize histogram histogram_bin_edges",
     "ops.choosing": "choose compress extract fill_diagonal flatnonzero put_along_axis select",
+    "ops.distinct": (
+        "argpartition intersect1d kthvalue lexsort partition setdiff1d setxor1d union1d unique"
+    ),
     "ops.gathering": (
         "gather index_add index_copy index_fill index_select scatter scatter_add scatter_reduce "
         "take_along_dim"

@@ -8,6 +8,7 @@ from numpy import generic
 from numpy.typing import NDArray
 
 from ..backend.base import Device
+from ..ops.distinct import Extreme
 from ..ops.linalg_solving import SlogdetResult
 from ..ops.sorting import TopK
 from ..ops.statistics import Running
@@ -744,6 +745,31 @@ class Tensor:
         dim: builtins.int = 0,
     ) -> tuple[Tensor, ...]: ...
     def unflatten(self, dim: builtins.int, sizes: Any, /) -> Tensor: ...
+    def addmm(self, mat1: Any, mat2: Any, /, *, beta: Any = 1, alpha: Any = 1) -> Tensor: ...
+    def addmv(self, mat: Any, vec: Any, /, *, beta: Any = 1, alpha: Any = 1) -> Tensor: ...
+    def baddbmm(self, batch1: Any, batch2: Any, /, *, beta: Any = 1, alpha: Any = 1) -> Tensor: ...
+    def dist(self, y: Any, /, p: builtins.float = 2) -> Tensor: ...
+    def argpartition(self, kth: Any, /, axis: builtins.int | None = -1) -> Tensor: ...
+    def kthvalue(
+        self,
+        k: builtins.int,
+        /,
+        dim: builtins.int = -1,
+        keepdim: builtins.bool = False,
+        *,
+        axis: builtins.int | None = None,
+    ) -> Extreme: ...
+    def partition(self, kth: Any, /, axis: builtins.int | None = -1) -> Tensor: ...
+    def unique(
+        self,
+        /,
+        return_index: builtins.bool = False,
+        return_inverse: builtins.bool = False,
+        return_counts: builtins.bool = False,
+        axis: builtins.int | None = None,
+        *,
+        equal_nan: builtins.bool = True,
+    ) -> Any: ...
     def allclose(
         self,
         y: Any,

@@ -180,6 +180,8 @@ METHODS: dict[str, Any] = {
     "vecdot": einsum.vecdot,
     # -- at first use ------------------------------------------------------------------------------
     **later("arranging", "fliplr flipud rot90 tensor_split unflatten"),
+    **later("combining", "addmm addmv baddbmm dist"),
+    **later("distinct", "argpartition kthvalue partition unique"),
     **later("comparing", "allclose isclose isneginf isposinf isreal"),
     **later("counting", "bincount bucketize digitize histogram"),
     **later("choosing", "compress"),
