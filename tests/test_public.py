@@ -26,7 +26,7 @@ import tensorflowlite as tfl
 PLACES = (
     "", "autograd", "cuda", "data", "data.transforms", "errors", "fft", "io", "linalg", "nn",
     "nn.functional", "nn.init", "nn.utils", "nn.utils.parametrizations", "nn.utils.parametrize",
-    "optim", "optim.lr_scheduler", "optim.swa_utils", "random", "train",
+    "nn.utils.rnn", "optim", "optim.lr_scheduler", "optim.swa_utils", "random", "train",
 )  # fmt: skip
 # Not here before their work is done.
 LATER = ("amp", "debug", "jit")
@@ -245,7 +245,7 @@ NAMES = {
         "BatchNorm1d BatchNorm2d LayerNorm Dropout Embedding Flatten Identity ReLU Sigmoid Tanh "
         "GELU SiLU Softmax MSELoss L1Loss CrossEntropyLoss NLLLoss BCEWithLogitsLoss "
         "MultiheadAttention TransformerEncoderLayer TransformerDecoderLayer TransformerEncoder "
-        "TransformerDecoder Transformer"
+        "TransformerDecoder Transformer RNN LSTM GRU RNNCell LSTMCell GRUCell"
     ),
     "nn.functional": (
         "linear conv2d relu gelu softmax log_softmax dropout embedding layer_norm batch_norm "
@@ -253,6 +253,10 @@ NAMES = {
         "scaled_dot_product_attention"
     ),
     "nn.init": "kaiming_uniform_ xavier_uniform_ normal_ zeros_",
+    "nn.utils.rnn": (
+        "PackedSequence pack_padded_sequence pad_packed_sequence pad_sequence unpad_sequence "
+        "pack_sequence unpack_sequence"
+    ),
     "nn.utils": "clip_grad_norm_ clip_grad_value_ l1_penalty",
     "optim": (
         "Optimizer SGD Adam AdamW NAdam RAdam Adamax Adagrad Adadelta RMSprop Rprop ASGD Lion LAMB "

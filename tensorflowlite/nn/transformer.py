@@ -28,7 +28,7 @@ _Activation = str | Callable[[Tensor], Tensor]
 def _activation(name: str, activation: _Activation) -> Callable[[Tensor], Tensor]:
     if callable(activation):
         return activation
-    known = {"relu": F.relu, "gelu": F.gelu}
+    known: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu}
     if activation not in known:
         raise ArgumentError(
             f"{name}: activation must be 'relu', 'gelu' or a function, got {activation!r}"

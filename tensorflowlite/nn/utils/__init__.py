@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import parametrizations as parametrizations
 from . import parametrize as parametrize
+from . import rnn as rnn
 from .gradients import clip_grad_norm_ as clip_grad_norm_
 from .gradients import clip_grad_value_ as clip_grad_value_
 from .gradients import clip_grads_with_norm_ as clip_grads_with_norm_
