@@ -166,7 +166,7 @@ std::complex<Real> mended_tanh(std::complex<Real> z, std::complex<Real> out) {
 template <class Real>
 std::complex<Real> mended_expm1(std::complex<Real> z, std::complex<Real> out) {
   const Real x = z.real(), y = z.imag();
-  if (y == 0) return {std::expm1(x), y};
+  if (y == 0) return {std::expm1(x) + Real(0), y};  // of -0 it is 0
   if (std::isfinite(x) && std::isfinite(y)) return out;
   constexpr Real nan = std::numeric_limits<Real>::quiet_NaN();
   if (std::isinf(x) && x < 0) {

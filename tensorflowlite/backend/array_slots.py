@@ -146,6 +146,7 @@ def _elementwise_slots(xp: Any) -> dict[str, Any]:
         if x.dtype.kind == "c":
             # NumPy's loses infinities and signs of zeros, which its exp has.
             out = xp.where(xp.isfinite(x), out, xp.exp(x) - 1)
+            out.real[...] += 0.0  # of -0 it is 0
             out.imag[...] = xp.where(x.imag == 0, x.imag, out.imag)
         return out
 
