@@ -7,6 +7,7 @@ float64, and halves are refused where a matrix is factored.
 
 from __future__ import annotations
 
+from .errors import LinalgError as LinAlgError  # noqa: F401  (NumPy's spelling)
 from .ops.einsum import outer as outer
 from .ops.einsum import tensordot as tensordot
 from .ops.einsum import vecdot as vecdot

@@ -180,6 +180,19 @@ def test_the_gradient_of_a_singular_determinant_is_its_cofactors(backend: TestBa
     np.testing.assert_allclose(backend.host(x.grad), [[4, -2], [-2, 1]], atol=1e-14)
 
 
+def test_nan_goes_through_determinants_and_exponentials(backend: TestBackend) -> None:
+    """In its own matrix; the others of the stack are as without it."""
+    stack = np.stack([SINGULAR, np.full((2, 2), np.nan)])
+    for function in (tfl.linalg.det, tfl.linalg.expm):
+        x, alone = backend.leaf(stack), backend.leaf(SINGULAR)
+        with np.errstate(invalid="ignore"):
+            function(x).sum().backward()
+        function(alone).sum().backward()
+        found = backend.host(x.grad)
+        np.testing.assert_allclose(found[0], backend.host(alone.grad), rtol=1e-13)
+        assert np.isnan(found[1]).all()
+
+
 def test_third_derivatives() -> None:
     def second(function: Any) -> Any:
         def call(x: Any) -> Any:
@@ -210,6 +223,23 @@ def test_values_alone_have_finite_gradients_where_they_repeat() -> None:
     ):
         x = leaf(np.eye(3))
         np.testing.assert_allclose(grad(loss(x), [x])[0].numpy(), np.eye(3), atol=1e-15)
+
+
+def test_functions_of_repeated_values_have_no_number_for_a_gradient() -> None:
+    """The slope of ``v f(w) v^T`` is there, but not by these rules: NaN, and no wrong number."""
+
+    def of_eigh(x: tfl.Tensor) -> tfl.Tensor:
+        w, v = tfl.linalg.eigh(x)
+        return (v * tfl.exp(w)) @ v.mT
+
+    def of_svd(x: tfl.Tensor) -> tfl.Tensor:
+        u, _, vh = tfl.linalg.svd(x)
+        return u @ vh
+
+    for function in (of_eigh, of_svd):
+        x = leaf(np.eye(2))
+        (found,) = grad((function(x) * tfl.tensor(normal(2, 2))).sum(), [x])
+        assert np.isnan(found.numpy()).any()
 
 
 def test_norms_have_a_gradient_of_zero_at_the_origin() -> None:

@@ -34,20 +34,19 @@ def matrix_function_slots(
         single = dtypes.real_of(x.dtype) == dtypes.float32
         reach = _REACH_7 if single else _REACH_13
         norm = _norm(x)
-        finite = xp.isfinite(norm)
-        ratio = xp.where(finite & (norm > reach), norm, xp.full_like(norm, reach)) / reach
+        finite = xp.isfinite(norm)[..., None, None]
+        over = xp.isfinite(norm) & (norm > reach)
+        ratio = xp.where(over, norm, xp.full_like(norm, reach)) / reach
         halvings = xp.ceil(xp.log2(ratio))[..., None, None]
         scaled = x * xp.exp2(-halvings)
         one = xp.eye(x.shape[-1], dtype=x.dtype)
         odd, even = _pade_7(scaled, one) if single else _pade_13(scaled, one)
         if not finite.all().item():  # the solver would refuse them
-            even = xp.where(finite[..., None, None], even, one)
+            odd, even = xp.where(finite, odd, 0 * one), xp.where(finite, even, one)
         out = solve(even - odd, even + odd)
         for step in range(int(halvings.max().item())):
             out = xp.where(halvings > step, xp.matmul(out, out), out)
-        if not finite.all().item():
-            out = xp.where(finite[..., None, None], out, xp.full_like(out, math.nan))
-        return out
+        return _unless(finite, out)
 
     def _pade_13(x: Any, one: Any) -> tuple[Any, Any]:
         b, matmul = _PADE_13, xp.matmul
@@ -85,13 +84,16 @@ def matrix_function_slots(
         regular = _inverse_times_determinant(x)
         if regular is not None:
             return regular
+        x, finite = _finite(x)
         u, s, vh = svd(x, False)
         phase = _phase(u, vh)
         others = _products_of_others(s)
-        return xp.matmul(_adjoint(xp, vh) * others[..., None, :], _adjoint(xp, u)) * phase
+        out = xp.matmul(_adjoint(xp, vh) * others[..., None, :], _adjoint(xp, u)) * phase
+        return _unless(finite, out)
 
     def adjugate_along(x: Any, y: Any) -> Any:
         """The derivative of the adjugate at x along y."""
+        x, finite = _finite(x)
         u, s, vh = svd(x, False)
         v, uh = _adjoint(xp, vh), _adjoint(xp, u)
         inner = xp.matmul(xp.matmul(uh, y), v)
@@ -100,7 +102,7 @@ def matrix_function_slots(
         slopes = xp.sum(xp.where(one != 0, inner, xp.zeros_like(inner)), -2)  # the diagonal
         on_diagonal = xp.matmul(pairs.astype(x.dtype, copy=False), slopes[..., None])
         change = one * on_diagonal - pairs * inner
-        return xp.matmul(xp.matmul(v, change), uh) * _phase(u, vh)
+        return _unless(finite, xp.matmul(xp.matmul(v, change), uh) * _phase(u, vh))
 
     def _inverse_times_determinant(x: Any) -> Any:
         """What the adjugate is, far quicker, where every matrix is well conditioned; else None."""
@@ -119,6 +121,14 @@ def matrix_function_slots(
         if not (trusted & xp.isfinite(size)).all().item():
             return None
         return inverse * determinant[..., None, None]
+
+    def _finite(x: Any) -> tuple[Any, Any]:
+        """Return the matrices with zeros for those that hold NaN, which the SVD refuses."""
+        finite = xp.isfinite(xp.sum(xp.abs(x), (-2, -1)))[..., None, None]
+        return xp.where(finite, x, xp.zeros_like(x)), finite
+
+    def _unless(finite: Any, x: Any) -> Any:
+        return xp.where(finite, x, xp.full_like(x, math.nan))
 
     def _norm(x: Any) -> Any:
         return xp.max(xp.sum(xp.abs(x), -2), -1)

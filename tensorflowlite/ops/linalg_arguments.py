@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backend import dtypes
+from ..backend import Kept, dtypes
 from ..core.primitive import traced
 from ..core.tensor import Tensor
 from ..errors import DtypeError, ShapeError
@@ -62,10 +62,17 @@ def off_diagonal(k: Any, x: Any) -> Any:
     return k.tril(x, -1) + k.triu(x, 1)
 
 
-def quotient(k: Any, x: Any, y: Any) -> Any:
-    """Return ``x / y``, 0 where both are 0: there nothing depends on what isn't determined."""
-    none = (x == 0) & (y == 0)
-    return x / k.where(none, k.ones_like(y), y)
+def divisor(k: Any, x: Any, *gradients: Any) -> Any:
+    """Return ``x``, but ones for matrices whose ``gradients`` are all zero.
+
+    What nothing depends on adds nothing, also where ``x`` is zero. Where something does, 0 / 0 has
+    a limit that the division can't tell: NaN is right there, and 0 would be wrong.
+    """
+    axes = Kept((len(x.shape) - 2, len(x.shape) - 1))
+    idle = k.sum(k.abs(gradients[0]), axes) == 0
+    for one in gradients[1:]:
+        idle = idle & (k.sum(k.abs(one), axes) == 0)
+    return k.where(idle, k.ones_like(x), x)
 
 
 def place_diagonal(k: Any, x: Any, count: int) -> Any:

@@ -2,7 +2,8 @@
 
 Gradients hold for functions that don't depend on what a decomposition leaves open: the signs (of
 complex matrices the phases) of vectors, and where values repeat, the choice of their vectors. A
-loss that does depend on the choice gets infinities. What comes from values alone is finite.
+loss that does depend on the choice gets infinities or NaN, and so does one that takes vectors of
+repeated values where it needn't. What comes from values alone is finite.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from .linalg_arguments import (
     ROW,
     adjoint,
     conjugate,
+    divisor,
     matrix,
     off_diagonal,
     place_diagonal,
-    quotient,
 )
 
 
@@ -69,13 +70,20 @@ def _tall_qr(k: Any, q: Any, r: Any, by_q: Any, by_r: Any) -> Any:
 
 
 def _eigh_rule(k, g, out):
+    """Hermitian, as the matrix is: of V^H G the part that turns vectors into one another."""
     values, vectors = out
     by_values, by_vectors = conjugate(k, g[0]), conjugate(k, g[1])
     outer = adjoint(k, vectors)
     gaps = k.getitem(values, LAST) - k.getitem(values, ROW)
-    inner = off_diagonal(k, k.matmul(outer, by_vectors))
-    inner = quotient(k, inner, gaps) + place_diagonal(k, by_values, values.shape[-1])
+    inner = k.matmul(outer, by_vectors)
+    inner = off_diagonal(k, inner - adjoint(k, inner)) / 2
+    inner = inner / _gaps(k, gaps, by_vectors) + place_diagonal(k, by_values, values.shape[-1])
     return (conjugate(k, k.matmul(k.matmul(vectors, inner), outer)),)
+
+
+def _gaps(k: Any, gaps: Any, *gradients: Any) -> Any:
+    """Return the differences to divide by; ones on the diagonal, where there are none."""
+    return divisor(k, off_diagonal(k, gaps) + k.tril(k.triu(k.ones_like(gaps), 0), 0), *gradients)
 
 
 def _eigvalsh_rule(k, g, x, uplo):
@@ -93,7 +101,7 @@ def _eig_rule(k, g, out):
     along = k.real(k.diagonal(inner, (0, last - 1, last)))
     inner = off_diagonal(k, inner - k.matmul(outer, vectors * k.getitem(along, LAST)))
     gaps = k.conj(k.getitem(values, LAST) - k.getitem(values, ROW))
-    inner = quotient(k, inner, gaps) + place_diagonal(k, by_values, values.shape[-1])
+    inner = inner / _gaps(k, gaps, by_vectors) + place_diagonal(k, by_values, values.shape[-1])
     return (k.conj(k.solve(outer, k.matmul(inner, outer))),)
 
 
@@ -117,18 +125,18 @@ def _svd_rule(k, g, x, out, full):
     uu = k.matmul(uh, by_u)
     vv = k.matmul(vh, adjoint(k, by_vh))
     skew_u, skew_v = uu - adjoint(k, uu), vv - adjoint(k, vv)
-    gaps = (row - column) * (row + column)
-    inner = quotient(k, off_diagonal(k, skew_u * row + column * skew_v), gaps)
+    gaps = _gaps(k, (row - column) * (row + column), by_u, by_vh)
+    inner = off_diagonal(k, skew_u * row + column * skew_v) / gaps
     inner = inner + place_diagonal(k, by_s, count)
+    row, column = divisor(k, row, by_u, by_vh), divisor(k, column, by_u, by_vh)
     if skew_u.dtype.kind == "c":
-        turn = quotient(k, skew_u - off_diagonal(k, skew_u), 2 * row)
-        inner = inner + turn
+        inner = inner + (skew_u - off_diagonal(k, skew_u)) / (2 * row)
     if m > count:
-        outside = quotient(k, by_u, row)
+        outside = by_u / row
         outside = outside - k.matmul(u, k.matmul(uh, outside))
         inner = k.matmul(k.matmul(u, inner) + outside, vh)
     elif n > count:
-        outside = quotient(k, by_vh, column)
+        outside = by_vh / column
         outside = outside - k.matmul(k.matmul(outside, v), vh)
         inner = k.matmul(u, k.matmul(inner, vh) + outside)
     else:

@@ -133,6 +133,23 @@ def test_square(name: str, lead: Any, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("lead", LEADS)
+def test_gradients_by_a_hermitian_matrix_itself(lead: Any, kind: str) -> None:
+    """It is Hermitian; PyTorch's of a complex `cholesky` isn't, so its Hermitian part counts."""
+    x = drawn(kind, *lead, 4, 4)
+    x = x @ np.conj(np.swapaxes(x, -1, -2)) + np.diag([1.0, 2.0, 3.0, 4.0])
+
+    def exponential(lib: Any, x: Any) -> Any:
+        w, v = lib.linalg.eigh(x)
+        return (v * lib.exp(w / 8)[..., None, :]) @ v.mH
+
+    if kind == "real":
+        check(*both(lambda lib, x: lib.linalg.cholesky(x)), x, orders=1)
+    check(*both(lambda lib, x: lib.linalg.cholesky((x + x.mH) / 2)), x, orders=1)
+    check(*both(exponential), x, orders=1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("lead", LEADS)
 def test_expm(lead: Any, kind: str) -> None:
     x = drawn(kind, *lead, 4, 4)
     check(tfl.linalg.expm, torch.linalg.matrix_exp, x, tolerance=1e-8)
