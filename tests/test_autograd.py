@@ -381,3 +381,18 @@ def test_unused_inputs_may_be_zeros():
     x, y = leaf(1.0), leaf(2.0, 3.0)
     _, zeros = autograd.grad((x * 2).sum(), [x, y], materialize_grads=True)
     assert zeros.tolist() == [0.0, 0.0]
+
+
+def test_batched_gradients_are_those_of_each_row():
+    x, w = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    y, z = tfl.tanh(x) * w.sum(), (x * w).sum()
+    rows, more = tfl.tensor(np.arange(6.0).reshape(3, 2)), tfl.tensor([1.0, 0.0, 2.0])
+    more = more.double()
+    found = autograd.grad([y, z], [x, w], [rows, more], is_grads_batched=True)
+    assert [one.shape for one in found] == [(3, 2), (3, 2)]
+    for i in range(3):
+        expected = autograd.grad([y, z], [x, w], [rows[i], more[i]], retain_graph=True)
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one[i].numpy(), other.numpy(), rtol=1e-14)
+    with pytest.raises(GradientError, match="is_grads_batched needs grad_outputs"):
+        autograd.grad(y, x, is_grads_batched=True)

@@ -148,8 +148,8 @@ class Function:
         inputs = [args[i] for i in positions]
         if any(type(x.array) is not ndarray for x in inputs):
             inputs = of_one_batch(inputs)
-            places = iter(inputs)
-            args = tuple([next(places) if isinstance(arg, Tensor) else arg for arg in args])
+            members = iter(inputs)
+            args = tuple([next(members) if isinstance(arg, Tensor) else arg for arg in args])
         context.needs_input_grad = tuple(
             isinstance(arg, Tensor) and arg.node is not None for arg in args
         )

@@ -37,6 +37,7 @@ def grad(
     create_graph: bool = False,
     retain_graph: bool | None = None,
     allow_unused: bool = False,
+    is_grads_batched: bool = False,
     materialize_grads: bool = False,
 ) -> tuple[Tensor | None, ...]:
     """Return the gradients of ``outputs`` by ``inputs``, leaving every ``.grad`` as it is.
@@ -55,6 +56,9 @@ def grad(
         Keep what was saved, for another pass; by default as ``create_graph``.
     allow_unused : bool
         Return None for an input that the outputs don't depend on, instead of raising.
+    is_grads_batched : bool
+        Whether each of ``grad_outputs`` has a first axis more: one pass for every row, all at once.
+        The results have that axis too.
     materialize_grads : bool
         Return zeros for such an input.
 
@@ -76,6 +80,18 @@ def grad(
     >>> tfl.autograd.grad(first.sum(), x)
     (tensor([ 6., 12.]),)
     """
+    if is_grads_batched:
+        from .vmap import vmap
+
+        def one_row(*rows: Any) -> tuple[Tensor | None, ...]:
+            return grad(outputs, inputs, rows, create_graph, True, allow_unused, False,
+                        materialize_grads)  # fmt: skip
+
+        if grad_outputs is None:
+            raise GradientError("grad: is_grads_batched needs grad_outputs, got None")
+        several = [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs)
+        together: tuple[Tensor | None, ...] = vmap(one_row, randomness="same")(*several)
+        return together
     ys, xs = _several("grad: outputs", outputs), _several("grad: inputs", inputs)
     gradients = _incoming("grad", grad_outputs, len(ys))
     found = tape.grad(ys, xs, gradients, retain_graph, create_graph)

@@ -242,4 +242,7 @@ def _each(
     count = basis[0].shape[0] if basis else 0
     if count == 0:
         return [zeros((0, *y.shape), dtype=y.dtype, device=y.device) for y in likes]
-    return vmap(function, randomness="same", chunk_size=chunk_size)(*basis)  # type: ignore[no-any-return]
+    # What is drawn in the backward pass (by a checkpoint) was drawn once in the forward one.
+    together = vmap(function, randomness="same", chunk_size=chunk_size)
+    found: list[Tensor] = together(*basis)
+    return found
