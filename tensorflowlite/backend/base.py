@@ -129,6 +129,10 @@ class Backend:
     def check_readable(self, what: str, array: Any) -> None:
         """Raise where an array's values can't be read."""
 
+    def alone(self, array: Any) -> bool:
+        """Whether nobody else can have the memory of an array that a gradient rule made."""
+        return False
+
     def check_leaf(self, array: Any, leaf: Any) -> None:
         """Raise where a leaf can't keep an array as its gradient."""
 

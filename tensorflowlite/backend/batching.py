@@ -34,8 +34,9 @@ from .batching_slots import slots as boundary
 from .numpy_backend import as_array
 
 VIEWS = frozenset(
-    ("getitem", "reshape", "permute_dims", "broadcast_to", "diagonal", "mT", "read_view")
-)
+    ("getitem", "reshape", "permute_dims", "broadcast_to", "diagonal", "mT", "read_view",
+     "identity")
+)  # fmt: skip
 
 
 def rule_of(name: str) -> Callable[..., Any] | None:
@@ -225,6 +226,9 @@ class BatchingBackend(Backend):
                     f"got {array.dtype.name} {tuple(array.shape)} for each of {level.size} "
                     "samples; use grad(...), which returns them"
                 )
+
+    def alone(self, array: Any) -> bool:
+        return array.base is None and array.value.base is None
 
     def zeros_for(self, like: Any, shape: tuple[int, ...], dtype: Any) -> Any:
         inner = by_array_type[type(like.value)]

@@ -175,6 +175,8 @@ def _matmul(k: Any, name: str, level: Level, flags: Flags, x: Any, y: Any) -> An
     if not flags[1] and y.ndim == 2 and x.ndim > 2:  # one product instead of many small ones
         out = k.matmul(k.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1])), y)
         out = k.reshape(out, (*x.shape[:-1], y.shape[1]))
+    elif x.shape[-1] == 1 == y.shape[-2]:  # outer products: half the time of so many small matmuls
+        out = k.multiply(*aligned(k, flags, (x, y)))
     else:
         out = k.matmul(*aligned(k, flags, (x, y)))
     shape = out.shape

@@ -58,7 +58,10 @@ def lift_to_levels(x: Tensor) -> Tensor:
 def lift_state(state: Tensor) -> Tensor:
     """Return the state of a generator as one that the innermost `vmap` draws from."""
     found = wrap(enter(state.array, mode.levels), None)
-    found.array.draws = True
+    array = found.array
+    while type(array) is BatchedArray:
+        array.draws = True
+        array = array.value
     return found
 
 

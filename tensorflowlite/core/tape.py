@@ -583,7 +583,8 @@ def _result(found: Any, x: Tensor, trace: bool) -> Tensor | None:
         g, owned = traced.conj(g) if trace else as_array(backend_of(g).conj(g)), True
     if trace:
         return g
-    return wrap(own(g, owned and type(g) is ndarray), None)
+    alone = owned and (type(g) is ndarray or by_array_type[type(g)].alone(g))
+    return wrap(own(g, alone), None)
 
 
 def name_of(tensor: Tensor) -> str:

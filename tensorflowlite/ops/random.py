@@ -155,13 +155,13 @@ def set_state(state: list[int], device: Any = None) -> None:
 
 def snapshot() -> dict[str, Any]:
     """Return a copy of the generator's state on every device that has one, kept there."""
-    return {key: _state(key).array.copy() for key in list(_states)}
+    return {key: _plain_state(key).array.copy() for key in list(_states)}
 
 
 def go_back(states: dict[str, Any]) -> None:
     """Set the generators to what `snapshot` returned; those of other devices to their start."""
     for key in list(_states):
-        state = _state(key).array
+        state = _plain_state(key).array
         if key in states:
             state[...] = states[key]
         else:
