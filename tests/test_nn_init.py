@@ -216,3 +216,21 @@ def test_vectors():
     with pytest.raises(ShapeError, match=re.escape("the vector must have shape (9,), got (8,)")):
         utils.vector_to_parameters(tfl.arange(8.0), parameters)
     assert model.bias.tolist() == [6, 7, 8]
+
+
+@pytest.mark.parametrize(("sparsity", "count"), [(0.0, 0), (0.25, 3), (1.0, 10)])
+def test_sparse_columns(sparsity: float, count: int) -> None:
+    tfl.manual_seed(2)
+    w = init.sparse_(tfl.ones((10, 400)), sparsity, std=0.5).numpy()
+    assert ((w == 0).sum(0) == count).all()
+    # Each row is as likely; three deviations of 400 draws.
+    assert abs((w == 0).mean(1) - count / 10).max() < 0.07
+    if count < 10:
+        assert abs(w[w != 0].std() - 0.5) < 0.02
+
+
+def test_sparse_refuses() -> None:
+    with pytest.raises(ShapeError, match=r"sparse_: the tensor must have two axes, got \(2,\)"):
+        init.sparse_(tfl.ones(2), 0.5)
+    with pytest.raises(ArgumentError, match=r"sparse_: sparsity must lie in \[0, 1\], got 2"):
+        init.sparse_(tfl.ones((2, 2)), 2)

@@ -426,3 +426,106 @@ def test_activations_die_with_the_output():
         assert kept() is None
     finally:
         gc.enable()
+
+
+# -- hooks of states, assigned states, extra states ------------------------------------------------
+class Counted(nn.Linear):
+    calls = 0
+
+    def get_extra_state(self):
+        return {"calls": self.calls}
+
+    def set_extra_state(self, state):
+        self.calls = state["calls"]
+
+
+def test_extra_state_goes_with_the_others():
+    model = nn.Sequential(Counted(2, 2))
+    model[0].calls = 7
+    state = model.state_dict()
+    assert list(state) == ["0.weight", "0.bias", "0._extra_state"]
+    other = nn.Sequential(Counted(2, 2))
+    other.load_state_dict(state)
+    assert other[0].calls == 7
+    del state["0._extra_state"]
+    assert other.load_state_dict(state, strict=False).missing_keys == ["0._extra_state"]
+
+
+def test_hooks_of_states_run_in_order():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    seen = []
+    for name, one in (("whole", model), ("first", model[0])):
+        one.register_state_dict_pre_hook(lambda m, p, k, name=name: seen.append((name, p)))
+        one.register_state_dict_post_hook(lambda m, s, p, _, name=name: seen.append((name, len(s))))
+    state = model.state_dict()
+    assert seen == [("whole", ""), ("first", "0."), ("first", 4), ("whole", 4)]
+    model[0].register_load_state_dict_pre_hook(
+        lambda m, s, prefix, *others: s.update({prefix + "bias": tfl.ones(2)})
+    )
+    handle = model.register_load_state_dict_post_hook(lambda m, r: r.unexpected_keys.clear())
+    model.load_state_dict({**state, "more": tfl.ones(1)})
+    assert model[0].bias.tolist() == [1, 1] and "more" not in state
+    handle.remove()
+    with pytest.raises(StateError, match="unexpected 'more'"):
+        model.load_state_dict({**state, "more": tfl.ones(1)})
+    model.register_load_state_dict_pre_hook(lambda *given: given[-1].append("from a later version"))
+    with pytest.raises(StateError, match="got from a later version"):
+        model.load_state_dict(state)
+
+
+def test_assigned_states_take_the_place():
+    layer = nn.BatchNorm1d(2)
+    layer.weight.requires_grad_(False)
+    state = {path: value.double() if value.dtype.kind == "f" else value
+             for path, value in layer.state_dict().items()}  # fmt: skip
+    layer.load_state_dict(state, assign=True)
+    assert layer.weight.dtype == layer.running_mean.dtype == tfl.float64
+    assert isinstance(layer.weight, nn.Parameter) and not layer.weight.requires_grad
+    assert layer.bias.requires_grad and not isinstance(layer.running_mean, nn.Parameter)
+    assert [path for path, _ in layer.named_parameters()] == ["weight", "bias"]
+
+
+def test_parameter_is_asked_for_by_isinstance():
+    layer = nn.Linear(2, 2)
+    assert isinstance(layer.weight, nn.Parameter)
+    assert isinstance(layer.weight, (int, nn.Parameter))
+    for other in (layer.weight.detach(), layer.weight * 1, 3.0):
+        assert not isinstance(other, nn.Parameter)
+
+
+def test_submodules_are_put_by_path():
+    model = nn.Sequential(nn.Sequential(nn.ReLU()))
+    model.set_submodule("0.0", nn.Tanh(), strict=True)
+    model.set_submodule("0.gate", nn.Sigmoid())
+    assert [path for path, _ in model.named_modules()] == ["", "0", "0.0", "0.gate"]
+    with pytest.raises(ArgumentError, match=r"the path must lead to a module, got '0\.9'"):
+        model.set_submodule("0.9", nn.Tanh(), strict=True)
+
+
+def test_to_empty_keeps_shapes_and_parameters():
+    layer = nn.BatchNorm1d(3).double()
+    weight = layer.weight
+    assert layer.to_empty(device="cpu") is layer and layer.weight is weight
+    assert {t.shape for t in layer.state_dict().values()} == {(3,), ()}
+    assert weight.dtype == tfl.float64 and layer.type("float32").weight.dtype == tfl.float32
+
+
+def test_sequences_add_and_repeat():
+    one, two = nn.Sequential(nn.ReLU()), nn.Sequential(nn.Tanh(), nn.Identity())
+    assert [type(m).__name__ for m in one + two] == ["ReLU", "Tanh", "Identity"]
+    assert len(2 * two) == 4 and (two * 2)[2] is two[0]
+    one += [nn.ELU()]
+    assert len(one) == 2 and len(nn.ModuleList([nn.ReLU()]) + two) == 3
+
+
+def test_lists_and_dicts_of_parameters():
+    weights = nn.ParameterList([tfl.zeros(1), nn.Parameter(tfl.zeros(2)), "name"])
+    assert [name for name, _ in weights.named_parameters()] == ["0", "1"]
+    weights[0] = tfl.ones(3)
+    assert isinstance(weights[0], nn.Parameter) and weights[-1] == "name"
+    with pytest.raises(OutOfRangeError, match=r"index must lie in \[-3, 3\), got 3"):
+        weights[3]
+    scales = nn.ParameterDict({"a": tfl.zeros(1)}) | {"b": tfl.ones(1)}
+    assert list(scales.state_dict()) == ["a", "b"] and len(list(scales.parameters())) == 2
+    with pytest.raises(ArgumentError, match="the name must be free, got 'keys'"):
+        scales["keys"] = tfl.zeros(1)

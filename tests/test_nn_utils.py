@@ -187,3 +187,10 @@ def test_normalised_weights_come_off():
         nn.utils.remove_weight_norm(layer)
     with pytest.raises(ArgumentError, match="spectral_norm: the name must be one of a parameter"):
         nn.utils.spectral_norm(layer, "wait")
+
+
+def test_weight_norm_takes_states_of_the_older_form():
+    older = nn.utils.weight_norm(nn.Linear(3, 2))
+    layer = nn.Sequential(parametrizations.weight_norm(nn.Linear(3, 2)))
+    layer.load_state_dict({f"0.{path}": value for path, value in older.state_dict().items()})
+    np.testing.assert_array_equal(layer[0].weight.detach().numpy(), older.weight.detach().numpy())

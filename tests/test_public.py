@@ -245,19 +245,48 @@ NAMES = {
         "BatchNorm1d BatchNorm2d LayerNorm Dropout Embedding Flatten Identity ReLU Sigmoid Tanh "
         "GELU SiLU Softmax MSELoss L1Loss CrossEntropyLoss NLLLoss BCEWithLogitsLoss "
         "MultiheadAttention TransformerEncoderLayer TransformerDecoderLayer TransformerEncoder "
-        "TransformerDecoder Transformer RNN LSTM GRU RNNCell LSTMCell GRUCell"
+        "TransformerDecoder Transformer RNN LSTM GRU RNNCell LSTMCell GRUCell "
+        "ParameterList ParameterDict Bilinear Unflatten CosineSimilarity PairwiseDistance "
+        "BatchNorm3d GroupNorm InstanceNorm1d InstanceNorm2d InstanceNorm3d RMSNorm "
+        "LocalResponseNorm Dropout1d Dropout2d Dropout3d AlphaDropout FeatureAlphaDropout "
+        "ReLU6 LeakyReLU PReLU RReLU ELU CELU SELU Mish Softplus Softsign Hardtanh Hardsigmoid "
+        "Hardswish LogSigmoid Tanhshrink Softshrink Hardshrink Threshold GLU LogSoftmax Softmin "
+        "Softmax2d SmoothL1Loss HuberLoss BCELoss KLDivLoss PoissonNLLLoss GaussianNLLLoss CTCLoss "
+        "HingeEmbeddingLoss SoftMarginLoss MarginRankingLoss MultiMarginLoss MultiLabelMarginLoss "
+        "MultiLabelSoftMarginLoss CosineEmbeddingLoss TripletMarginLoss "
+        "TripletMarginWithDistanceLoss"
     ),
     "nn.functional": (
         "linear conv2d relu gelu softmax log_softmax dropout embedding layer_norm batch_norm "
         "mse_loss l1_loss cross_entropy nll_loss binary_cross_entropy_with_logits "
-        "scaled_dot_product_attention"
+        "scaled_dot_product_attention "
+        "relu6 leaky_relu prelu rrelu elu celu selu silu mish softplus softsign hardtanh "
+        "hardsigmoid hardswish sigmoid logsigmoid tanh tanhshrink softshrink hardshrink threshold "
+        "glu softmin gumbel_softmax one_hot normalize cosine_similarity pairwise_distance bilinear "
+        "group_norm instance_norm rms_norm local_response_norm dropout1d dropout2d dropout3d "
+        "alpha_dropout feature_alpha_dropout smooth_l1_loss huber_loss binary_cross_entropy kl_div "
+        "poisson_nll_loss gaussian_nll_loss hinge_embedding_loss soft_margin_loss "
+        "margin_ranking_loss multi_margin_loss multilabel_margin_loss multilabel_soft_margin_loss "
+        "triplet_margin_loss triplet_margin_with_distance_loss cosine_embedding_loss ctc_loss"
     ),
-    "nn.init": "kaiming_uniform_ xavier_uniform_ normal_ zeros_",
+    "nn.init": (
+        "calculate_gain uniform_ normal_ trunc_normal_ constant_ ones_ zeros_ eye_ dirac_ "
+        "xavier_uniform_ xavier_normal_ kaiming_uniform_ kaiming_normal_ orthogonal_ sparse_"
+    ),
+    "nn.utils": (
+        "clip_grad_norm_ clip_grad_value_ clip_grads_with_norm_ get_total_norm l1_penalty "
+        "parameters_to_vector vector_to_parameters functional_call stack_module_state weight_norm "
+        "remove_weight_norm spectral_norm remove_spectral_norm parametrize parametrizations"
+    ),
+    "nn.utils.parametrizations": "weight_norm spectral_norm",
+    "nn.utils.parametrize": (
+        "register_parametrization remove_parametrizations is_parametrized cached "
+        "ParametrizationList type_before_parametrizations"
+    ),
     "nn.utils.rnn": (
         "PackedSequence pack_padded_sequence pad_packed_sequence pad_sequence unpad_sequence "
         "pack_sequence unpack_sequence"
     ),
-    "nn.utils": "clip_grad_norm_ clip_grad_value_ l1_penalty",
     "optim": (
         "Optimizer SGD Adam AdamW NAdam RAdam Adamax Adagrad Adadelta RMSprop Rprop ASGD Lion LAMB "
         "Adafactor Muon LBFGS"

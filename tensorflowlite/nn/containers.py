@@ -123,6 +123,21 @@ class Sequential(NumberedModules):
     (5, 3)
     """
 
+    def __add__(self, other: Sequential) -> Sequential:
+        """Return the modules of both, one after the other."""
+        if not isinstance(other, Sequential):
+            return NotImplemented
+        return Sequential(*self, *other)
+
+    def __iadd__(self, other: Iterable[Module]) -> Sequential:
+        return self.extend(other)
+
+    def __mul__(self, count: int) -> Sequential:
+        """Return the modules repeated, the same ones."""
+        return Sequential(*list(self) * count)
+
+    __rmul__ = __mul__
+
     def __init__(self, *modules: Any) -> None:
         super().__init__()
         if len(modules) == 1 and isinstance(modules[0], Mapping):
@@ -164,6 +179,9 @@ class ModuleList(NumberedModules):
 
     def __iadd__(self, modules: Iterable[Module]) -> ModuleList:
         return self.extend(modules)
+
+    def __add__(self, other: Iterable[Module]) -> ModuleList:
+        return ModuleList([*self, *other])
 
 
 class ModuleDict(Module):

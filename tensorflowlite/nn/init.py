@@ -12,7 +12,9 @@ from ..backend import dtypes
 from ..core.tensor import Tensor
 from ..errors import ArgumentError, ShapeError
 from ..ops import random
+from ..ops.creation import asarray
 from ..ops.elementwise import logical_or
+from ..ops.sorting import argsort
 from ..runtime import set_mode
 
 _GAINS = {
@@ -376,4 +378,42 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
         for group in range(groups):
             for i in range(min(per_group, tensor.shape[1])):
                 tensor[(group * per_group + i, i, *middle)] = 1
+    return tensor
+
+
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01) -> Tensor:
+    """Fill a matrix with normal numbers, and a share of each column with zeros.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        What to fill; two axes.
+    sparsity : float
+        The share of each column that is zero, in [0, 1].
+    std : float
+        The standard deviation of the others.
+
+    References
+    ----------
+    Martens, "Deep learning via Hessian-free optimization", 2010.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> from tensorflowlite.nn import init
+    >>> (init.sparse_(tfl.ones((10, 3)), 0.25) == 0).sum(0)  # a share is rounded up
+    tensor([3, 3, 3])
+    """
+    if tensor.ndim != 2:
+        raise ShapeError(f"sparse_: the tensor must have two axes, got {tensor.shape}")
+    if not 0 <= sparsity <= 1:
+        raise ArgumentError(f"sparse_: sparsity must lie in [0, 1], got {sparsity}")
+    zeros = math.ceil(sparsity * tensor.shape[0])
+    drawn = random.uniform(shape=tensor.shape, **_like(tensor))
+    with set_mode(grad=False):
+        normal_(tensor, 0.0, std)
+        # The order of even numbers in each column is a random permutation.
+        order = argsort(drawn, axis=0)[:zeros]
+        number = asarray(range(tensor.shape[1]), device=tensor.device)
+        tensor[order, number] = 0
     return tensor

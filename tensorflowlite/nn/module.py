@@ -8,15 +8,14 @@ from typing import Any, TypeVar
 from ..backend import dtypes
 from ..core.tensor import Tensor
 from ..errors import ArgumentError, DtypeError, TensorflowliteError
-from ..ops.creation import asarray
+from ..ops.creation import asarray, empty
 from . import state
-from .hooks import Hooked
 
 _Module = TypeVar("_Module", bound="Module")
 _DTYPE_NAMES = frozenset(dtype.name for dtype in dtypes.supported)
 
 
-class Module(Hooked):
+class Module(state.Stateful):
     """Base class of networks and their parts.
 
     A subclass sets parameters and other modules as attributes and defines ``forward``; calling
@@ -331,6 +330,36 @@ class Module(Hooked):
         """
         return self._get_tensor("get_buffer", "buffer", target, self._own_buffers)
 
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put a module at a path such as ``"encoder.0"``.
+
+        Parameters
+        ----------
+        target : str
+            The path; what it leads through must be there.
+        module : Module
+            What to put there.
+        strict : bool
+            Whether a module must be there already.
+
+        Examples
+        --------
+        >>> from tensorflowlite import nn
+        >>> model = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
+        >>> model.set_submodule("1", nn.Tanh())
+        >>> model[1]
+        Tanh()
+        """
+        path, _, last = target.rpartition(".")
+        if not isinstance(module, Module):
+            raise DtypeError(f"set_submodule: a Module is needed, got {type(module).__name__}")
+        parent = self.get_submodule(path)
+        if strict or isinstance(vars(parent).get(last), Module):
+            self.get_submodule(target)
+            setattr(parent, last, module)
+        else:
+            parent.add_module(last, module)
+
     def _get_tensor(self, name: str, kind: str, target: str, own: Any) -> Tensor:
         path, _, last = target.rpartition(".")
         module = self.get_submodule(path)
@@ -488,55 +517,30 @@ class Module(Hooked):
         """Cast parameters and float buffers to bfloat16."""
         return self._convert(dtypes.bfloat16, None)
 
-    # -- saving and loading ----------------------------------------------------------------------
-    def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> dict[str, Tensor]:
-        """Return all parameters and persistent buffers by path, sharing their memory.
+    def type(self: _Module, dst_type: Any) -> _Module:
+        """Cast parameters and float buffers to a dtype; as ``to(dtype)``.
 
-        Parameters
-        ----------
-        prefix : str
-            Put before each path.
-        keep_vars : bool
-            Return the parameters themselves rather than detached tensors.
+        Examples
+        --------
+        >>> import tensorflowlite as tfl
+        >>> from tensorflowlite import nn
+        >>> nn.Linear(2, 3).type(tfl.float64).weight.dtype.name
+        'float64'
+        """
+        return self.to(dtype=dst_type)
+
+    def to_empty(self: _Module, *, device: Any, recurse: bool = True) -> _Module:
+        """Move parameters and buffers to a device without their values, which are undefined then.
 
         Examples
         --------
         >>> from tensorflowlite import nn
-        >>> {name: t.shape for name, t in nn.Linear(2, 3).state_dict().items()}
-        {'weight': (3, 2), 'bias': (3,)}
+        >>> nn.Linear(2, 3).to_empty(device="cpu").weight.shape
+        (3, 2)
         """
-        return state.state_dict(self, prefix, keep_vars)
-
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True
-    ) -> state.LoadResult:
-        """Copy values into the parameters and buffers, which stay the same tensors.
-
-        Parameters
-        ----------
-        state_dict : mapping of str to Tensor or array
-            What `state_dict` returned, or arrays under the same paths.
-        strict : bool
-            Whether every path must be there and no other. Shapes must always match.
-
-        Returns
-        -------
-        LoadResult
-            ``missing_keys`` and ``unexpected_keys``; both are empty where ``strict``.
-
-        Raises
-        ------
-        StateError
-            One error that lists everything missing, unexpected and misshapen; nothing was changed.
-
-        Examples
-        --------
-        >>> from tensorflowlite import nn
-        >>> a, b = nn.Linear(2, 3), nn.Linear(2, 3)
-        >>> b.load_state_dict(a.state_dict())
-        LoadResult(missing_keys=[], unexpected_keys=[])
-        """
-        return state.load_state_dict(self, state_dict, strict)
+        for tensor in {*self.parameters(recurse), *self.buffers(recurse)}:
+            tensor.set_(empty(tensor.shape, dtype=tensor.dtype, device=device))
+        return self
 
     # -- how it reads ----------------------------------------------------------------------------
     def extra_repr(self) -> str:

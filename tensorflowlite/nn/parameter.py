@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.tensor import Tensor
 from ..ops.creation import asarray
 
 
-def Parameter(data: Any, requires_grad: bool = True) -> Tensor:
-    """Return a tensor that counts as a parameter of the module that it is an attribute of.
+class ParameterKind:
+    """A tensor that counts as a parameter of the module that it is an attribute of.
 
-    A parameter is an ordinary `Tensor` with a flag, ``is_parameter``.
+    A parameter is an ordinary `Tensor` with a flag, ``is_parameter``; ``isinstance`` with this
+    asks for the flag.
 
     Parameters
     ----------
@@ -31,7 +32,28 @@ def Parameter(data: Any, requires_grad: bool = True) -> Tensor:
     >>> p = nn.Parameter(tfl.zeros(2))
     >>> p.is_parameter, p.requires_grad
     (True, True)
+    >>> isinstance(p, nn.Parameter), isinstance(p.detach(), nn.Parameter)
+    (True, False)
     """
-    parameter = asarray(data).detach()
-    parameter.parameter = True
-    return parameter.requires_grad_() if requires_grad else parameter
+
+    __name__ = __qualname__ = "Parameter"
+
+    def __call__(self, data: Any, requires_grad: bool = True) -> Tensor:
+        parameter = asarray(data).detach()
+        parameter.parameter = True
+        return parameter.requires_grad_() if requires_grad else parameter
+
+    # Looked up on the type of what stands second in isinstance(): an object can answer, too.
+    def __instancecheck__(self, value: object) -> bool:
+        return isinstance(value, Tensor) and value.is_parameter
+
+    def __repr__(self) -> str:
+        return "tensorflowlite.nn.Parameter"
+
+
+if TYPE_CHECKING:
+
+    class Parameter(Tensor):  # so that it can be said in annotations
+        def __init__(self, data: Any, requires_grad: bool = True) -> None: ...
+else:
+    Parameter = ParameterKind()

@@ -90,7 +90,8 @@ def ctc_loss(
             f"ctc_loss: input_lengths must be at most {frames}, the frames of log_probs, got "
             f"{int(_max(lengths[0]))}"
         )
-    loss = ctc_alignments(x, _padded(targets, lengths[1], batch), *lengths, blank)
+    labels = _padded(targets, lengths[1], batch)
+    loss = ctc_alignments(x, labels, lengths[0], lengths[1], blank)
     if zero_infinity:
         loss = where(loss == float("inf"), 0.0, loss)
     if reduction == "mean":

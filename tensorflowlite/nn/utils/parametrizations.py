@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from ...core.tensor import Tensor
@@ -72,7 +73,17 @@ def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Mo
     {'parametrizations.weight.original0': (3, 1), 'parametrizations.weight.original1': (3, 2)}
     """
     dim = None if dim == -1 else dim  # PyTorch's other name for None
-    return register_parametrization(module, name, _WeightNorm(dim), unsafe=True)
+    register_parametrization(module, name, _WeightNorm(dim), unsafe=True)
+    module.register_load_state_dict_pre_hook(functools.partial(_take_older_names, name))
+    return module
+
+
+def _take_older_names(name: str, module: Module, state: Any, prefix: str, *others: Any) -> None:
+    """Rename what the form of `nn.utils.weight_norm` saved."""
+    older = [f"{prefix}{name}_{part}" for part in "gv"]
+    if all(path in state for path in older):
+        for number, path in enumerate(older):
+            state[f"{prefix}parametrizations.{name}.original{number}"] = state.pop(path)
 
 
 def as_matrix(weight: Tensor, dim: int) -> Tensor:

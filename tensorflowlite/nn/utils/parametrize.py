@@ -141,9 +141,14 @@ class ParametrizationList(ModuleList):
         return value
 
 
+def _parts(module: Module) -> Any:
+    """Return a module's `ParametrizationList` of each computed tensor, by its name."""
+    return vars(module)["parametrizations"]
+
+
 def _property(name: str) -> property:
     def read(module: Module) -> Tensor:
-        listed = module.parametrizations[name]  # type: ignore[index]
+        listed = _parts(module)[name]
         if not _cache.depth:
             return listed()
         key = (id(module), name)
@@ -152,7 +157,7 @@ def _property(name: str) -> property:
         return _cache.values[key]
 
     def write(module: Module, value: Tensor) -> None:
-        module.parametrizations[name].right_inverse(value)  # type: ignore[index]
+        _parts(module)[name].right_inverse(value)
 
     return property(read, write)
 
@@ -234,7 +239,7 @@ def register_parametrization(
     """
     parametrization.train(module.training)
     if is_parametrized(module, tensor_name):
-        listed = module.parametrizations[tensor_name]  # type: ignore[index]
+        listed = _parts(module)[tensor_name]
         before = getattr(module, tensor_name)
         after = parametrization(before)
         if not unsafe and (after.shape != before.shape or after.dtype != before.dtype):
@@ -255,8 +260,8 @@ def register_parametrization(
     delattr(module, tensor_name)
     if not is_parametrized(module):
         module.parametrizations = ModuleDict()
-    module.parametrizations[tensor_name] = listed  # type: ignore[index,operator]
-    _set_class(module, module.parametrizations.keys())  # type: ignore[union-attr,operator]
+    _parts(module)[tensor_name] = listed
+    _set_class(module, _parts(module).keys())
     return module
 
 
@@ -292,7 +297,7 @@ def remove_parametrizations(
             f"remove_parametrizations: the tensor must be parametrized, got {tensor_name!r} of "
             f"{type(module).__name__}"
         )
-    listed = module.parametrizations[tensor_name]  # type: ignore[index]
+    listed = _parts(module)[tensor_name]
     if not leave_parametrized and not listed.is_tensor:
         raise ArgumentError(
             "remove_parametrizations: leave_parametrized=False needs one original, got "
@@ -301,11 +306,11 @@ def remove_parametrizations(
     held = listed.originals()[0]
     with set_mode(grad=False):
         value = getattr(module, tensor_name) if leave_parametrized else held
-    del module.parametrizations[tensor_name]  # type: ignore[union-attr,operator]
-    names = module.parametrizations.keys()  # type: ignore[union-attr,operator]
+    del _parts(module)[tensor_name]
+    names = _parts(module).keys()
     _set_class(module, names)
     if not names:
-        del module.parametrizations
+        delattr(module, "parametrizations")
     if not held.is_parameter:
         module.register_buffer(tensor_name, value.detach())
     elif listed.is_tensor:  # an optimizer that has the parameter goes on training it
