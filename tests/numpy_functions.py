@@ -109,6 +109,13 @@ CALLS: dict[str, list[Call]] = {
     "numpy.einsum": [call("ij,ij->i", X, Y)],
     "numpy.expand_dims": [call(X, 1), call(X, (0, -1))],
     "numpy.extract": [call(MASK, X)],
+    "numpy.nan_to_num": [call(X, nan=1.0)],
+    "numpy.unique_all": [call(X)],
+    "numpy.corrcoef": [call(X)],
+    "numpy.linalg.eig": [],
+    "numpy.linalg.eigh": [],
+    "numpy.linalg.qr": [call(X.T)],
+    "numpy.linalg.svd": [call(X.T, full_matrices=False)],
     "numpy.imag": [call(X + 1j * Y)],
     "numpy.cumulative_sum": [call(VECTOR), call(X, axis=0, include_initial=True)],
     "numpy.cumulative_prod": [call(VECTOR), call(X, axis=1)],
@@ -170,7 +177,7 @@ CALLS: dict[str, list[Call]] = {
     "numpy.trace": [call(SQUARE), call(SQUARE, 1)],
     "numpy.transpose": [call(X), call(draw(2, 3, 4), (1, 2, 0))],
     "numpy.tril": [call(X, -1)],
-    "numpy.trim_zeros": [call(np.array([0.0, 1.0, 2.0, 0.0]))],
+    "numpy.trim_zeros": [call(np.array([0, 1, 2, 0])), call(VECTOR)],
     "numpy.vander": [call(VECTOR), call(VECTOR, 3, increasing=True)],
     "numpy.vdot": [call(X, Y)],
     "numpy.vsplit": [call(draw(4, 2), 2)],
@@ -205,6 +212,8 @@ CHANGING: dict[str, Call] = {
     "numpy.put_along_axis": call(X, np.argmax(X, 1)[:, None], draw(3, 1), 1),
     "numpy.fill_diagonal": call(SQUARE, 5.0),
 }
+# What reads one triangle of a matrix: they are differentiated along symmetric directions.
+SYMMETRIC = {"numpy.linalg.cholesky", "numpy.linalg.eigvalsh"}
 _COMPLEX = {"numpy.fft.hfft", "numpy.fft.irfft", "numpy.fft.irfft2", "numpy.fft.irfftn"}
 
 
@@ -234,7 +243,7 @@ a `Tensor`, the operation of that meaning runs on the tensor's device and is rec
 
 - **recorded**: gradients pass through it;
 - **constant**: its result depends on shapes, dtypes or the order of values only, or is a truth
-  value; it has no gradient;
+  value or a histogram; it has no gradient;
 - **refused**: it raises a `TypeError` that names a way out.
 
 Nothing is detached in silence: a tensor that requires grad isn't read as a bare array. Universal

@@ -11,7 +11,15 @@ import pytest
 import tensorflowlite as tfl
 from tensorflowlite.errors import GradientError, UnsupportedArgumentError
 from tensorflowlite.ops.numpy_table import CONSTANT, FUNCTIONS, UFUNCS, found
-from tests.numpy_functions import CHANGING, PAGE, calls_of, meaning, page, public_functions
+from tests.numpy_functions import (
+    CHANGING,
+    PAGE,
+    SYMMETRIC,
+    calls_of,
+    meaning,
+    page,
+    public_functions,
+)
 
 ALL = public_functions()
 RECORDED = [name for name in ALL if meaning(name) == "recorded" and name not in CHANGING]
@@ -87,6 +95,8 @@ def test_value_and_recording(name: str, args: Any, options: Any) -> None:
     weights = [rng.normal(size=r.shape) for r in results]
     arrays = [leaf.detach().numpy() for leaf in leaves]
     directions = [rng.normal(size=a.shape) for a in arrays]
+    if name in SYMMETRIC:
+        directions = [d + d.T for d in directions]
 
     def total(step: float) -> Any:
         moved = iter([a + step * d for a, d in zip(arrays, directions, strict=True)])

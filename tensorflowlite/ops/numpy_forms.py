@@ -395,6 +395,16 @@ def take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Tensor:
     return indexing.take_along_axis(arr, creation.asarray(indices), axis=axis)
 
 
+def isin(element: Any, test_elements: Any, assume_unique: bool = False, invert: bool = False, *,
+         kind: Any = None) -> Tensor:  # fmt: skip
+    """`np.isin`."""
+    from . import sets
+
+    like = element if isinstance(element, Tensor) else test_elements
+    element = creation.asarray(element, device=like.device)
+    return sets.isin(element, creation.asarray(test_elements, device=like.device), invert=invert)
+
+
 def sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None
          ) -> Tensor:  # fmt: skip
     """`np.sort`."""
@@ -429,6 +439,19 @@ def cumprod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any
     """`np.cumprod`."""
     result = cumulative.cumprod(creation.asarray(a), axis=axis, dtype=dtype)
     return deliver("np.cumprod", result, _targets(out))
+
+
+def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Tensor:
+    """`np.diff`; numbers before and behind stand for a whole slice."""
+    a = creation.asarray(a)
+    edge = list(a.shape)
+    edge[axis] = 1
+    ends = [
+        one if one is None or getattr(one, "ndim", 0)
+        else shaping.broadcast_to(lift(one, a), tuple(edge))
+        for one in (prepend, append)
+    ]  # fmt: skip
+    return cumulative.diff(a, n=n, axis=axis, prepend=ends[0], append=ends[1])
 
 
 def modf(x: Any) -> tuple[Tensor, Tensor]:
@@ -523,3 +546,13 @@ def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype
     start, stop = elementwise.log(lift(start, like)), elementwise.log(lift(stop, like))
     result = elementwise.exp(linspace(start, stop, num, endpoint, axis=axis))
     return result if dtype is None else casting.astype(result, dtype)
+
+
+# -- decompositions --------------------------------------------------------------------------------
+def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False
+        ) -> Any:  # fmt: skip
+    """`np.linalg.svd`."""
+    from . import linalg_decompositions as found
+
+    _only("np.linalg.svd", "hermitian", hermitian, False)
+    return found.svd(a, full_matrices=full_matrices) if compute_uv else found.svdvals(a)

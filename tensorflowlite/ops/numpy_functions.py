@@ -16,9 +16,10 @@ from .numpy_table import FUNCTIONS, found, refusal
 from .numpy_ufuncs import deliver
 
 # NumPy's names of parameters, and ours.
-_RENAMED = {"ddof": "correction", "a_min": "min", "a_max": "max"}
+_RENAMED = {"ddof": "correction"}
 # What chooses among layouts or ways of computing, and changes no value.
-_IGNORED = {"subok", "kind", "casting", "order", "optimize", "overwrite_input", "stable"}
+_IGNORED = {"subok", "kind", "casting", "order", "optimize", "overwrite_input", "stable",
+            "assume_unique", "copy"}  # fmt: skip
 
 
 def array_function(x: Tensor, function: Any, types: Any, args: Any, options: Any, /) -> Any:
@@ -65,6 +66,7 @@ def _adapted(name: str, theirs: Any, ours: Callable[..., Any]) -> Callable[..., 
     signature = inspect.signature(theirs)
     own = inspect.signature(ours).parameters
     several = any(p.kind is p.VAR_POSITIONAL for p in own.values())
+    places = sum(p.kind <= p.POSITIONAL_OR_KEYWORD for p in own.values())
     by_position = [p.name for p in own.values() if p.kind is p.POSITIONAL_ONLY]
     defaults = {p.name: p.default for p in signature.parameters.values()}
 
@@ -80,7 +82,8 @@ def _adapted(name: str, theirs: Any, ours: Callable[..., Any]) -> Callable[..., 
             if key in _IGNORED or value is defaults[key]:
                 continue
             renamed = _RENAMED.get(key, key)
-            if place < len(by_position) and len(positional) == place:
+            needed = defaults[key] is inspect.Parameter.empty
+            if place < (places if needed else len(by_position)) and len(positional) == place:
                 positional.append(value)
             elif renamed in own and renamed not in by_position:
                 named[renamed] = value

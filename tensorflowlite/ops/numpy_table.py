@@ -64,7 +64,7 @@ FUNCTIONS = _table("numpy.", {
     "numpy_forms": """
         amax amin max min sum prod mean std var all* any* ptp iscomplexobj* isrealobj* around
         round astype array_split broadcast_arrays broadcast_to clip concatenate copy copyto cumprod
-        cumsum diag dot einsum empty_like* full_like*
+        cumsum diag diff dot einsum empty_like* full_like* isin*
         geomspace hsplit vsplit dsplit inner linspace logspace meshgrid ndim*
         ones_like* place put putmask ravel reshape shape* size*
         sort split squeeze take take_along_axis tensordot tile transpose vdot where
@@ -80,8 +80,47 @@ FUNCTIONS = _table("numpy.", {
     "joining": "repeat stack unstack",
     "einsum": "outer",
     "casting": "can_cast* result_type*",
+    "arranging": """
+        apply_along_axis apply_over_axes fliplr flipud rollaxis rot90 trim_zeros
+    """,
+    "assembling": """
+        append atleast_1d atleast_2d atleast_3d block column_stack delete dstack hstack insert
+        resize vstack
+    """,
+    "comparing": """
+        allclose* array_equal* array_equiv* isclose* iscomplex* isneginf* isposinf* isreal*
+    """,
+    "counting": "bincount digitize* histogram* histogram_bin_edges*",
+    "choosing": """
+        choose compress extract fill_diagonal flatnonzero* put_along_axis select
+    """,
+    "nan_reductions": """
+        nanargmax* nanargmin* nancumprod nancumsum nanmax nanmean nanmin nanprod nanstd nansum
+        nanvar
+    """,
+    "padding": "pad",
+    "quantiles": "median nanmedian nanpercentile nanquantile percentile quantile",
+    "special": "angle fix i0 nan_to_num sinc",
+    "sequences": "convolve correlate ediff1d gradient interp trapezoid",
+    "statistics": "average corrcoef cov",
+    "products": "cross kron trace",
+    "searching": "searchsorted*",
+    "sets": "unique_all unique_counts unique_inverse unique_values",
 }) | _table("numpy.linalg.", {
+    "linalg_decompositions": "cholesky eig eigh eigvals eigvalsh qr svdvals",
+    "linalg_functions": "diagonal matrix_power multi_dot trace",
+    "linalg_norms": "cond matrix_norm matrix_rank* norm vector_norm",
+    "linalg_solving": "det inv lstsq pinv slogdet solve tensorinv tensorsolve",
+    "matrix": "matmul",
+    "products": "cross",
+    "shaping": "matrix_transpose",
+    "einsum": "outer tensordot vecdot",
+    "numpy_forms": "svd",
 }) | _table("numpy.fft.", {
+    "fft": """
+        fft fft2 fftn hfft ifft ifft2 ifftn ihfft irfft irfft2 irfftn rfft rfft2 rfftn
+    """,
+    "fft_frequencies": "fftshift ifftshift",
 })  # fmt: skip
 
 # Refused on purpose, and what to do instead.
