@@ -179,3 +179,11 @@ def test_turning_it_on_and_off() -> None:
     finally:
         set_detect_anomaly(False)
     assert not is_anomaly_enabled()
+
+
+def test_on_every_device(backend: Any) -> None:
+    x = tfl.tensor([1.0, 0.0], device=backend.device, requires_grad=True)
+    text = message(lambda: tfl.log(x))
+    assert text.startswith("log: the result must be finite, got 1 infinite in float32 (2,) of x")
+    text = message(lambda: tfl.sqrt(x).sum().backward())
+    assert text.startswith("sqrt: the gradient must be finite, got 1 infinite in float32 (2,)")

@@ -206,3 +206,16 @@ def test_an_input_that_was_changed_in_place() -> None:
     h += 1
     with pytest.raises(StaleValueError, match=r"checkpoint .*: input values"):
         y.sum().backward()
+
+
+def test_on_every_device(backend: Any) -> None:
+    def run(call: Any) -> list[tfl.Tensor | None]:
+        tfl.manual_seed(3)
+        x = tfl.ones((4, 3), device=backend.device).requires_grad_()
+        w = tfl.full((3,), 0.5, device=backend.device).requires_grad_()
+        y = call(lambda x: nn.functional.dropout(tfl.tanh(x * w), 0.5), x)
+        assert y.device == x.device
+        (y * y).sum().backward()
+        return [one.detach().to("cpu").double() for one in (y, x.grad, w.grad)]
+
+    both_ways(run)

@@ -191,6 +191,18 @@ DIFFERENT: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: tfl.autograd.grad(x, x, only_inputs=True),  # type: ignore[call-arg]
         "only_inputs",
     ),
+    "`torch.autograd.functional.jacobian(f, x)`, `hessian`, `vjp`, `jvp`, `hvp`": (
+        lambda: tfl.autograd.functional,  # type: ignore[attr-defined]
+        "functional",
+    ),
+    "`torch.func.grad_and_value(f)`": (
+        lambda: tfl.grad_and_value,  # type: ignore[attr-defined]
+        "grad_and_value",
+    ),
+    "`torch.utils.checkpoint.checkpoint(f, x, use_reentrant=False)`": (
+        lambda: tfl.checkpoint(tfl.tanh, x, use_reentrant=False),
+        "use_reentrant",
+    ),
     "`torch.utils.data.DataLoader`": (lambda: tfl.utils, "utils"),  # type: ignore[attr-defined]
 }
 
@@ -205,6 +217,9 @@ def test_spelled_differently(row: str) -> None:
 def test_the_spelling_here() -> None:
     assert x.shape[0] == 2 and tfl.data.DataLoader is not None
     assert x.clone().relu_().tolist() == F.relu(x).tolist()
+    found = [tfl.jacrev(tfl.sum)(x), tfl.jacfwd(tfl.sum)(x), tfl.value_and_grad(tfl.sum)(x)[1]]
+    assert all((one == 1).all() for one in found)
+    assert tfl.checkpoint(tfl.tanh, x).tolist() == tfl.tanh(x).tolist()
     assert x.square().sum().sqrt().item() == pytest.approx(np.linalg.norm(x.numpy()))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import threading
 import weakref
 from collections import OrderedDict, namedtuple
 from collections.abc import Callable
@@ -412,6 +413,81 @@ def test_what_is_closed_over_has_a_gradient_through_a_hessian() -> None:
     trace = tfl.hessian(lambda x: (w * x**3).sum())(f64([1.0, 2.0])).sum()
     trace.backward()
     close(w.grad, [6.0, 12.0])
+
+
+# -- with vmap, on devices, in threads -------------------------------------------------------------
+SAMPLES = f64([[1.0, 2.0], [3.0, 4.0], [-1.0, 0.5]])
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        tfl.grad(lambda x: (x**3).sum()),
+        tfl.hessian(lambda x: (x**3).prod()),
+        lambda x: tfl.jvp(lambda x: x**3 * x[0], (x,), (x,))[1],
+        lambda x: tfl.hvp(lambda x: (x**3).prod(), (x,), (x * 2,))[0],
+        lambda x: tfl.vjp(lambda y: y**3 * x[0], x)[1](x)[0],
+        tfl.grad(lambda x: tfl.checkpoint(lambda x: (x**3).sum(), x)),
+        tfl.grad(lambda x: tfl.grad(lambda y: (x * y**2).sum())(x).sum()),
+    ],
+    ids=range(7),
+)
+def test_for_each_sample(one: Callable[..., Any]) -> None:
+    close(tfl.vmap(one)(SAMPLES), np.stack([one(x).numpy() for x in SAMPLES]))
+
+
+def test_of_a_function_of_all_samples() -> None:
+    def f(x: tfl.Tensor) -> tfl.Tensor:
+        return tfl.vmap(lambda row: (row**2).sum() ** 2)(x).sum()
+
+    close(tfl.grad(f)(SAMPLES), 4 * SAMPLES.numpy() * (SAMPLES.numpy() ** 2).sum(1, keepdims=True))
+    out, tangent = tfl.jvp(f, (SAMPLES,), (SAMPLES,))
+    close(tangent, 4 * out)  # it is homogeneous of degree four
+
+
+def test_gradients_of_samples_carry_what_is_closed_over() -> None:
+    w = f64([1.0, 2.0]).requires_grad_()
+    tfl.vmap(tfl.grad(lambda x: ((x * w) ** 2).sum()))(SAMPLES).sum().backward()
+    close(w.grad, 4 * w.detach() * SAMPLES.sum(axis=0))
+
+
+def test_on_every_device(backend: Any) -> None:
+    x = tfl.tensor([0.3, -0.7], device=backend.device)
+    a = tfl.tensor([[1.0, 2.0], [3.0, 4.0]], device=backend.device)
+
+    def f(x: tfl.Tensor) -> tfl.Tensor:
+        return tfl.tanh(a @ x).sum() ** 2
+
+    found = [tfl.grad(f)(x), tfl.jacfwd(f)(x), tfl.hessian(f)(x), tfl.hvp(f, (x,), (x,))[0],
+             tfl.jvp(f, (x,), (x,))[1], tfl.grad(lambda x: tfl.checkpoint(f, x))(x)]  # fmt: skip
+    assert all(one.device == x.device for one in found)
+    plain = tfl.hessian(lambda x: tfl.tanh(a.to("cpu") @ x).sum() ** 2)(x.to("cpu"))
+    close(tfl.hessian(f)(x).to("cpu"), plain, 1e-5)
+
+
+def test_changes_in_place_inside() -> None:
+    def f(x: tfl.Tensor) -> tfl.Tensor:
+        y = tfl.zeros(2, dtype=tfl.float64)
+        y[0] = x[0] * x[1]
+        y[1] = x[1]
+        return (y**2).sum()
+
+    close(tfl.hessian(f)(f64([2.0, 3.0])), [[18.0, 24.0], [24.0, 10.0]])
+
+
+def test_in_several_threads() -> None:
+    found: list[float] = []
+
+    def run() -> None:
+        for _ in range(20):
+            found.append(tfl.grad(tfl.grad(lambda x: x**3))(2.0).item())
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [12.0] * 80
 
 
 # -- bad input -------------------------------------------------------------------------------------
