@@ -194,3 +194,50 @@ def test_weight_norm_takes_states_of_the_older_form():
     layer = nn.Sequential(parametrizations.weight_norm(nn.Linear(3, 2)))
     layer.load_state_dict({f"0.{path}": value for path, value in older.state_dict().items()})
     np.testing.assert_array_equal(layer[0].weight.detach().numpy(), older.weight.detach().numpy())
+
+
+# -- summaries -------------------------------------------------------------------------------------
+def test_summary_counts_what_runs():
+    block = nn.Linear(4, 4)
+    model = nn.ModuleDict({
+        "conv": nn.Conv2d(3, 4, 3, padding=1, groups=1), "norm": nn.BatchNorm2d(4), "twice": block,
+        "layer": nn.LayerNorm(4), "unused": nn.Linear(2, 2), "attend": nn.MultiheadAttention(4, 2),
+    })  # fmt: skip
+    model["conv"].weight.requires_grad_(False)
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.parts = model
+
+        def forward(self, image, scale):
+            x = self.parts["norm"](self.parts["conv"](image)).mean((2, 3)) * scale
+            x = self.parts["layer"](self.parts["twice"](self.parts["twice"](x)))
+            return self.parts["attend"](x[None], x[None], x[None])[0]
+
+    net = Net()
+    net.parts["norm"].eval()
+    found = nn.utils.summary(net, [(2, 3, 5, 6), tfl.tensor(2.0)])
+    flops = {one.path: one.flops for one in found.modules}
+    assert flops["parts.conv"] == 2 * 4 * 5 * 6 * (2 * 3 * 3 * 3 + 1)
+    assert flops["parts.norm"] == 2 * (2 * 4 * 5 * 6)
+    assert flops["parts.twice"] == 2 * (2 * 4 * (2 * 4 + 1))
+    assert flops["parts.layer"] == 7 * 2 * 4
+    # three projections of two rows, and the scores and their sums of one place for each
+    assert flops["parts.attend"] == 3 * 2 * 2 * 4 * 4 + 2 * 2 * 2 * 1 * 4
+    assert flops["parts.attend.out_proj"] == 2 * 2 * 4 * 4 + 2 * 4
+    assert sum(flops.values()) == found.total_flops
+    line = {one.path: one for one in found.modules}["parts.unused"]
+    assert line.output_shape is None and line.calls == 0 and line.parameters == 6
+    frozen = found.total_parameters - found.trainable_parameters
+    assert frozen == 4 * 27 and found.total_parameters == sum(p.size for p in net.parameters())
+    assert net.training and not net.parts["norm"].training
+    assert net.parts["norm"].num_batches_tracked.item() == 0
+    assert "    conv" not in str(found).splitlines()[2] and "frozen" in str(found)
+
+
+def test_summary_leaves_no_hooks_where_the_call_fails():
+    model = nn.Sequential(nn.Linear(3, 2))
+    with pytest.raises(ShapeError):
+        nn.utils.summary(model, (4, 5))
+    assert model.training and not model[0]._forward_hooks

@@ -276,7 +276,7 @@ NAMES = {
     "nn.utils": (
         "clip_grad_norm_ clip_grad_value_ clip_grads_with_norm_ get_total_norm l1_penalty "
         "parameters_to_vector vector_to_parameters functional_call stack_module_state weight_norm "
-        "remove_weight_norm spectral_norm remove_spectral_norm parametrize parametrizations"
+        "remove_weight_norm spectral_norm remove_spectral_norm summary parametrize parametrizations"
     ),
     "nn.utils.parametrizations": "weight_norm spectral_norm",
     "nn.utils.parametrize": (

@@ -26,6 +26,14 @@ class Embedding(Module):
         Their length.
     padding_idx : int, optional
         The index of a vector that starts as zeros and gets no gradient.
+    max_norm : float, optional
+        How long a vector may be: longer ones are shortened when they are looked up.
+    norm_type : float
+        The order of the norm that measures it.
+    scale_grad_by_freq : bool
+        Whether a vector's gradient is divided by how often it is looked up.
+    sparse : bool
+        Only False: gradients have the shape of the table.
     device, dtype
         Where the table lives, and its dtype; float32 by default.
 
@@ -46,6 +54,10 @@ class Embedding(Module):
         num_embeddings: int,
         embedding_dim: int,
         padding_idx: int | None = None,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        sparse: bool = False,
         *,
         device: Any = None,
         dtype: Any = None,
@@ -60,7 +72,11 @@ class Embedding(Module):
                     f"got {padding_idx}"
                 )
             padding_idx %= num_embeddings
+        if sparse:
+            raise ArgumentError("Embedding: sparse must be False, gradients are dense here")
         self.padding_idx = padding_idx
+        self.max_norm, self.norm_type = max_norm, norm_type
+        self.scale_grad_by_freq = scale_grad_by_freq
         self.weight = Parameter(
             zeros((num_embeddings, embedding_dim), dtype=dtype, device=device)
         )
@@ -68,9 +84,25 @@ class Embedding(Module):
 
     @classmethod
     def from_pretrained(
-        cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None
+        cls,
+        embeddings: Tensor,
+        freeze: bool = True,
+        padding_idx: int | None = None,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        sparse: bool = False,
     ) -> Embedding:
         """Return an embedding with a given table, frozen unless asked otherwise.
+
+        Parameters
+        ----------
+        embeddings : Tensor, shape (num_embeddings, embedding_dim)
+            The table, whose memory is shared.
+        freeze : bool
+            Whether it gets no gradient.
+        padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse
+            As in `Embedding`.
 
         Examples
         --------
@@ -85,7 +117,9 @@ class Embedding(Module):
                 f"{embeddings.shape}"
             )
         count, length = embeddings.shape
-        made = cls(count, length, padding_idx)
+        made = cls(
+            count, length, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse
+        )
         made.weight = Parameter(embeddings, requires_grad=not freeze)
         return made
 
@@ -97,8 +131,18 @@ class Embedding(Module):
                 self.weight[self.padding_idx] = 0
 
     def forward(self, indices: Tensor) -> Tensor:
-        return F.embedding(indices, self.weight, self.padding_idx)
+        return F.embedding(
+            indices, self.weight, self.padding_idx, self.max_norm, self.norm_type,
+            self.scale_grad_by_freq,
+        )  # fmt: skip
 
     def extra_repr(self) -> str:
         text = f"{self.num_embeddings}, {self.embedding_dim}"
-        return text if self.padding_idx is None else f"{text}, padding_idx={self.padding_idx}"
+        for name, default in (
+            ("padding_idx", None), ("max_norm", None), ("norm_type", 2.0),
+            ("scale_grad_by_freq", False),
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if value != default:
+                text += f", {name}={value}"
+        return text

@@ -37,14 +37,19 @@ def host(x):
 
 
 # -- embedding and losses --------------------------------------------------------------------------
-@pytest.mark.parametrize("padding_idx", [None, 2, -1])
-def test_embedding(padding_idx):
-    ours, theirs = nn.Embedding(6, 3, padding_idx), torch.nn.Embedding(6, 3, padding_idx)
+@pytest.mark.parametrize("options", [
+    {}, {"padding_idx": 2}, {"padding_idx": -1}, {"max_norm": 1.0},
+    {"max_norm": 1.5, "norm_type": 1.0, "padding_idx": 2}, {"scale_grad_by_freq": True},
+    {"max_norm": 0.5, "scale_grad_by_freq": True},
+], ids=str)  # fmt: skip
+def test_embedding(options):
+    ours, theirs = nn.Embedding(6, 3, **options), torch.nn.Embedding(6, 3, **options)
     ours.load_state_dict(theirs.state_dict())
     assert repr(ours) == repr(theirs)
     indices = np.array([[0, 2, 5], [2, 2, 1]])
     out, expected = ours(tensor(indices)), theirs(torch.tensor(indices))
-    np.testing.assert_array_equal(host(out), expected.detach().numpy())
+    np.testing.assert_allclose(host(out), expected.detach().numpy(), 1e-6)
+    np.testing.assert_allclose(host(ours.weight), theirs.weight.detach().numpy(), 1e-6)
     (out * out).sum().backward()
     (expected * expected).sum().backward()
     np.testing.assert_allclose(ours.weight.grad.numpy(), theirs.weight.grad.numpy(), 1e-6)

@@ -16,7 +16,6 @@ from ...ops.conv import conv_transpose3d as conv_transpose3d
 from ...ops.conv import fold as fold
 from ...ops.conv import unfold as unfold
 from ...ops.elementwise import tanh as tanh
-from ...ops.embedding import embedding as embedding
 from ...ops.fused import check_activation as check_activation
 from ...ops.fused import conv1d as conv1d
 from ...ops.fused import conv2d as conv2d
@@ -66,6 +65,7 @@ from .dropout import dropout1d as dropout1d
 from .dropout import dropout2d as dropout2d
 from .dropout import dropout3d as dropout3d
 from .dropout import feature_alpha_dropout as feature_alpha_dropout
+from .embedding import embedding as embedding
 from .losses import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
 from .losses import cross_entropy as cross_entropy
 from .losses import l1_loss as l1_loss

@@ -14,6 +14,7 @@ from .gradients import parameters_to_vector as parameters_to_vector
 from .gradients import vector_to_parameters as vector_to_parameters
 from .stateless import functional_call as functional_call
 from .stateless import stack_module_state as stack_module_state
+from .summary import summary as summary
 from .weights import remove_spectral_norm as remove_spectral_norm
 from .weights import remove_weight_norm as remove_weight_norm
 from .weights import spectral_norm as spectral_norm
