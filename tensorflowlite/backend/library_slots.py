@@ -18,6 +18,7 @@ _LATER = {
     "selection_slots": (
         "index_within scatter_extreme bin_counts bin_edges digitize running_places convolve"
     ),
+    "recurrent_slots": "recurrence recurrence_gradient",
     "batching_slots": "bind_batch leave_batch enter_batch total_batch",
     "linalg_slots": (
         "inv solve solve_triangular det slogdet cholesky qr eigh eigvalsh eig eigvals svd svdvals "

@@ -12,7 +12,6 @@ from . import (
     loss_slots,
     normalization_slots,
     pooling_slots,
-    recurrent_slots,
 )
 
 
@@ -21,7 +20,7 @@ def slots(xp: Any) -> dict[str, Callable[..., Any]]:
     found: dict[str, Callable[..., Any]] = {}
     for family in (
         activation_slots, attention_slots, conv_slots, loss_slots, normalization_slots,
-        pooling_slots, recurrent_slots,
+        pooling_slots,
     ):  # fmt: skip
         found.update(family.slots(xp))
     return found

@@ -2,8 +2,8 @@
 
 Sequences come packed: the rows of all steps one after the other, ``sizes`` telling how many
 sequences each step has, none more than the step before. ``x`` holds what the inputs bring to the
-gates, biases included; a step adds what the state before it brings. Backward, all that doesn't
-depend on the gradient is computed for all steps at once, and so are the gradients of the weights.
+gates, biases included; a step adds what the state before it brings. Backward, the gradients of the
+weights are computed for all steps at once.
 """
 
 from __future__ import annotations
@@ -43,6 +43,11 @@ def slots(xp: Any) -> dict[str, Any]:
         x *= half
         x += half
 
+    def parts_of(kept: Any, count: int, gates: int, width: int) -> tuple[Any, Any]:
+        """Return what was kept as the gates of all rows, and one more number per feature."""
+        bound = count * gates * width
+        return kept[:bound].reshape(count, gates * width), kept[bound:].reshape(count, width)
+
     def before(values: Any, first: Any, steps: Steps) -> Any:
         """Return what each row's sequence held one step before: ``first`` where it began."""
         found = xp.empty_like(values)
@@ -55,23 +60,28 @@ def slots(xp: Any) -> dict[str, Any]:
         return found
 
     # -- LSTM: Hochreiter and Schmidhuber, 1997; gates in the order in, forget, cell, out ----------
-    def lstm(x: Any, w: Any, extra: Any, kept: Any, out: Any, first: Any) -> Any:
-        width = kept.shape[-1] // 5
-        turned, cell = w.T, extra[0].copy()
+    def lstm(x: Any, w: Any, extra: Any, kept: Any, out: Any) -> Any:
+        width = extra[0].shape[-1]
+        gates, cells = parts_of(kept, x.shape[0], 4, width)
+        turned, cell = xp.ascontiguousarray(w.T), extra[0].copy()
         project = extra[1].T if len(extra) > 1 else None
+        # One tanh for all gates: of half the number, and taken to (0, 1), it is the sigmoid.
+        scale = xp.full((4 * width,), 0.5, x.dtype)
+        shift = xp.full((4 * width,), 0.5, x.dtype)
+        scale[2 * width : 3 * width] = 1
+        shift[2 * width : 3 * width] = 0
 
         def step(rows: slice, h: Any) -> None:
-            z = xp.matmul(h, turned)
+            z, c = gates[rows], cell[: h.shape[0]]
+            xp.matmul(h, turned, out=z)
             z += x[rows]
-            sigmoid_of(z[:, : 2 * width])
-            part = z[:, 2 * width : 3 * width]
-            xp.tanh(part, out=part)
-            sigmoid_of(z[:, 3 * width :])
-            c = cell[: h.shape[0]]
+            z *= scale
+            xp.tanh(z, out=z)
+            z *= scale
+            z += shift
             c *= z[:, width : 2 * width]
-            c += z[:, :width] * part
-            kept[rows, : 4 * width] = z
-            kept[rows, 4 * width :] = c
+            c += z[:, :width] * z[:, 2 * width : 3 * width]
+            cells[rows] = c
             if project is None:
                 xp.multiply(xp.tanh(c), z[:, 3 * width :], out=out[rows])
             else:
@@ -81,56 +91,66 @@ def slots(xp: Any) -> dict[str, Any]:
 
     def lstm_derivatives(kept: Any, steps: Steps, h_before: Any, extra: Any, w: Any,
                          ends: Any) -> Any:  # fmt: skip
-        width = kept.shape[-1] // 5
-        i, f, a, o, c = [kept[:, j * width : (j + 1) * width] for j in range(5)]
-        t = xp.tanh(c)
-        hidden = o * t
-        slope = o * (1 - t * t)
-        by_cell = xp.empty((kept.shape[0], 3, width), kept.dtype)
-        by_cell[:, 0] = a * i * (1 - i)
-        by_cell[:, 1] = before(c, extra[0], steps) * f * (1 - f)
-        by_cell[:, 2] = i * (1 - a * a)
-        by_hidden = hidden * (1 - o)
-        dz = xp.empty((kept.shape[0], 4, width), kept.dtype)
+        count, width = h_before.shape[0], extra[0].shape[-1]
+        gates, cells = parts_of(kept, count, 4, width)
+        c_before = before(cells, extra[0], steps)
+        dz = xp.empty_like(gates)
         dc = ends[0].copy()
         project = extra[1] if len(extra) > 1 else None
-        outer = xp.empty((kept.shape[0], w.shape[1]), kept.dtype) if len(extra) > 1 else None
+        outer = xp.empty((count, w.shape[1]), kept.dtype) if len(extra) > 1 else None
+        hidden: Any = None if outer is None else xp.empty((count, width), kept.dtype)
 
         def step(rows: slice, dh: Any) -> Any:
+            # Here and not for all steps at once: what one step needs stays in the cache.
+            z, g = gates[rows], dz[rows]
+            i, f, a, o = [z[:, j * width : (j + 1) * width] for j in range(4)]
+            gi, gf, ga, go = [g[:, j * width : (j + 1) * width] for j in range(4)]
+            t = xp.tanh(cells[rows])
             if outer is not None:
                 outer[rows] = dh
+                xp.multiply(o, t, out=hidden[rows])
                 dh = xp.matmul(dh, project)
             d = dc[: dh.shape[0]]
-            d += dh * slope[rows]
-            xp.multiply(by_cell[rows], d[:, None], out=dz[rows, :3])
-            xp.multiply(by_hidden[rows], dh, out=dz[rows, 3])
-            d *= f[rows]
-            return xp.matmul(dz[rows].reshape(-1, 4 * width), w)
+            xp.subtract(1, z, out=g)
+            g *= z
+            go *= dh * t
+            t *= t
+            xp.subtract(1, t, out=t)
+            t *= o
+            t *= dh
+            d += t
+            gi *= d * a
+            gf *= d * c_before[rows]
+            xp.multiply(a, a, out=ga)
+            xp.subtract(1, ga, out=ga)
+            ga *= d * i
+            d *= f
+            return xp.matmul(g, w)
 
         def finish() -> Any:
-            flat = dz.reshape(-1, 4 * width)
-            found = [flat, xp.matmul(flat.T, h_before), dc]
+            found = [dz, xp.matmul(dz.T, h_before), dc]
             return found if outer is None else [*found, xp.matmul(outer.T, hidden)]
 
         return step, finish
 
     # -- GRU: Cho et al., 2014; gates in the order reset, update, new ------------------------------
-    def gru(x: Any, w: Any, extra: Any, kept: Any, out: Any, first: Any) -> Any:
-        width = kept.shape[-1] // 4
-        turned = w.T
+    def gru(x: Any, w: Any, extra: Any, kept: Any, out: Any) -> Any:
+        width = out.shape[-1]
+        gates, brought = parts_of(kept, x.shape[0], 3, width)
+        turned = xp.ascontiguousarray(w.T)
 
         def step(rows: slice, h: Any) -> None:
-            z = xp.matmul(h, turned)
+            z = gates[rows]
+            xp.matmul(h, turned, out=z)
             if extra:
                 z += extra[0]
             new = z[:, 2 * width :]
-            kept[rows, 3 * width :] = new
+            brought[rows] = new
             z[:, : 2 * width] += x[rows, : 2 * width]
             sigmoid_of(z[:, : 2 * width])
             new *= z[:, :width]
             new += x[rows, 2 * width :]
             xp.tanh(new, out=new)
-            kept[rows, : 3 * width] = z
             found = out[rows]
             xp.subtract(h, new, out=found)
             found *= z[:, width : 2 * width]
@@ -140,13 +160,17 @@ def slots(xp: Any) -> dict[str, Any]:
 
     def gru_derivatives(kept: Any, steps: Steps, h_before: Any, extra: Any, w: Any,
                         ends: Any) -> Any:  # fmt: skip
-        width = kept.shape[-1] // 4
-        r, z, n, s = [kept[:, j * width : (j + 1) * width] for j in range(4)]
-        factors = xp.empty((kept.shape[0], 3, width), kept.dtype)
-        new = (1 - z) * (1 - n * n)
-        factors[:, 0] = new * s * r * (1 - r)
-        factors[:, 1] = (h_before - n) * z * (1 - z)
-        factors[:, 2] = new * r
+        count, width = h_before.shape
+        gates, brought = parts_of(kept, count, 3, width)
+        r, z, n = [gates[:, j * width : (j + 1) * width] for j in range(3)]
+        factors = xp.empty((count, 3, width), kept.dtype)
+        new = 1 - n * n
+        new *= 1 - z
+        xp.multiply(new, r, out=factors[:, 2])
+        xp.multiply(brought, factors[:, 2], out=factors[:, 0])
+        factors[:, 0] *= 1 - r
+        xp.multiply(h_before - n, z, out=factors[:, 1])
+        factors[:, 1] *= 1 - z
         dz = xp.empty_like(factors)
         dx = xp.empty_like(factors)
 
@@ -167,8 +191,8 @@ def slots(xp: Any) -> dict[str, Any]:
 
     # -- the plain ones: Elman, 1990 ---------------------------------------------------------------
     def plain(activate: Callable[..., Any]) -> Callable[..., Any]:
-        def begin(x: Any, w: Any, extra: Any, kept: Any, out: Any, first: Any) -> Any:
-            turned = w.T
+        def begin(x: Any, w: Any, extra: Any, kept: Any, out: Any) -> Any:
+            turned = xp.ascontiguousarray(w.T)
 
             def step(rows: slice, h: Any) -> None:
                 z = xp.matmul(h, turned)
@@ -215,9 +239,9 @@ def slots(xp: Any) -> dict[str, Any]:
         x, first, w, *extra = widened(wide, x, first, w, *extra)
         count, chosen = x.shape[0], kinds[kind]
         width = extra[0].shape[-1] if kind == "lstm" else first.shape[-1]
-        kept = xp.empty((count, chosen.kept * width), wide) if chosen.kept else None
+        kept = xp.empty((count * chosen.kept * width,), wide) if chosen.kept else None
         out = xp.empty((count, first.shape[-1]), wide)
-        step, ends = chosen.begin(x, w, extra, kept, out, first)
+        step, ends = chosen.begin(x, w, extra, kept, out)
         h = first.copy()
         for start, size in steps_of(sizes, reverse):
             rows = slice(start, start + size)
