@@ -230,7 +230,9 @@ class _Pass:
             if p0 is not None and rules[0] is not None:
                 r = rules[0](node, g, k, None)
                 if type(r) is not expected:
-                    r = settled(r, g, op.crosses)
+                    r = as_array(r)
+                    if type(r) is not expected:
+                        r = settled(r, g, op.crosses)
                 if fix is not None:
                     r = fit(r, fix[0], fix[1], k)
                 if r is g:
@@ -251,7 +253,9 @@ class _Pass:
             if p1 is not None and rules[1] is not None:
                 r = rules[1](node, g, k, None)
                 if type(r) is not expected:
-                    r = settled(r, g, op.crosses)
+                    r = as_array(r)
+                    if type(r) is not expected:
+                        r = settled(r, g, op.crosses)
                 if fix is not None:
                     r = fit(r, fix[2], fix[3], k)
                 mine = trace or (r is not g and r.base is None)

@@ -247,7 +247,8 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
         )
     track = prepare_change("setitem", x, (value,))
     key, indices = split_key(key, x, "setitem")
-    if not all(type(t.array) is ndarray for t in (x, value, *indices)):
+    plain = type(x.array) is ndarray is type(value.array)
+    if not plain or (indices and any(type(t.array) is not ndarray for t in indices)):
         value, *rest = of_one_batch("setitem", x, (value, *indices))
         indices = tuple(rest)
     op = _setitem_arrays.primitive if indices else _setitem.primitive
