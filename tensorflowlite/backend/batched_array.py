@@ -156,7 +156,9 @@ for _name, _slot in (
 BatchedArray.__neg__ = lambda self: _backend().negative(self)  # type: ignore[attr-defined]
 BatchedArray.__abs__ = lambda self: _backend().abs(self)  # type: ignore[attr-defined]
 BatchedArray.__invert__ = lambda self: _backend().bitwise_invert(self)  # type: ignore[attr-defined]
-for _name in ("bool", "float", "int", "complex", "index", "array", "len", "dlpack", "dlpack_device"):
+for _name in (
+    "bool", "float", "int", "complex", "index", "array", "len", "dlpack", "dlpack_device",
+):  # fmt: skip
     setattr(BatchedArray, f"__{_name}__", _refused(_name))
 
 
