@@ -250,6 +250,10 @@ _LATER: dict[str, str] = {
         "gather index_add index_copy index_fill index_select scatter scatter_add scatter_reduce "
         "take_along_dim"
     ),
+    "ops.grids": (
+        "bartlett blackman diag_indices diagflat geomspace hamming hanning identity indices ix_ "
+        "kaiser logspace ravel_multi_index tri tril_indices triu_indices unravel_index vander"
+    ),
     "ops.nan_reductions": (
         "nanargmax nanargmin nancumprod nancumsum nanmax nanmean nanmin nanprod nanstd nansum "
         "nanvar"

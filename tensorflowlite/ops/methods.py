@@ -24,6 +24,7 @@ from . import (
 )
 from . import elementwise as e
 from . import mutating as c
+from . import new_tensors as like
 from . import numpy_functions as n
 from . import numpy_ufuncs as u
 from . import shaping as s
@@ -61,6 +62,8 @@ _UNARY_IN_PLACE = (
     e.sign, e.sin, e.sinh, e.sqrt, e.square, e.tan, e.tanh, e.trunc, activation.relu,
     activation.sigmoid,
 )  # fmt: skip
+
+_LIKE = (like.new_empty, like.new_full, like.new_ones, like.new_tensor, like.new_zeros)
 
 METHODS: dict[str, Any] = {
     # -- operators ---------------------------------------------------------------------------------
@@ -188,6 +191,7 @@ METHODS: dict[str, Any] = {
     **later("gathering", "gather index_add index_add_ index_copy index_copy_ index_fill "
             "index_fill_ scatter scatter_ scatter_add scatter_add_ scatter_reduce take_along_dim"),
     **later("nan_reductions", "nansum nanmean"),
+    **{function.__name__: function for function in _LIKE},
     **later("quantiles", "median nanmedian quantile nanquantile"),
     **later("products", "inner kron vdot"), **later("products", "cross", dim="axis"),
     **later("products", "trace", dim1="axis1", dim2="axis2"),
