@@ -28,11 +28,12 @@ class _Mode(threading.local):
 
 
 class _Shared:
-    __slots__ = ("special", "newest_change")
+    __slots__ = ("special", "newest_change", "casting")
 
     def __init__(self) -> None:
         self.special = 0  # how many threads have grad mode off
         self.newest_change = 0
+        self.casting = 0  # how many regions of autocast are entered
 
 
 mode = _Mode()

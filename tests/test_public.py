@@ -24,12 +24,12 @@ import pytest
 import tensorflowlite as tfl
 
 PLACES = (
-    "", "autograd", "cuda", "data", "data.transforms", "errors", "fft", "io", "linalg", "nn",
+    "", "amp", "autograd", "cuda", "data", "data.transforms", "errors", "fft", "io", "linalg", "nn",
     "nn.functional", "nn.init", "nn.utils", "nn.utils.parametrizations", "nn.utils.parametrize",
     "nn.utils.rnn", "optim", "optim.lr_scheduler", "optim.swa_utils", "random", "train",
 )  # fmt: skip
 # Not here before their work is done.
-LATER = ("amp", "debug", "jit")
+LATER = ("debug", "jit")
 
 
 class Public(NamedTuple):
@@ -226,6 +226,7 @@ NAMES = {
         "einsum matmul sort argsort topk grad value_and_grad vjp jvp "
         "jacrev jacfwd hessian hvp checkpoint vmap"
     ),
+    "amp": "autocast GradScaler custom_fwd custom_bwd is_autocast_available",
     "autograd": "grad backward Function once_differentiable gradcheck gradgradcheck "
         "detect_anomaly set_detect_anomaly is_anomaly_enabled",
     "cuda": "is_available why_not synchronize memory_stats empty_cache",

@@ -24,6 +24,7 @@ from ..errors import DtypeError
 from ..runtime import mode, shared, tick
 from .messages import explain
 from .primitive import Primitive, make_output, registry, traced
+from .redirecting import Redirected
 from .tensor import JointNode, Node, Tensor, new, wrap
 from .views import register_view
 
@@ -111,6 +112,8 @@ def of_one_batch(tensors: list[Tensor]) -> list[Tensor]:
 def recover(call: Callable[..., Any], op: Primitive, args: tuple[Any, ...], error: Exception,
             attributes: tuple[Any, ...] = ()) -> Any:  # fmt: skip
     """Finish a call that raised: convert what is no tensor yet, or say what is wrong."""
+    if type(error) is Redirected:
+        return error.instead(*args, *attributes)
     like = next((x for x in args if type(x) is Tensor), None)
     if like is None:
         like = wrap(as_array(0.0, dtypes.default["f"]), None)
@@ -135,6 +138,10 @@ def unary_entry(op: Primitive) -> Callable[[Any], Tensor]:
     run = implementations[ndarray]
     saves_input, saves_output = "x" in op.saved_names, "out" in op.saved_names
     differentiable = op.differentiable
+
+    def replace(others: Any) -> None:
+        nonlocal run, implementations
+        run, implementations = others[ndarray], others
 
     def call(x: Any, /) -> Tensor:
         try:
@@ -166,10 +173,6 @@ def unary_entry(op: Primitive) -> Callable[[Any], Tensor]:
         dtype = array.dtype
         node.fix = None if dtype is out.dtype and dtype is not bfloat16 else (array.shape, dtype)
         return tensor
-
-    def replace(implementation: Callable[..., Any]) -> None:
-        nonlocal run
-        run = implementation
 
     op.replacers.append(replace)
     return call
@@ -203,6 +206,10 @@ def binary_entry(op: Primitive, *, contracts: Callable[[Any, Any], Tensor] | Non
     saves_output = "out" in op.saved_names
     saves_shapes = any(name.endswith("_shape") for name in op.saved_names)
     differentiable = op.differentiable
+
+    def replace(others: Any) -> None:
+        nonlocal run, implementations
+        run, implementations = others[ndarray], others
 
     def call(x: Any, y: Any, /) -> Tensor:
         try:
@@ -277,10 +284,6 @@ def binary_entry(op: Primitive, *, contracts: Callable[[Any, Any], Tensor] | Non
             node.fix = (x_array.shape, x_dtype, y_array.shape, y_array.dtype)
         return tensor
 
-    def replace(implementation: Callable[..., Any]) -> None:
-        nonlocal run
-        run = implementation
-
     op.replacers.append(replace)
     return call
 
@@ -293,6 +296,10 @@ def attr1_entry(op: Primitive) -> Callable[[Any, Any], Tensor]:
     saves_input, saves_output = "x" in op.saved_names, "out" in op.saved_names
     saves_shape = "x_shape" in op.saved_names
     view, differentiable = op.view, op.differentiable
+
+    def replace(others: Any) -> None:
+        nonlocal run, implementations
+        run, implementations = others[ndarray], others
 
     def call(x: Any, attribute: Any, /) -> Tensor:
         try:
@@ -331,10 +338,6 @@ def attr1_entry(op: Primitive) -> Callable[[Any, Any], Tensor]:
         if view and out.base is not None:
             register_view(x, tensor, op, attribute)
         return tensor
-
-    def replace(implementation: Callable[..., Any]) -> None:
-        nonlocal run
-        run = implementation
 
     op.replacers.append(replace)
     return call
@@ -376,6 +379,10 @@ def make(op, implementations, plans, plan):
         node.forms = {output_forms}
         node.born = tick()
         {return_recorded}
+    def replace(others):
+        nonlocal implementations
+        implementations = others
+    op.replacers.append(replace)
     return call
 """
 
@@ -450,6 +457,10 @@ def variadic_entry(op: Primitive) -> Callable[..., Any]:
     several, keeps_residual = op.outputs != 1, op.keeps_residual
     records = op.differentiable
 
+    def replace(others: Any) -> None:
+        nonlocal implementations
+        implementations = others
+
     def call(*args: Any) -> Any:
         split = len(args) - attribute_count
         xs, attributes = args[:split], args[split:]
@@ -473,6 +484,7 @@ def variadic_entry(op: Primitive) -> Callable[..., Any]:
                 node = joint_node(op, parents, arrays, attributes, out, residual)
         return separate(out, node) if several else wrap(out, node)
 
+    op.replacers.append(replace)
     return call
 
 
@@ -526,11 +538,36 @@ def declare(
     call.__name__ = call.__qualname__ = name
     call.__module__ = "tensorflowlite"
     call.__doc__ = doc.replace("{name}", name) if doc else doc
-    call.primitive = op
+    call.primitive, call.options = op, entry or {}
     if form == "binary":
         call.operator = binary_entry(op, recover=_decline, **(entry or {}))
     setattr(traced, name, call)
     return call
+
+
+def recorded_again(x: Tensor) -> Tensor:
+    """Return a tensor of the same array, with a node of its own: freeing one leaves the other.
+
+    The operation must be one of one input that saves nothing.
+    """
+    node = x.node
+    if type(node) is not Node:
+        return x
+    other = Node()
+    other.op, other.p0, other.p1 = node.op, node.p0, node.p1
+    other.fix, other.attributes = node.fix, node.attributes
+    other.g = other.hooks = None
+    other.born = tick()
+    return wrap(x.array, other)
+
+
+def remade(call: Any) -> Callable[..., Any]:
+    """Return another entry point of the same operation, which isn't redirected."""
+    op = call.primitive
+    made = _makers[op.form](op, **call.options)
+    replace = op.replacers.pop()
+    op.replacers.append(lambda others: replace(op.implementations))
+    return made
 
 
 def primitive(name: str) -> Primitive:

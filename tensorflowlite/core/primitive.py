@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
-from ..backend import by_array_type, decompositions, ndarray
+from ..backend import by_array_type, decompositions
 from ..runtime import set_mode, tick
 from .tensor import JointNode, Output, Tensor, recording, wrap
 
@@ -62,7 +62,7 @@ def look_up_again() -> None:
     for op in list(registry.values()):
         op.implementations.clear()
         for replace in op.replacers:
-            replace(op.implementations[ndarray])
+            replace(op.used)
 
 
 class Primitive:
@@ -109,7 +109,7 @@ class Primitive:
         "name", "inputs", "attributes", "rules", "joint", "variadic", "outputs", "view",
         "keeps_residual", "rebuild_residual", "tensors", "differentiable", "saves", "saved_names",
         "implementations", "raw", "run_traced", "defers", "explain", "form", "decompose", "plans",
-        "called", "replacers", "crosses",
+        "called", "replacers", "used", "crosses",
     )  # fmt: skip
 
     def __init__(
@@ -145,8 +145,9 @@ class Primitive:
         self.defers: dict[Primitive, Rule] | None = None
         self.crosses = False  # whether its gradient may be of another kind of array
         self.implementations = _Implementations(name)
-        # Entry points hold the implementation for the CPU themselves; these give them another.
-        self.replacers: list[Callable[[Callable[..., Any]], None]] = []
+        # Entry points hold what they use themselves, the CPU's apart; these give them another.
+        self.used: dict[type, Callable[..., Any]] = self.implementations
+        self.replacers: list[Callable[[dict[type, Callable[..., Any]]], None]] = []
         if decompose is not None:
             decompositions[name] = decompose
         if rules is None:

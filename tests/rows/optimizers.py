@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+import tensorflowlite as tfl
 from tensorflowlite.ops import optimizers as rules
+from tensorflowlite.ops.optimizers import scaling
 from tests.op_table import Draw, Row, Sample
 
 SHAPES = ((3, 4), (), (0, 2))
@@ -341,4 +343,59 @@ rows = [
     more("muon_step adjusted", rules.muon_step, muon, 1,
          {**MUON, "nesterov": False, "adjust_lr_fn": "match_rms_adamw"}, drawn=muon_samples,
          tolerance=ROUNDED),
+]  # fmt: skip
+
+
+# -- the loss scale --------------------------------------------------------------------------------
+def unscaled(gradients: Any) -> list[Any]:
+    gradients = _copies(gradients)
+    found, scale = (
+        tfl.full((), v, dtype="float32", device=gradients[0].device) for v in (0.0, 4.0)
+    )
+    scaling.unscale_gradients(found, scale, gradients)
+    return [*gradients, found]
+
+
+def unscaled_reference(gradients: Any) -> list[Any]:
+    bad = any(not np.isfinite(g).all() for g in gradients)
+    return [*[g / 4 for g in gradients], np.float32(bad)]
+
+
+def unscaled_samples(draw: Draw) -> Iterator[Sample]:
+    shapes = [np.asarray(draw(*shape)) for shape in SHAPES]
+    several = [*shapes, draw(4, 3).T, draw.strided(2, 3)]
+    yield Sample(several)
+    spoilt = [several[0].copy(), several[1]]
+    spoilt[0][1, 2] = np.nan
+    yield Sample(spoilt)
+
+
+def rescaled(scale: Any, tracker: Any, found: Any) -> list[Any]:
+    scale, tracker, found = _copies((scale, tracker, found))
+    scaling.update_scale(scale, tracker, found, 2.0, 0.5, 3)
+    return [scale, tracker]
+
+
+def rescaled_reference(scale: Any, tracker: Any, found: Any) -> list[Any]:
+    if found:
+        return [np.float32(scale / 2), np.zeros((), "int32")]
+    if tracker < 2:
+        return [np.float32(scale), tracker + np.int32(1)]
+    grown = scale if scale == 2.0**127 else scale * 2  # twice that is infinite
+    return [np.float32(grown), np.zeros((), "int32")]
+
+
+def rescaled_samples(draw: Draw) -> Iterator[Sample]:
+    for scale, tracker, found in ((8, 0, 0), (8, 2, 0), (8, 2, 1), (2.0**127, 2, 0)):
+        yield Sample(
+            np.array(scale, "float32"), np.array(tracker, "int32"), np.array(found, "float32")
+        )
+
+
+rows += [
+    Row(unscaled, unscaled_reference, samples=unscaled_samples, name="unscale_gradients", orders=0,
+        covers=("unscale_gradients",), dtypes=("float64", "float32", "complex128"),
+        dtype_of=lambda name, found: found),
+    Row(rescaled, rescaled_reference, samples=rescaled_samples, name="update_scale", orders=0,
+        covers=("update_scale",), dtypes=("float32",)),
 ]  # fmt: skip

@@ -12,6 +12,7 @@ from ...ops.gradient import cast
 from ...ops.losses import check_reduction
 from ...ops.reduction import as_tensor
 from ...ops.reduction import sum as _sum
+from .precision import in_full_precision
 
 
 def same_shape(name: str, input: Tensor, target: Tensor) -> Tensor:
@@ -51,6 +52,7 @@ def weighted_loss(name: str, loss: Tensor, weight: Tensor | None, reduction: str
     return _losses.reduce_loss(loss, reduction)
 
 
+@in_full_precision
 def mse_loss(
     input: Tensor,
     target: Tensor,
@@ -93,6 +95,7 @@ def mse_loss(
     return weighted_loss("mse_loss", _elementwise.square(input - target), weight, reduction)
 
 
+@in_full_precision
 def l1_loss(
     input: Tensor,
     target: Tensor,
@@ -230,6 +233,7 @@ def nll_loss(
     return _losses.nll_loss(input, target, weight, ignore_index, reduction)
 
 
+@in_full_precision
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,

@@ -23,6 +23,7 @@ from ...ops.reduction import sum as _sum
 from ...ops.shaping import reshape
 from .distance import pairwise_distance
 from .losses import constants_as, same_shape
+from .precision import in_full_precision
 
 
 def _above(x: Tensor) -> Tensor:
@@ -38,6 +39,7 @@ def _labels(name: str, input: Tensor, target: Any) -> Tensor:
     return target if target.dtype == input.dtype else cast(target, input.dtype)
 
 
+@in_full_precision
 def margin_ranking_loss(
     input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, *, reduction: str = "mean"
 ) -> Tensor:
@@ -78,6 +80,7 @@ def margin_ranking_loss(
     return reduce_loss(_above(margin - target * (input1 - input2)), reduction)
 
 
+@in_full_precision
 def hinge_embedding_loss(
     input: Tensor, target: Tensor, margin: float = 1.0, *, reduction: str = "mean"
 ) -> Tensor:
@@ -112,6 +115,7 @@ def hinge_embedding_loss(
     return reduce_loss(loss, reduction)
 
 
+@in_full_precision
 def soft_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
     """Return ``log(1 + exp(-target * input))`` for labels 1 and -1.
 
@@ -157,6 +161,7 @@ def _indices(name: str, target: Any, shape: tuple[int, ...], rows: tuple[int, ..
     return reshape(cast(target, dtypes.int64), rows)
 
 
+@in_full_precision
 def multi_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -220,6 +225,7 @@ def multi_margin_loss(
     return reduce_loss(reshape(loss, ()) if alone else loss, reduction)
 
 
+@in_full_precision
 def multilabel_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
     """Return how far the scores of other classes come within 1 of any target's.
 
@@ -294,6 +300,7 @@ def multilabel_soft_margin_loss(
     return reduce_loss(mean(loss if weight is None else loss * weight, axis=-1), reduction)
 
 
+@in_full_precision
 def cosine_embedding_loss(
     input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, *, reduction: str = "mean"
 ) -> Tensor:
@@ -343,6 +350,7 @@ def cosine_embedding_loss(
     return reduce_loss(loss + where(target == -1, _above(cosine - margin), 0.0), reduction)
 
 
+@in_full_precision
 def triplet_margin_loss(
     anchor: Tensor,
     positive: Tensor,

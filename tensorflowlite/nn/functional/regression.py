@@ -15,8 +15,10 @@ from ...ops.losses import check_reduction, reduce_loss
 from ...ops.reduction import any as _any
 from ...ops.reduction import sum as _sum
 from .losses import constants_as, same_shape, weighted_loss
+from .precision import in_full_precision
 
 
+@in_full_precision
 def smooth_l1_loss(
     input: Tensor, target: Tensor, *, reduction: str = "mean", beta: float = 1.0
 ) -> Tensor:
@@ -55,6 +57,7 @@ def smooth_l1_loss(
     return reduce_loss(size, reduction)
 
 
+@in_full_precision
 def huber_loss(
     input: Tensor,
     target: Tensor,
@@ -98,6 +101,7 @@ def huber_loss(
     return weighted_loss("huber_loss", loss, weight, reduction)
 
 
+@in_full_precision
 def binary_cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, *, reduction: str = "mean"
 ) -> Tensor:
@@ -140,6 +144,7 @@ def binary_cross_entropy(
     return reduce_loss(loss if weight is None else loss * weight, reduction)
 
 
+@in_full_precision
 def kl_div(
     input: Tensor, target: Tensor, *, reduction: str = "mean", log_target: bool = False
 ) -> Tensor:
@@ -182,6 +187,7 @@ def kl_div(
     return reduce_loss(loss, reduction)
 
 
+@in_full_precision
 def poisson_nll_loss(
     input: Tensor,
     target: Tensor,
