@@ -62,7 +62,7 @@ def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Tensor:
         raise ArgumentError(f"bincount: minlength must not be negative, got {minlength}")
     length = minlength
     if x.size:
-        least, greatest = _min(x).item(), _max(x).item()
+        least, greatest = int(_min(x)), int(_max(x))
         if least < 0:
             raise ArgumentError(f"bincount: x must not be negative, got {least}")
         length = max(length, greatest + 1)

@@ -283,7 +283,8 @@ def rad2deg(x: Any, /) -> Tensor:
     return _floating(x) * (180 / math.pi)
 
 
-radians, degrees = deg2rad, rad2deg
+radians = deg2rad
+degrees = rad2deg
 
 
 def angle(x: Any, /, deg: bool = False) -> Tensor:
