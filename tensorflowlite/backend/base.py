@@ -112,7 +112,7 @@ class Backend:
 
     def for_entry(self, slot: str) -> Callable[..., Any]:
         """Return a slot as entry points call it."""
-        return getattr(self, slot)  # type: ignore[no-any-return]
+        return getattr(self, slot)
 
     # What only arrays with a hidden batch axis do.
     join: Callable[..., Any] | None = None  # bring the operands of an operation into one batch

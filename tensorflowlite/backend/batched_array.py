@@ -81,7 +81,7 @@ class BatchedArray:
 
     @property
     def ndim(self) -> int:
-        return self.value.ndim - self.batched  # type: ignore[no-any-return]
+        return self.value.ndim - self.batched
 
     @property
     def dtype(self) -> Any:
@@ -96,7 +96,7 @@ class BatchedArray:
 
     @property
     def nbytes(self) -> int:
-        return self.size * self.dtype.itemsize  # type: ignore[no-any-return]
+        return self.size * self.dtype.itemsize
 
     @property
     def strides(self) -> BatchedStrides:
@@ -118,6 +118,15 @@ class BatchedArray:
             raise BatchingError("vmap: a batched array is assigned to as a whole")
         copied = _backend().copy(value)
         self.value, self.batched = copied.value, copied.batched
+
+    def __neg__(self) -> Any:
+        return _backend().negative(self)
+
+    def __abs__(self) -> Any:
+        return _backend().abs(self)
+
+    def __invert__(self) -> Any:
+        return _backend().bitwise_invert(self)
 
     def __repr__(self) -> str:
         return f"batched({self.value!r})" if self.batched else f"shared({self.value!r})"
@@ -153,9 +162,6 @@ for _name, _slot in (
     ("gt", "greater"), ("ge", "greater_equal"),
 ):  # fmt: skip
     setattr(BatchedArray, f"__{_name}__", _operator(_slot, False))
-BatchedArray.__neg__ = lambda self: _backend().negative(self)  # type: ignore[attr-defined]
-BatchedArray.__abs__ = lambda self: _backend().abs(self)  # type: ignore[attr-defined]
-BatchedArray.__invert__ = lambda self: _backend().bitwise_invert(self)  # type: ignore[attr-defined]
 for _name in (
     "bool", "float", "int", "complex", "index", "array", "len", "dlpack", "dlpack_device",
 ):  # fmt: skip

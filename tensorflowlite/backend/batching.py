@@ -29,7 +29,7 @@ from .batched_array import (
     unwritable,
 )  # fmt: skip
 from .batching_networks import RULES as NETWORK_RULES
-from .batching_rules import RULES, depends_on_values, of_family
+from .batching_rules import RULES, depends_on_values, elementwise, of_family
 from .batching_slots import slots as boundary
 from .numpy_backend import as_array
 
@@ -245,7 +245,7 @@ class BatchingBackend(Backend):
 
     def add(self, x: Any, y: Any, out: Any = None) -> Any:
         """Add; into ``out`` by giving it another value, so that what shares memory stays."""
-        total = run("add", rule_of("add"), (x, y))
+        total = run("add", elementwise, (x, y))
         if out is None:
             return total
         out.value, out.batched, out.level = total.value, total.batched, total.level

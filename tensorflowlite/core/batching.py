@@ -19,7 +19,7 @@ from .primitive import Primitive
 from .tensor import Tensor, wrap
 
 
-def _leave_rule(k, g, place):  # type: ignore[no-untyped-def]
+def _leave_rule(k, g, place):
     level, axis = place
     # What has no axis counts once, but each sample's share of it is summed.
     return k.bind_batch(g if axis is not None else g * (1 / level.size), place)
@@ -44,7 +44,7 @@ def _entered(x: Tensor, levels: tuple[Level, ...]) -> Tensor:
         return x
     if x.node is None:
         return wrap(enter(x.array, missing), None)
-    return enter_batch(x, missing)  # type: ignore[no-any-return]
+    return enter_batch(x, missing)
 
 
 def lift_to_levels(x: Tensor) -> Tensor:
@@ -110,7 +110,7 @@ def unwrap(x: Tensor, level: Level, axis: int | None) -> Tensor:
             "vmap: out_axes=None is for results that are the same for every sample, got one that "
             f"differs, {x.dtype.name} {x.shape}"
         )
-    return leave_batch(x, (level, axis))  # type: ignore[no-any-return]
+    return leave_batch(x, (level, axis))
 
 
 _backend.join, _backend.beside = joined, beside

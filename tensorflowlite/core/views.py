@@ -153,7 +153,7 @@ def of_one_batch(name: str, x: Tensor, others: tuple[Tensor, ...]) -> tuple[Tens
     for one in (x, *others):
         beside = backend_of(one.array).beside
         if beside is not None:
-            return beside(name, x, others)  # type: ignore[no-any-return]
+            return beside(name, x, others)
     return others
 
 

@@ -112,7 +112,7 @@ def vmap(
 
 
 def _slice(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
-    return traced.getitem(x, (*(slice(None),) * axis, slice(start, stop)))  # type: ignore[no-any-return]
+    return traced.getitem(x, (*(slice(None),) * axis, slice(start, stop)))
 
 
 def _joined(parts: list[Any]) -> Any:
@@ -160,7 +160,7 @@ def _outside(x: Tensor, level: Level, axis: int | None) -> Tensor:
         return x
     shape = x.shape
     x = traced.reshape(x, (*shape[:axis], 1, *shape[axis:]))
-    return traced.broadcast_to(x, (*shape[:axis], level.size, *shape[axis:]))  # type: ignore[no-any-return]
+    return traced.broadcast_to(x, (*shape[:axis], level.size, *shape[axis:]))
 
 
 def _result(value: Any) -> Tensor:
