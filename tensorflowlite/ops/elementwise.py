@@ -42,7 +42,8 @@ multiply = binary(
 )
 divide = binary(
     "divide",
-    (lambda g, y: g / y, lambda g, y, out: -g * out / y),
+    # By the inputs, so that the quotient may be changed in place: z[mask] = 0 after x / y.
+    (lambda g, y: g / y, lambda g, x, y: -g * (x / y / y)),
     binary_doc("Quotient", "x / y", 2.0, [0.5, 1.0]),
 )
 floor_divide = binary(
