@@ -180,7 +180,7 @@ class LBFGS(Optimizer):
 
     def _iterate(self, closure: Callable[[], Any], loss: float, gradient: Tensor) -> None:
         group = self.param_groups[0]
-        state: dict[str, Any] = self.state.setdefault(group["params"][0], {})  # type: ignore[assignment]
+        state: dict[str, Any] = self.state.setdefault(group["params"][0], {})
         state["func_evals"] = state.get("func_evals", 0) + 1
         state.setdefault("n_iter", 0)
         evaluations = 1
