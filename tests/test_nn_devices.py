@@ -97,7 +97,7 @@ def test_mixed_devices():
     x, image, labels = tfl.ones((1, 2)), tfl.ones((1, 1, 2, 2)), tfl.tensor([0])
     for name, call in (
         ("linear", lambda: model(x)),
-        ("conv2d", lambda: F.conv2d(image.to(other.device), image)),
+        ("convolution", lambda: F.conv2d(image.to(other.device), image)),
         ("cross_entropy", lambda: F.cross_entropy(x.to(other.device), labels)),
         ("layer_norm", lambda: F.layer_norm(x, 2, tfl.ones(2).to(other.device))),
         ("clip", lambda: tfl.clip(x, x.to(other.device), None)),

@@ -153,7 +153,9 @@ def slots(xp: Any) -> dict[str, Any]:
 
     def columns_of(x: Any, kernel: Lengths, *geometry: Any) -> Any:
         """Return (images, channels * window, places): what `torch.nn.functional.unfold` gives."""
-        plan = _Plan(xp, x.shape, (1, x.shape[1], *kernel), x.dtype, *geometry, 1)
+        stride, padding, dilation = geometry
+        shape = (1, x.shape[1], *kernel)
+        plan = _Plan(xp, x.shape, shape, x.dtype, stride, padding, dilation, 1)
         columns = xp.zeros((plan.images, plan.channels, *kernel, *plan.count), x.dtype)
         for tap in plan.taps:
             columns[tap.column] = x[tap.image]
@@ -162,7 +164,9 @@ def slots(xp: Any) -> dict[str, Any]:
     def images_of(y: Any, shape: Any, kernel: Lengths, *geometry: Any) -> Any:
         """Return the images into which columns are added back."""
         wide = dtypes.accumulator(y.dtype)
-        plan = _Plan(xp, shape, (1, shape[1], *kernel), wide, *geometry, 1)
+        stride, padding, dilation = geometry
+        kernels = (1, shape[1], *kernel)
+        plan = _Plan(xp, shape, kernels, wide, stride, padding, dilation, 1)
         columns = y.reshape(plan.images, plan.channels, *kernel, *plan.count)
         out = xp.zeros(shape, wide)
         for tap in plan.taps:

@@ -447,10 +447,11 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     edge = list(a.shape)
     edge[axis] = 1
     ends = [
-        one if one is None or getattr(one, "ndim", 0)
-        else shaping.broadcast_to(lift(one, a), tuple(edge))
+        shaping.broadcast_to(lift(one, a), tuple(edge))
+        if one is not None and shape(one) == ()
+        else one
         for one in (prepend, append)
-    ]  # fmt: skip
+    ]
     return cumulative.diff(a, n=n, axis=axis, prepend=ends[0], append=ends[1])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..backend import dtypes
@@ -321,7 +322,7 @@ def _adaptive_maximum(axes: int) -> Any:
             geometry = (kernel, kernel, ((0, 0),) * axes, (1,) * axes, False)
             return _one_of(_max_pool(x, *geometry), alone)
         index = _window_places(size, count)
-        flat = x.reshape(*x.shape[:2], -1)
+        flat = x.reshape(*x.shape[:2], math.prod(size))
         places = _creation.asarray(index, device=x.device)
         windows = take(flat, places.reshape(-1), axis=2)
         windows = windows.reshape(*x.shape[:2], *places.shape)

@@ -114,7 +114,7 @@ def _narrow(
         ends = sorted((low.length, high.length))
         if (ends[1] - ends[0]) * widest < tolerance:
             break
-        t = between(*places)
+        t = between(places[0], places[1])
         margin = 0.1 * (ends[1] - ends[0])
         if min(ends[1] - t, t - ends[0]) < margin:
             if stuck or t >= ends[1] or t <= ends[0]:

@@ -84,11 +84,15 @@ def convolutions(draw):
 def convolutions_of_rows(draw):
     yield Sample(draw(2, 2, 6), draw(3, 2, 3), draw(3), 2, 1, activation="relu")
     yield Sample(draw(1, 2, 5), draw(2, 1, 2), draw(2), groups=2)
+    yield Sample(draw.strided(1, 2, 5), draw(2, 2, 2))
+    yield Sample(draw(0, 2, 4), draw(3, 2, 2), draw(3))
 
 
 def convolutions_of_volumes(draw):
     yield Sample(draw(1, 2, 3, 2, 3), draw(2, 2, 2, 1, 2), draw(2), activation="gelu")
     yield Sample(draw(1, 1, 2, 2, 2), draw(2, 1, 2, 2, 2), draw(2))
+    yield Sample(draw.strided(1, 1, 2, 2, 2), draw(2, 1, 2, 1, 2))
+    yield Sample(draw(0, 1, 2, 2, 2), draw(2, 1, 2, 2, 2), draw(2))
 
 
 # -- parts of a backward pass ----------------------------------------------------------------------

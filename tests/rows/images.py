@@ -103,14 +103,19 @@ def transpositions(draw):
     yield Sample(draw(1, 4, 3, 3), draw(4, 1, 3, 3), draw(2), stride=2, padding=1, groups=2)
     yield Sample(draw(1, 2, 3, 2), draw(2, 2, 2, 3), None, (2, 3), (0, 1), (1, 2), 1, (1, 2))
     yield Sample(draw(0, 2, 3, 3), draw(2, 1, 2, 2))
+    yield Sample(draw.strided(1, 2, 2, 3), draw(2, 1, 2, 2))
 
 
 def transpositions_of_rows(draw):
     yield Sample(draw(2, 3, 4), draw(3, 2, 3), draw(2), stride=2, output_padding=1)
+    yield Sample(draw.strided(1, 2, 3), draw(2, 1, 2))
+    yield Sample(draw(0, 2, 3), draw(2, 1, 2))
 
 
 def transpositions_of_volumes(draw):
     yield Sample(draw(1, 2, 2, 3, 2), draw(2, 1, 2, 2, 3), stride=(1, 2, 1), padding=(0, 1, 1))
+    yield Sample(draw.strided(1, 1, 2, 1, 2), draw(1, 1, 1, 2, 2))
+    yield Sample(draw(0, 1, 2, 1, 2), draw(1, 1, 1, 2, 2))
 
 
 def unfolded(x, kernel_size, dilation=1, padding=0, stride=1):
@@ -141,6 +146,7 @@ def foldings(draw):
     yield Sample(draw(2, 12, 12), (4, 5), 2)
     yield Sample(draw(1, 12, 6), (5, 4), (3, 2), (1, 2), (1, 0), (2, 1))
     yield Sample(draw(0, 4, 4), 3, 2)
+    yield Sample(draw.strided(1, 4, 4), 3, 2)
 
 
 # -- pooling ---------------------------------------------------------------------------------------
@@ -168,11 +174,15 @@ def dilated_pools(draw):
 def pools_of_rows(draw):
     yield Sample(draw.distinct(2, 2, 7), 3, 2, 1)
     yield Sample(draw.distinct(1, 2, 6), 2, ceil_mode=True)
+    yield Sample(draw.distinct(6, 2, 1).T, 2)
+    yield Sample(draw(0, 2, 4), 2)
 
 
 def pools_of_volumes(draw):
     yield Sample(draw.distinct(1, 2, 4, 3, 4), 2, 1)
     yield Sample(draw.distinct(1, 1, 4, 4, 5), (2, 1, 3), (2, 1, 2), (1, 0, 1))
+    yield Sample(draw.distinct(4, 2, 4, 1, 1).T, (2, 1, 2))
+    yield Sample(draw(0, 1, 2, 2, 2), 2)
 
 
 def avg_pool(x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True,
@@ -229,6 +239,8 @@ def adaptive_samples(axes):
         yield Sample(draw.distinct(1, 2, *(5, 7, 4)[:axes]), (3, 4, 2)[:axes])
         yield Sample(draw.distinct(1, 2, *(5, 3, 3)[:axes]), 1)
         yield Sample(draw.distinct(1, 1, *(3, 2, 2)[:axes]), (None, 3, 1)[:axes])
+        yield Sample(draw.distinct(*(4, 3, 2)[:axes], 2, 1).T, (2, 2, 2)[:axes])
+        yield Sample(draw(0, 2, *(4, 3, 2)[:axes]), 2)
 
     return samples
 

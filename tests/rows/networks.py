@@ -321,6 +321,8 @@ def sequences(draw):
     yield Sample(draw(3, 1, 3), np.array([[0, 1]]), np.array([3]), np.array([2]), 2)
     yield Sample(draw(2, 2, 3), np.array([[1], [1]]), np.array([1, 2]), np.array([0, 1]), 0)
     yield Sample(draw(2, 1, 3), np.zeros((1, 0), int), np.array([2]), np.array([0]), 0)
+    none = np.zeros(0, int)
+    yield Sample(draw(3, 0, 3), np.zeros((0, 1), int), none, none, 0)
     yield Sample(draw.strided(3, 2, 2), np.array([[1], [1]]), np.array([3, 2]), np.array([1, 1]), 0)
 
 
