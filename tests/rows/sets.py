@@ -70,6 +70,12 @@ def differences(x, axis=-1, n=1, prepend=None, append=None):
     return np.array(np.diff(np.concatenate(parts, axis), n, axis))
 
 
+def sides(draw):
+    yield Sample(draw(1), draw(2), "left")
+    yield Sample(draw(1), draw.strided(2, 3), "right")
+    yield Sample(draw(0), draw(0, 2), "left")
+
+
 rows = [
     Row(tfl.unique_all, distinct, samples=repeated, dtypes=every, covers=("unique",)),
     Row(
@@ -103,7 +109,7 @@ rows = [
     ),
     Row(
         lambda x1, x2, side: tfl.searchsorted(x1, x2, side=side), searched,
-        samples=lambda draw: [Sample(draw(1), draw(2), "left")], name="searchsorted by side",
+        samples=sides, name="searchsorted by side",
         dtypes=("float64",), orders=0,
         errors=(
             (
