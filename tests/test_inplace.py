@@ -557,3 +557,13 @@ def test_a_former_leaf_with_views_refuses_recorded_changes():
         view *= w[:2]
     x *= 2  # nothing is recorded here: plain changes stay allowed
     np.testing.assert_array_equal(x.numpy(), [2, 2, 2])
+
+
+def test_what_no_rule_needs_is_not_saved(backend: TestBackend) -> None:
+    """A quotient, and a power of a constant exponent, may be changed in place afterwards."""
+    x, y = backend.leaf([1.0, 2.0]), backend.leaf([4.0, 5.0])
+    quotient, square = x / y, x**2
+    quotient[0], square[1] = 0.0, 0.0
+    (quotient.sum() + square.sum()).backward()
+    assert x.grad.tolist() == [2.0, 0.2]
+    assert y.grad.tolist() == [0.0, -0.08]

@@ -203,7 +203,8 @@ def binary_entry(op: Primitive, *, contracts: Callable[[Any, Any], Tensor] | Non
     names = op.saves if op.differentiable else ((), ())
     x_for_x, x_for_y = "x" in names[0], "x" in names[1]
     y_for_x, y_for_y = "y" in names[0], "y" in names[1]
-    saves_output = "out" in op.saved_names
+    out_for_x, out_for_y = "out" in names[0], "out" in names[1]
+    saves_output = out_for_x or out_for_y
     saves_shapes = any(name.endswith("_shape") for name in op.saved_names)
     differentiable = op.differentiable
 
@@ -266,7 +267,9 @@ def binary_entry(op: Primitive, *, contracts: Callable[[Any, Any], Tensor] | Non
                 node.s0 = x_array
             if y_for_y:
                 node.s1 = y_array
-        if saves_output:
+        if saves_output and (
+            (out_for_x and x_node is not None) or (out_for_y and y_node is not None)
+        ):
             node.out = out
         if saves_shapes:
             node.attributes = (x_array.shape, y_array.shape)
