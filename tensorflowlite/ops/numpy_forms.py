@@ -455,6 +455,16 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     return cumulative.diff(a, n=n, axis=axis, prepend=ends[0], append=ends[1])
 
 
+def polyval(p: Any, x: Any) -> Tensor:
+    """`np.polyval`: the highest power first, by Horner's rule."""
+    like = p if isinstance(p, Tensor) else x
+    p, x = lift(creation.asarray(p, device=like.device), like), lift(x, like)
+    total = creation.zeros_like(x)
+    for coefficient in joining.unstack(p):
+        total = total * x + coefficient
+    return total
+
+
 def modf(x: Any) -> tuple[Tensor, Tensor]:
     """`np.modf`: the fractional and the whole part."""
     whole = elementwise.trunc(x)

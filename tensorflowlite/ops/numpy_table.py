@@ -66,7 +66,7 @@ FUNCTIONS = _table("numpy.", {
         round astype array_split broadcast_arrays broadcast_to clip concatenate copy copyto cumprod
         cumsum diag diff dot einsum empty_like* full_like* isin*
         geomspace hsplit vsplit dsplit inner linspace logspace meshgrid ndim*
-        ones_like* place put putmask ravel reshape shape* size*
+        ones_like* place polyval put putmask ravel reshape shape* size*
         sort split squeeze take take_along_axis tensordot tile transpose vdot where
         zeros_like* argsort*
     """,
@@ -105,6 +105,10 @@ FUNCTIONS = _table("numpy.", {
     "statistics": "average corrcoef cov",
     "products": "cross kron trace",
     "searching": "searchsorted*",
+    "distinct": """
+        argpartition* intersect1d lexsort* partition setdiff1d setxor1d union1d unique
+    """,
+    "grids": "diagflat ix_* ravel_multi_index* unravel_index* vander",
     "sets": "unique_all unique_counts unique_inverse unique_values",
 }) | _table("numpy.linalg.", {
     "linalg_decompositions": "cholesky eig eigh eigvals eigvalsh qr svdvals",
