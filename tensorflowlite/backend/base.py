@@ -77,13 +77,12 @@ class Backend:
     def __getattr__(self, slot: str) -> Callable[..., Any]:
         if slot.startswith("_"):
             raise AttributeError(slot)
+        if slot in later and slot not in self.slots:
+            self._bring_in(later[slot])
         found = self.slots.get(slot)
         if slot in decompositions:
             found = _with_decomposition(found, functools.partial(decompositions[slot], self))
         elif found is None:
-            if slot in later:
-                self._bring_in(later[slot])
-                return getattr(self, slot)
             found = getattr(self.namespace, slot, None)
             if found is None:
                 raise AttributeError(f"the {self.device_type} backend has no slot {slot!r}")

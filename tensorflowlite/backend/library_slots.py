@@ -5,13 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import array_slots, network_slots, optimizer_slots, random_slots, special
+from . import activation_slots, array_slots, random_slots, special
 from .base import later
 
-_FAMILIES = (array_slots, special, random_slots, optimizer_slots, network_slots)
+_FAMILIES = (array_slots, special, random_slots, activation_slots)
 # What comes in at first use; a name stands here also where the library has such a function, if the
 # slot differs from it.
 _LATER = {
+    "attention_slots": "attention attention_gradient",
+    "conv_slots": (
+        "convolution convolution_input_gradient convolution_weight_gradient window_columns "
+        "window_images"
+    ),
+    "loss_slots": (
+        "one_hot binary_cross_entropy binary_cross_entropy_with_logits softmax_cross_entropy "
+        "softmax_cross_entropy_gradient target_distribution target_weights nll_loss embedding"
+    ),
+    "normalization_slots": "batch_norm layer_norm rms_norm norm_statistics norm_gradient",
+    "optimizer_slots": "real_view widened factor pieces sgd_step adam_step",
+    "pooling_slots": (
+        "max_pool max_pool_places max_pool_scatter max_pool_gather avg_pool avg_pool_gradient"
+    ),
     "special_functions": (
         "lgamma digamma polygamma erfc erfinv xlogy xlog1py i0 i1 ldexp frexp sinc"
     ),

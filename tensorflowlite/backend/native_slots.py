@@ -6,7 +6,7 @@ where the extension isn't built, the decomposition runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy
@@ -21,10 +21,10 @@ def _all_of_one_float(*arrays: Any) -> bool:
     return dtype in _FLOATS and all(array.dtype == dtype for array in arrays)
 
 
-def slots(library: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
+def slots(library: Callable[[str], Callable[..., Any]]) -> dict[str, Any]:
     """Return the native slots; none where the extension isn't loaded.
 
-    ``library`` holds NumPy's slots, for what a native one builds on.
+    ``library`` finds NumPy's slots by name, for what a native one builds on.
     """
     module = native.module
     if module is None:
@@ -76,7 +76,7 @@ def slots(library: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
 
     def conv_act(x: Any, w: Any, *rest: Any) -> tuple[Any, Any]:
         *bias, stride, padding, dilation, groups, activation = rest
-        z = library["convolution"](x, w, stride, padding, dilation, groups)
+        z = library("convolution")(x, w, stride, padding, dilation, groups)
         return activate(z, bias[0] if bias else None, activation, True)
 
     def accepts_conv(*args: Any) -> bool:

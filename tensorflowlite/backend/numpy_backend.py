@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy
@@ -39,8 +40,13 @@ def settled(result: Any, like: Any, crosses: bool) -> Any:
 
 
 # Every family of slots is listed in library_slots: add a new family there.
-_library = library_slots.slots(numpy)
-numpy_backend = Backend("cpu", numpy, numpy.ndarray, {**_library, **native_slots.slots(_library)})
+def _slot(name: str) -> Callable[..., Any]:
+    return getattr(numpy_backend, name)
+
+
+numpy_backend = Backend(
+    "cpu", numpy, numpy.ndarray, {**library_slots.slots(numpy), **native_slots.slots(_slot)}
+)
 register(numpy_backend)
 
 
