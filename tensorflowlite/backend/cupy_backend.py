@@ -9,8 +9,10 @@ from typing import Any
 import numpy
 
 from ..errors import DeviceError
-from . import cuda, library_slots
+from . import cuda, cuda_slots, library_slots
 from .base import Backend, Device, at_first_use, register
+from .cupy_driver import CupyDriver
+from .kernels import Kernels
 
 
 class CupyBackend(Backend):
@@ -64,6 +66,8 @@ def cupy_backend() -> Backend:
             return cupy.full(shape, value, dtype)
 
     slots["filled"] = filled
+    library = dict(slots)
+    slots.update(cuda_slots.slots(cupy, Kernels(CupyDriver(cupy)), library.__getitem__))
     backend = CupyBackend("cuda", cupy, cupy.ndarray, slots)
     register(backend)
     return backend

@@ -1,0 +1,58 @@
+"""The driver that launches kernels on CuPy's current device and stream."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from ..errors import DeviceError
+from .kernels import Function
+
+_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+_SHARED_WITHOUT_ASKING = 48 * 1024
+
+
+class CupyDriver:
+    """Loads and launches by CuPy's low-level functions."""
+
+    def __init__(self, cupy: Any) -> None:
+        self._cupy = cupy
+        self._modules: list[Any] = []  # a module's functions live as long as it does
+        self.device = cupy.cuda.runtime.getDevice
+
+    def capability(self) -> tuple[int, int]:
+        return _capability(self._cupy, self.device())
+
+    def load(self, machine_code: bytes, entries: list[str]) -> dict[str, Function]:
+        module = self._cupy.cuda.function.Module()
+        try:
+            module.load(machine_code)
+            found = {entry: module.get_function(entry) for entry in entries}
+        except self._cupy.cuda.driver.CUDADriverError as error:
+            raise DeviceError(f"{entries[0]}: the driver must take the kernel, got {error}") from None
+        self._modules.append(module)
+        return {entry: self._launcher(function) for entry, function in found.items()}
+
+    def _launcher(self, function: Any) -> Function:
+        allowed = _SHARED_WITHOUT_ASKING
+
+        def launch(grid: Any, block: Any, shared: int, arguments: list[Any]) -> None:
+            nonlocal allowed
+            if shared > allowed:
+                self._cupy.cuda.driver.funcSetAttribute(function.ptr, _DYNAMIC_SHARED, shared)
+                allowed = shared
+            function((*grid, 1, 1)[:3], (*block, 1, 1)[:3], arguments, shared)
+
+        return launch
+
+    def address(self, array: Any) -> int:
+        return array.data.ptr
+
+    def device_of(self, array: Any) -> int:
+        return array.data.device_id
+
+
+@functools.cache
+def _capability(cupy: Any, device: int) -> tuple[int, int]:
+    text = cupy.cuda.Device(device).compute_capability  # "90", "120"
+    return int(text[:-1]), int(text[-1])

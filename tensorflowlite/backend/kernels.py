@@ -1,0 +1,250 @@
+"""The kernels of ``kernels/``: which file runs where, compiling them, and the one checked launcher.
+
+A kernel is a function ``extern "C"`` in a ``.cu`` file. What varies (types, activations, sizes of
+tiles) are macros, so that only what a program uses is ever compiled.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy
+
+from ..errors import ArgumentError, DeviceError
+from . import dtypes, kernel_cache, nvrtc
+from .paths import kernels_directory
+
+ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
+
+# Which architectures a file is for, where it isn't for all. "sm_90a" is Hopper with its own
+# instructions (wgmma, setmaxnreg), which no other chip runs.
+ONLY: dict[str, tuple[str, ...]] = {"gemm_hopper.cu": ("sm_90a",)}
+
+# The sources' names of the dtypes.
+TYPE_NAMES = {
+    dtypes.float16: "tfl::float16",
+    dtypes.bfloat16: "tfl::bfloat16",
+    dtypes.float32: "float",
+    dtypes.float64: "double",
+}
+_MOST_THREADS, _MOST_SHARED, _MOST_BLOCKS = 1024, 227 * 1024, (2**31 - 1, 65535, 65535)
+
+
+class Function(Protocol):
+    """A loaded kernel: it is launched by calling it."""
+
+    def __call__(
+        self, grid: tuple[int, ...], block: tuple[int, ...], shared: int, arguments: list[Any]
+    ) -> None: ...
+
+
+class Driver(Protocol):
+    """What knows a device: loads machine code, and launches. Tests have stand-ins."""
+
+    def capability(self) -> tuple[int, int]:
+        """Return the compute capability of the current device."""
+
+    def device(self) -> int:
+        """Return the number of the current device."""
+
+    def load(self, machine_code: bytes, entries: list[str]) -> dict[str, Function]:
+        """Return the functions of some machine code."""
+
+    def address(self, array: Any) -> int:
+        """Return where an array's elements begin."""
+
+    def device_of(self, array: Any) -> int:
+        """Return the number of the device that an array lies on."""
+
+
+def architecture_for(file: str, capability: tuple[int, int]) -> str | None:
+    """Return what a file is compiled for on a device; None where it isn't for that device."""
+    plain = f"sm_{capability[0]}{capability[1]}"
+    if file not in ONLY:
+        return plain
+    return next((one for one in ONLY[file] if one in (plain, f"{plain}a")), None)
+
+
+@functools.cache
+def source_of(file: str) -> str:
+    """Return a file's text with its headers in place of their ``#include`` lines, each once."""
+    folder = kernels_directory()
+    seen: set[str] = set()
+
+    def whole(path: Any) -> str:
+        lines = []
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            found = re.match(r'\s*#include "([\w.]+)"', line)
+            if found is None or found[1] == "host_math.cuh":  # read by host compilers only
+                lines.append("" if line.strip() == "#pragma once" else line)
+            elif found[1] not in seen:
+                seen.add(found[1])
+                lines.append(whole(folder / "include" / found[1]))
+                lines.append(f'#line {number + 1} "{path.name}"')
+        return f'#line 1 "{path.name}"\n' + "\n".join(lines)
+
+    return whole(folder / file)
+
+
+def options_of(file: str, defines: Mapping[str, Any]) -> list[str]:
+    """Return the compiler's options for one variant of a file."""
+    options = [f"-D{name}={value}" for name, value in sorted(defines.items())]
+    # Random numbers have the same bits everywhere: no product and sum become one.
+    return [*options, "--fmad=false"] if file == "random.cu" else options
+
+
+def entries_of(file: str) -> list[str]:
+    """Return the names of the kernels that a file holds."""
+    return re.findall(r'extern "C" TFL_KERNEL\([^)]*\)\s*(\w+)\(', source_of(file))
+
+
+def compiled(file: str, defines: Mapping[str, Any], architecture: str) -> bytes:
+    """Return the machine code of one variant of a file, from the disk or from the compiler.
+
+    Raises
+    ------
+    CompileError
+        The compiler refuses it, or there is none.
+    """
+    found = nvrtc.compiler()
+    version = "none" if found is None else f"{found.version[0]}.{found.version[1]}"
+    options = options_of(file, defines)
+    source = source_of(file)
+    name = kernel_cache.key_of(architecture, version, source, *options) + ".cubin"
+    code = kernel_cache.load(name)
+    if code is None:
+        code = nvrtc.compile_source(source, file, architecture, options)[0]
+        kernel_cache.store(name, code)
+    return code
+
+
+class Kernels:
+    """The kernels on the devices that a driver knows.
+
+    Parameters
+    ----------
+    driver
+        Loads and launches.
+    compile
+        ``(file, defines, architecture)`` to machine code.
+    """
+
+    def __init__(self, driver: Driver, compile: Callable[..., bytes] = compiled) -> None:
+        self.driver = driver
+        self._compile = compile
+        self._loaded: dict[Any, dict[str, Function] | None] = {}
+
+    def ready(self, file: str, **defines: Any) -> bool:
+        """Return whether a variant of a file runs on the current device.
+
+        The first call compiles it; a failure is told once, and what asked runs without it.
+        """
+        return self._functions(file, defines) is not None
+
+    def _functions(self, file: str, defines: dict[str, Any]) -> dict[str, Function] | None:
+        key = (self.driver.device(), file, *defines.items())
+        try:
+            return self._loaded[key]
+        except KeyError:
+            pass
+        architecture = architecture_for(file, self.driver.capability())
+        functions = None
+        if architecture is not None:
+            try:
+                code = self._compile(file, defines, architecture)
+                functions = self.driver.load(code, entries_of(file))
+            except (nvrtc.CompileError, DeviceError) as error:
+                warnings.warn(
+                    f"kernels: {error}; the slower way without this kernel is taken",
+                    RuntimeWarning,
+                    stacklevel=4,
+                )
+        self._loaded[key] = functions
+        return functions
+
+    def launch(
+        self,
+        file: str,
+        entry: str,
+        defines: dict[str, Any],
+        grid: int | tuple[int, ...],
+        block: int | tuple[int, ...],
+        *arguments: Any,
+        shared: int = 0,
+    ) -> None:
+        """Launch a kernel.
+
+        Parameters
+        ----------
+        file, entry, defines
+            The variant, and the function in it.
+        grid, block
+            Numbers of blocks, and of threads in each. With no block nothing is launched.
+        arguments
+            Arrays in C order (their addresses are handed on), None for a null pointer, ints
+            (``long long``), floats (``double``), and NumPy scalars and arrays of one element as
+            they are.
+        shared
+            Bytes of dynamic shared memory.
+
+        Raises
+        ------
+        DeviceError
+            An array of another device, or a kernel that can't be had.
+        ArgumentError
+            An array that isn't in C order, or more blocks, threads or memory than there can be.
+        """
+        grid = grid if isinstance(grid, tuple) else (grid,)
+        block = block if isinstance(block, tuple) else (block,)
+        self._check_sizes(entry, grid, block, shared)
+        driver = self.driver
+        current = driver.device()
+        values: list[Any] = []
+        for place, argument in enumerate(arguments):
+            if hasattr(argument, "strides") and not isinstance(argument, numpy.void | numpy.generic):
+                if not argument.flags.c_contiguous:
+                    raise ArgumentError(
+                        f"{entry}: array {place} must be in C order, got strides "
+                        f"{argument.strides} of shape {argument.shape}"
+                    )
+                if driver.device_of(argument) != current:
+                    raise DeviceError(
+                        f"{entry}: all arrays must lie on the current device {current}, got array "
+                        f"{place} on device {driver.device_of(argument)}"
+                    )
+                values.append(numpy.uint64(driver.address(argument)))
+            elif argument is None:
+                values.append(numpy.uint64(0))
+            elif isinstance(argument, bool | int):
+                values.append(numpy.int64(argument))
+            elif isinstance(argument, float):
+                values.append(numpy.float64(argument))
+            else:
+                values.append(argument)
+        if not math.prod(grid):
+            return
+        functions = self._functions(file, defines)
+        if functions is None:
+            raise DeviceError(f"{entry}: {file} must run on this device, got none; ask ready() first")
+        functions[entry](grid, block, shared, values)
+
+    @staticmethod
+    def _check_sizes(entry: str, grid: Any, block: Any, shared: int) -> None:
+        threads = math.prod(block)
+        if not 0 < threads <= _MOST_THREADS:
+            raise ArgumentError(
+                f"{entry}: a block must have 1 ... {_MOST_THREADS} threads, got {block}"
+            )
+        if any(not 0 <= n <= most for n, most in zip(grid, _MOST_BLOCKS, strict=False)):
+            raise ArgumentError(
+                f"{entry}: the grid must have at most {_MOST_BLOCKS} blocks, got {grid}"
+            )
+        if not 0 <= shared <= _MOST_SHARED:
+            raise ArgumentError(
+                f"{entry}: at most {_MOST_SHARED} bytes of shared memory, got {shared}"
+            )
