@@ -4,8 +4,8 @@
 
 #include "portable.cuh"
 
-// A kernel and its most threads per block: extern "C" TFL_KERNEL(256) name(...). The launcher finds
-// the names by this mark.
+// Marks a kernel (extern "C") and tells its most threads per block; the launcher finds the kernels'
+// names by it.
 #if defined(__CUDACC__)
 #define TFL_KERNEL(...) __global__ void __launch_bounds__(__VA_ARGS__)
 #else
