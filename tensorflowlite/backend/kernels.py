@@ -35,6 +35,15 @@ TYPE_NAMES = {
 _MOST_THREADS, _MOST_SHARED, _MOST_BLOCKS = 1024, 227 * 1024, (2**31 - 1, 65535, 65535)
 
 
+class ByValue:
+    """A structure that a kernel takes by value: its bytes, as an array of one element."""
+
+    __slots__ = ("array",)
+
+    def __init__(self, content: bytes) -> None:
+        self.array = numpy.frombuffer(content, f"V{len(content)}")
+
+
 class Function(Protocol):
     """A loaded kernel: it is launched by calling it."""
 
@@ -51,6 +60,9 @@ class Driver(Protocol):
 
     def device(self) -> int:
         """Return the number of the current device."""
+
+    def multiprocessors(self) -> int:
+        """Return how many multiprocessors the current device has."""
 
     def load(self, machine_code: bytes, entries: list[str]) -> dict[str, Function]:
         """Return the functions of some machine code."""
@@ -94,13 +106,15 @@ def source_of(file: str) -> str:
 def options_of(file: str, defines: Mapping[str, Any]) -> list[str]:
     """Return the compiler's options for one variant of a file."""
     options = [f"-D{name}={value}" for name, value in sorted(defines.items())]
+    if file == "gemm_hopper.cu":  # rounded to half precision at the end
+        options.append("--use_fast_math")
     # Random numbers have the same bits everywhere: no product and sum become one.
     return [*options, "--fmad=false"] if file == "random.cu" else options
 
 
 def entries_of(file: str) -> list[str]:
     """Return the names of the kernels that a file holds."""
-    return re.findall(r'extern "C" TFL_KERNEL\([^)]*\)\s*(\w+)\(', source_of(file))
+    return re.findall(r'extern "C" .*?TFL_KERNEL\([^)]*\)\s*(\w+)\(', source_of(file))
 
 
 def compiled(file: str, defines: Mapping[str, Any], architecture: str) -> bytes:
@@ -138,6 +152,10 @@ class Kernels:
         self.driver = driver
         self._compile = compile
         self._loaded: dict[Any, dict[str, Function] | None] = {}
+
+    def multiprocessors(self) -> int:
+        """Return how many multiprocessors the current device has."""
+        return self.driver.multiprocessors()
 
     def ready(self, file: str, **defines: Any) -> bool:
         """Return whether a variant of a file runs on the current device.
