@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import glob
 import importlib.util
+import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -90,9 +91,7 @@ def _candidates() -> Iterator[str]:
 
 
 @functools.lru_cache(maxsize=4096)
-def layout(
-    shape: tuple[int, int], strides: tuple[int, int], size: int
-) -> tuple[bool, int] | None:
+def layout(shape: tuple[int, int], strides: tuple[int, int], size: int) -> tuple[bool, int] | None:
     """Return how a matrix lies: whether transposed, and its leading dimension in elements.
 
     None where it is neither in C order nor a transposed view of such a matrix, with whatever
@@ -130,7 +129,7 @@ def batch_stride(shape: Sequence[int], strides: Sequence[int], size: int) -> int
     axes = [(n, stride) for n, stride in zip(shape, strides, strict=True) if n != 1]
     if not axes:
         return 0
-    for (_, outer), (n, inner) in zip(axes, axes[1:], strict=False):
+    for (_, outer), (n, inner) in itertools.pairwise(axes):
         if outer != n * inner:
             return None
     found = axes[-1][1]

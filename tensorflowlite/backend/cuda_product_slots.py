@@ -5,65 +5,27 @@ Transposed views are read as they lie. Half precision is multiplied as it is and
 
 from __future__ import annotations
 
-import importlib
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy
 
 from . import cuda, dtypes
 from .cuda_blas import MOST_ELEMENTS, Blas, CupyQueue, alignment, batch_stride, layout
-from .cuda_gemm import Candidate, Gemm, Operands, Problem, Run, epilogue_of, saves_output
+from .cuda_gemm import Gemm, Operands, Problem
+from .cuda_gemm_sources import (
+    Activations,
+    BlasSource,
+    HopperSource,
+    Unfused,
+    activation_kernels,
+    epilogue_of,
+)
 from .kernels import Kernels
 
 _TYPES = (dtypes.float16, dtypes.bfloat16, dtypes.float32, dtypes.float64)
-
-
-class Activations(NamedTuple):
-    """The kernels of a bias and an activation, for what no epilogue does."""
-
-    ready: Callable[[numpy.dtype[Any], str], bool]
-    forward: Callable[[Any, Any, str], tuple[Any, Any]]  # (z, bias, activation) -> (out, saved)
-    gradient: Callable[[Any, Any, str], tuple[Any, Any]]  # (g, saved, activation) -> (dz, db)
-
-
-class Unfused:
-    """Candidates that compute the product alone, and what follows in a pass of its own."""
-
-    version = "unfused"
-
-    def __init__(self, gemm: Gemm, activations: Activations | None) -> None:
-        self._gemm, self._activations = gemm, activations
-
-    def candidates(self, problem: Problem) -> list[Candidate]:
-        run = self._runner(problem)
-        return [] if run is None else [Candidate("unfused", run)]
-
-    def _runner(self, problem: Problem) -> Run | None:
-        activation, activations = problem.activation, self._activations
-        if problem.kind == "product":
-            return None
-        plain = problem.plain
-
-        def product(operands: Operands) -> Any:
-            return self._gemm.run(plain, Operands(operands.a, operands.b))[0]
-
-        def biased(operands: Operands) -> tuple[Any, ...]:
-            z = product(operands)
-            if operands.bias is not None:
-                z += operands.bias
-            return z, None
-
-        if activation is None:
-            return biased
-        if activations is None or not activations.ready(problem.dtype, activation):
-            return None
-        forward, gradient = activations.forward, activations.gradient
-        if problem.kind == "forward":
-            return lambda operands: forward(product(operands), operands.bias, activation)
-        return lambda operands: gradient(product(operands), operands.saved, activation)
 
 
 class Products:
@@ -240,8 +202,12 @@ def slots(
         queue = CupyQueue(xp)
         gemm = Gemm(xp, Blas(xp, driver, queue), driver, queue)
     if activations is None:
-        activations = activation_kernels(xp, kernels, library)
-    gemm.sources.append(Unfused(gemm, activations))
+        activations = activation_kernels(xp, kernels)
+    gemm.sources += [
+        BlasSource(xp, gemm.blas),
+        Unfused(gemm, activations),
+        HopperSource(xp, kernels),
+    ]
     products = Products(xp, gemm, driver, library("matmul"))
 
     def matmul(x: Any, y: Any) -> Any:
@@ -252,8 +218,11 @@ def slots(
 
     def linear_act(x: Any, w: Any, *rest: Any) -> tuple[Any, Any]:
         *bias, activation = rest
-        b = xp.ascontiguousarray(bias[0]) if bias else None
-        out, saved = products.run("forward", rows_of(x), w.T, b, activation=activation)
+        if bias or activation:
+            b = xp.ascontiguousarray(bias[0]) if bias else None
+            out, saved = products.run("forward", rows_of(x), w.T, b, activation=activation)
+        else:
+            (out,), saved = products.run("product", rows_of(x), w.T), None
         if x.ndim == 2:
             return out, saved
         shape = (*x.shape[:-1], w.shape[0])
@@ -272,8 +241,10 @@ def slots(
         # One that keeps what must be kept: how a ReLU's epilogue treats NaN isn't known before.
         problem = Problem(kind, 8, n, 8, False, False, 8, n, x.dtype, (16, 16, 16),
                           activation=activation, bias=bias)  # fmt: skip
-        return activation != "relu" and epilogue_of(problem) is not None and bool(
-            gemm.candidates(problem)
+        return (
+            activation != "relu"
+            and epilogue_of(problem) is not None
+            and any(gemm.candidates(problem))
         )
 
     def accepts_linear(*args: Any) -> bool:
@@ -312,15 +283,3 @@ def slots(
         "linear_act": linear_act,
         "product_activation_gradient": product_activation_gradient,
     }
-
-
-def activation_kernels(xp: Any, kernels: Kernels, library: Any) -> Activations | None:
-    """Return the kernels of `cuda_activation_slots`; None where there are none."""
-    try:
-        family = importlib.import_module(".cuda_activation_slots", __package__)
-    except ModuleNotFoundError:
-        return None
-    return family.activations(xp, kernels, library)
-
-
-__all__ = ["Activations", "Products", "Unfused", "saves_output", "slots"]
