@@ -29,7 +29,8 @@ class CupyDriver:
             module.load(machine_code)
             found = {entry: module.get_function(entry) for entry in entries}
         except self._cupy.cuda.driver.CUDADriverError as error:
-            raise DeviceError(f"{entries[0]}: the driver must take the kernel, got {error}") from None
+            message = f"{entries[0]}: the driver must take the kernel, got {error}"
+            raise DeviceError(message) from None
         self._modules.append(module)
         return {entry: self._launcher(function) for entry, function in found.items()}
 

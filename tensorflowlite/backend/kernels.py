@@ -206,7 +206,7 @@ class Kernels:
         current = driver.device()
         values: list[Any] = []
         for place, argument in enumerate(arguments):
-            if hasattr(argument, "strides") and not isinstance(argument, numpy.void | numpy.generic):
+            if hasattr(argument, "strides") and not isinstance(argument, numpy.generic):
                 if not argument.flags.c_contiguous:
                     raise ArgumentError(
                         f"{entry}: array {place} must be in C order, got strides "
@@ -230,7 +230,7 @@ class Kernels:
             return
         functions = self._functions(file, defines)
         if functions is None:
-            raise DeviceError(f"{entry}: {file} must run on this device, got none; ask ready() first")
+            raise DeviceError(f"{entry}: {file} must run on this device; ask ready() first")
         functions[entry](grid, block, shared, values)
 
     @staticmethod
