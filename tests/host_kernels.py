@@ -34,11 +34,12 @@ ORDERS = ("ascending", "descending", "shuffled")
 
 # Contraction is off as in the native extension; alignment and bounds are checked by handlers of
 # cuda_host.hpp's own, which name the place.
-OPTIONS = [
-    "-std=c++17", "-O1", "-g1", "-fPIC", "-shared", "-fvisibility=hidden", "-ffp-contract=off",
+OPTIONS = (
+    "-std=c++17", "-O1", "-g1", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off",
     "-fsanitize=alignment,bounds", "-w",
-]  # fmt: skip
-SANITIZE = ["-fsanitize=address", "-fno-omit-frame-pointer"]
+)  # fmt: skip
+SANITIZE = ("-fsanitize=address", "-fno-omit-frame-pointer")
+SANITIZE_VARIABLE = "TENSORFLOWLITE_TEST_SANITIZE"
 
 
 class HostKernelError(AssertionError):
@@ -56,6 +57,21 @@ def why_not() -> str:
 
 def _compiler() -> list[str]:
     return shlex.split(os.environ.get("CXX", "")) or ["g++"]
+
+
+@functools.cache
+def sanitizer_variables() -> dict[str, str]:
+    """Return the variables of a process that loads AddressSanitizer; {} where there is none."""
+    command = [*_compiler(), "-print-file-name=libasan.so"]
+    path = subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    if not Path(path).is_absolute():
+        return {}
+    # The interpreter's own memory isn't the kernels' business.
+    return {
+        "LD_PRELOAD": path,
+        "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0",
+        "PYTHONMALLOC": "malloc",
+    }
 
 
 @functools.cache
@@ -91,23 +107,36 @@ def program_of(source: str) -> str:
     return "\n".join(['#include "cuda_host.hpp"', source, '#line 1 "entries"', *ends])
 
 
-def build(source: str, options: list[str]) -> Path:
+def build(source: str, options: tuple[str, ...]) -> Path:
     """Return the shared library of a kernel file's text, compiled unless it is there already."""
-    program = program_of(source)
+    shared = (*options, "-shared", str(_scheduler("-fsanitize=address" in options)))
+    return _made(program_of(source), ".so", shared)
+
+
+@functools.cache
+def _scheduler(sanitized: bool) -> Path:
+    """Return the object file of what all libraries have in common."""
+    options = ("-std=c++17", "-O2", "-fPIC", "-fvisibility=hidden", *sanitized * SANITIZE)
+    return _made((HOST / "fibers.cpp").read_text(encoding="utf-8"), ".o", (*options, "-c"))
+
+
+def _made(program: str, kind: str, options: tuple[str, ...]) -> Path:
+    """Return what the compiler makes of a program; it is kept under a hash of all that it's of."""
     key = hashlib.sha256(_common() + "\0".join([program, *options]).encode()).hexdigest()
-    target = _folder() / f"{key[:32]}.so"
+    target = _folder() / f"{key[:32]}{kind}"
     if target.is_file():
         return target
     # Aside and moved into place: test processes that compile at once don't disturb each other.
     with tempfile.TemporaryDirectory(dir=_folder()) as scratch:
         text = Path(scratch, "kernel.cpp")
         text.write_text(program, encoding="utf-8")
-        library = Path(scratch, "kernel.so")
-        places = [f"-I{HOST}", f"-I{INCLUDE}", str(text), "-o", str(library)]
-        done = subprocess.run([*_compiler(), *options, *places], capture_output=True, text=True)
+        made = Path(scratch, f"made{kind}")
+        places = (f"-I{HOST}", f"-I{INCLUDE}", "-o", str(made))
+        command = [*_compiler(), str(text), *options, *places]
+        done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise HostKernelError(f"the host's compiler refuses the kernel:\n{done.stderr}")
-        library.replace(target)
+        made.replace(target)
     return target
 
 
@@ -178,8 +207,9 @@ class HostKernels(Kernels):
     order
         In which order a block's threads run: one of ``ORDERS``. A kernel must pass all three.
     sanitize
-        Compile with AddressSanitizer; the process must have been started with its library
-        (``tests/sanitized.py``).
+        Compile with AddressSanitizer; the process must have been started with its library. Where
+        it isn't said, as the variable ``TENSORFLOWLITE_TEST_SANITIZE`` says: it names a file, to
+        which the names of the files that ran are added (tests/test_kernels_sanitized.py).
     seed
         Of the shuffled order.
     source
@@ -189,12 +219,21 @@ class HostKernels(Kernels):
     def __init__(
         self,
         order: str = "ascending",
-        sanitize: bool = False,
+        sanitize: bool | None = None,
         seed: int = 1,
         source: Callable[[str], str] = kernels.source_of,
     ) -> None:
+        log = os.environ.get(SANITIZE_VARIABLE)
+        sanitized = bool(log) if sanitize is None else sanitize
+        if sanitized and "libasan" not in os.environ.get("LD_PRELOAD", ""):
+            raise HostKernelError("AddressSanitizer isn't loaded: see sanitizer_variables()")
+
         def compile(file: str, defines: Mapping[str, Any], architecture: str) -> bytes:
             options = [f"-D{name}={value}" for name, value in sorted(defines.items())]
-            return os.fsencode(build(source(file), [*OPTIONS, *sanitize * SANITIZE, *options]))
+            library = build(source(file), (*OPTIONS, *sanitized * SANITIZE, *options))
+            if log:
+                with open(log, "a", encoding="utf-8") as out:
+                    out.write(f"{file}\n")
+            return os.fsencode(library)
 
         super().__init__(HostDriver(order, seed), compile)

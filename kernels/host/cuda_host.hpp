@@ -2,9 +2,7 @@
 // tests/host_kernels.py compiles and launches.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
-#include <new>
 
 #include "fibers.hpp"
 
@@ -37,7 +35,7 @@ constexpr int warpSize = tfl_host::warp_size;
 #define TFL_HOST_PLACE const char *file = __builtin_FILE(), int line = __builtin_LINE()
 
 inline void __syncthreads(TFL_HOST_PLACE) {
-  tfl_host::wait(tfl_host::State::at_barrier, "__syncthreads", {file, line});
+  tfl_host::meet_block("__syncthreads", {file, line});
 }
 
 inline void __syncwarp(unsigned int mask = ~0u, TFL_HOST_PLACE) {
@@ -218,22 +216,19 @@ struct OutOfBounds {
   const CheckedType* array;
   const CheckedType* index;
 };
-inline std::string text_of(const CheckedPlace& place) {
-  return text_of(Place{place.file, static_cast<int>(place.line)});
-}
 
 }  // namespace tfl_host
 
-extern "C" __attribute__((visibility("hidden"), used)) inline void __ubsan_handle_type_mismatch_v1(
+extern "C" __attribute__((used)) inline void __ubsan_handle_type_mismatch_v1(
     tfl_host::Mismatch* found, std::uintptr_t address) {
   const unsigned int alignment = 1u << found->alignment_log2;
-  tfl_host::fail("misaligned access at " + tfl_host::text_of(found->place) + ": " +
-                 found->type->name + " lies at a multiple of " + std::to_string(alignment) +
-                 ", got an address " + std::to_string(address % alignment) + " past one");
+  tfl_host::fail("misaligned access at %s:%u: %s lies at multiples of %u, got one %u past",
+                 found->place.file, found->place.line, found->type->name, alignment,
+                 static_cast<unsigned int>(address % alignment));
 }
 
-extern "C" __attribute__((visibility("hidden"), used)) inline void __ubsan_handle_out_of_bounds(
+extern "C" __attribute__((used)) inline void __ubsan_handle_out_of_bounds(
     tfl_host::OutOfBounds* found, std::uintptr_t index) {
-  tfl_host::fail("index out of bounds at " + tfl_host::text_of(found->place) + ": " +
-                 std::to_string(static_cast<long long>(index)) + " of " + found->array->name);
+  tfl_host::fail("index out of bounds at %s:%u: %lld of %s", found->place.file, found->place.line,
+                 static_cast<long long>(index), found->array->name);
 }
