@@ -169,8 +169,8 @@ class HostDriver:
     def device(self) -> int:
         return 0
 
-    def device_of(self, array: Any) -> int:
-        return 0
+    def device_of(self, array: Any) -> int | None:
+        return 0 if isinstance(array, numpy.ndarray) else None
 
     def address(self, array: numpy.ndarray) -> int:
         return array.ctypes.data

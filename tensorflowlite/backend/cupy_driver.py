@@ -49,8 +49,8 @@ class CupyDriver:
     def address(self, array: Any) -> int:
         return array.data.ptr
 
-    def device_of(self, array: Any) -> int:
-        return array.data.device_id
+    def device_of(self, array: Any) -> int | None:
+        return getattr(array.data, "device_id", None)
 
 
 @functools.cache
