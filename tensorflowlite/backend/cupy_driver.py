@@ -32,7 +32,8 @@ class CupyDriver:
             module.load(machine_code)
             found = {entry: module.get_function(entry) for entry in entries}
         except self._cupy.cuda.driver.CUDADriverError as error:
-            raise DeviceError(f"{entries[0]}: the driver must take the kernel, got {error}") from None
+            message = f"{entries[0]}: the driver must take the kernel, got {error}"
+            raise DeviceError(message) from None
         self._modules.append(module)
         return {entry: self._launcher(function) for entry, function in found.items()}
 
@@ -52,8 +53,8 @@ class CupyDriver:
     def address(self, array: Any) -> int:
         return array.data.ptr
 
-    def device_of(self, array: Any) -> int:
-        return array.data.device_id
+    def device_of(self, array: Any) -> int | None:
+        return getattr(array.data, "device_id", None)
 
 
 @functools.cache

@@ -76,7 +76,10 @@ def why_not() -> str:
     True
     """
     if compiler() is None:
-        return "NVRTC (libnvrtc.so) wasn't found; run: pip install nvidia-cuda-nvrtc"
+        return (
+            "nvrtc: kernels are compiled by libnvrtc.so, got none; run: "
+            "pip install nvidia-cuda-nvrtc"
+        )
     return ""
 
 
@@ -113,7 +116,7 @@ def compile_source(
     """
     found = compiler()
     if found is None:
-        raise CompileError(f"{name}: a compiler is needed, got none: {why_not()}")
+        raise CompileError(why_not())  # the same for every file, so that it is told once
     library = found.library
     program = ctypes.c_void_p()
     _check(found, library.nvrtcCreateProgram(
