@@ -222,7 +222,7 @@ class Kernels:
             Numbers of blocks, and of threads in each. With no block nothing is launched.
         arguments
             Arrays in C order (their addresses are handed on), None for a null pointer, ints
-            (``long long``), floats (``double``), and NumPy scalars as they are.
+            (``long long``), floats (``double``), NumPy scalars and `ByValue` as they are.
         shared
             Bytes of dynamic shared memory.
 
@@ -243,7 +243,7 @@ class Kernels:
         for place, argument in enumerate(arguments):
             if argument is None:
                 values.append(numpy.uint64(0))
-            elif isinstance(argument, numpy.generic):  # also numpy.float64, which is a float
+            elif isinstance(argument, ByValue | numpy.generic):  # also numpy.float64, which is a float
                 values.append(argument)
             elif isinstance(argument, int):
                 values.append(numpy.int64(argument))
