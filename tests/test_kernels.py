@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import os
+import struct
 import subprocess
 import sys
 import warnings
@@ -404,14 +405,13 @@ def test_what_arguments_become(launcher: Kernels, driver: RecordedDriver) -> Non
     record = np.zeros((), [("a", np.int64), ("b", np.float32, 3)])[()]
     numbers = (7, True, 0.5, np.uint64(2**64 - 1), np.float32(2), np.float64(3), record)
     launcher.launch("scale.cu", "scale", {}, (2, 3), (16, 2), x, x[1], None, *numbers, shared=64)
-    ((entry, grid, block, shared, values),) = driver.launched
+    ((entry, grid, block, shared, layout, packed),) = driver.launched
     assert (entry, grid, block, shared) == ("scale", (2, 3), (16, 2), 64)
     address = x.ctypes.data
-    wanted = [
-        np.uint64(address), np.uint64(address + 16), np.uint64(0), np.int64(7), np.int64(1),
-        np.float64(0.5), np.uint64(2**64 - 1), np.float32(2), np.float64(3), record,
-    ]  # fmt: skip
-    assert [(type(value), value) for value in values] == [(type(one), one) for one in wanted]
+    assert layout == "PPPqqdLfd20s"
+    assert struct.unpack(layout, packed) == (
+        address, address + 16, 0, 7, 1, 0.5, 2**64 - 1, 2.0, 3.0, record.tobytes()
+    )  # fmt: skip
 
 
 def test_no_block_launches_nothing(launcher: Kernels, driver: RecordedDriver) -> None:
