@@ -11,8 +11,18 @@ from .kernels import Function
 
 _DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 _SHARED_WITHOUT_ASKING = 48 * 1024
-# Marks in the list of what else a launch takes (cuda.h): where the packed arguments are, their size.
-_POINTER, _SIZE, _END = 1, 2, 0
+
+
+class _Packed(ctypes.Structure):
+    """How ``cuLaunchKernel`` takes packed arguments: marks of cuda.h, each before what it means."""
+
+    _fields_ = (
+        ("pointer_mark", ctypes.c_void_p),
+        ("arguments", ctypes.c_char_p),
+        ("size_mark", ctypes.c_void_p),
+        ("size", ctypes.c_void_p),
+        ("end", ctypes.c_void_p),
+    )
 
 
 class CupyDriver:
@@ -42,12 +52,11 @@ class CupyDriver:
 
     def _launcher(self, entry: str, function: Any) -> Function:
         allowed = _SHARED_WITHOUT_ASKING
-
         launch_kernel = ctypes.CDLL("libcuda.so.1").cuLaunchKernel
         stream = self._cupy.cuda.get_current_stream
         handle = ctypes.c_void_p(function.ptr)
-        size = ctypes.c_size_t()
-        extra = (ctypes.c_void_p * 5)(_POINTER, 0, _SIZE, ctypes.addressof(size), _END)
+        size = ctypes.c_size_t()  # the same at every launch
+        size_address = ctypes.addressof(size)
 
         def launch(grid: Any, block: Any, shared: int, layout: str, packed: bytes) -> None:
             nonlocal allowed
@@ -57,10 +66,10 @@ class CupyDriver:
             x, y, z = (*grid, 1, 1)[:3]
             columns, rows, layers = (*block, 1, 1)[:3]
             size.value = len(packed)
-            extra[1] = ctypes.cast(packed, ctypes.c_void_p).value
             status = launch_kernel(
                 handle, x, y, z, columns, rows, layers, shared,
-                ctypes.c_void_p(stream().ptr), None, extra,
+                ctypes.c_void_p(stream().ptr), None,
+                ctypes.byref(_Packed(1, packed, 2, size_address, None)),
             )  # fmt: skip
             if status:
                 raise DeviceError(
