@@ -243,8 +243,8 @@ class Kernels:
             An array that isn't in C order, an argument of another kind, or more blocks, threads or
             shared memory than there can be.
         """
-        grid = grid if type(grid) is tuple else (grid,)
-        block = block if type(block) is tuple else (block,)
+        grid = grid if isinstance(grid, tuple) else (grid,)
+        block = block if isinstance(block, tuple) else (block,)
         if not (len(grid) == len(block) == 1 and 0 <= grid[0] < 2**31 and 0 < block[0] <= 1024
                 and 0 <= shared <= _SHARED_EVERYWHERE):  # fmt: skip
             self._check_sizes(entry, grid, block, shared)
