@@ -47,4 +47,5 @@ def slots(xp: Any, kernels: Kernels, library: Library) -> dict[str, Callable[...
 # The modules here that have a function ``slots`` like the one above.
 _FAMILIES = (
     "cuda_optimizer_slots",
+    "cuda_random_slots",
 )
