@@ -4,8 +4,8 @@
 // that have to be there are there: what a GPU would hang on, or silently compute wrongly, is an
 // error in words.
 //
-// Threads are resumed in one of three orders: a kernel that lacks a barrier gives another result in
-// one of them. Shared memory is poisoned (0xff: NaN, or -1) before each block.
+// Warps and their lanes are resumed in one of three orders, each warp as far as it can go: a kernel
+// that lacks a barrier gives another result in one of them. Shared memory is poisoned (0xff: NaN, or -1) before each block.
 #pragma once
 
 #include <cstdint>
