@@ -6,7 +6,7 @@ import functools
 from typing import Any
 
 from ..errors import DeviceError
-from .kernels import Function
+from .kernels import ByValue, Function
 
 _DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 _SHARED_WITHOUT_ASKING = 48 * 1024
@@ -22,6 +22,9 @@ class CupyDriver:
 
     def capability(self) -> tuple[int, int]:
         return _capability(self._cupy, self.device())
+
+    def multiprocessors(self) -> int:
+        return _multiprocessors(self._cupy, self.device())
 
     def load(self, machine_code: bytes, entries: list[str]) -> dict[str, Function]:
         module = self._cupy.cuda.function.Module()
@@ -42,6 +45,7 @@ class CupyDriver:
             if shared > allowed:
                 self._cupy.cuda.driver.funcSetAttribute(function.ptr, _DYNAMIC_SHARED, shared)
                 allowed = shared
+            arguments = [one.array if type(one) is ByValue else one for one in arguments]
             function((*grid, 1, 1)[:3], (*block, 1, 1)[:3], arguments, shared)
 
         return launch
@@ -57,3 +61,8 @@ class CupyDriver:
 def _capability(cupy: Any, device: int) -> tuple[int, int]:
     text = cupy.cuda.Device(device).compute_capability  # "90", "120"
     return int(text[:-1]), int(text[-1])
+
+
+@functools.cache
+def _multiprocessors(cupy: Any, device: int) -> int:
+    return cupy.cuda.Device(device).attributes["MultiProcessorCount"]

@@ -44,6 +44,15 @@ _MOST_SHARED = {
 }  # fmt: skip
 
 
+class ByValue:
+    """A structure that a kernel takes by value: its bytes, as an array of one element."""
+
+    __slots__ = ("array",)
+
+    def __init__(self, content: bytes) -> None:
+        self.array = numpy.frombuffer(content, f"V{len(content)}")
+
+
 class Function(Protocol):
     """A loaded kernel: it is launched by calling it."""
 
@@ -60,6 +69,9 @@ class Driver(Protocol):
 
     def device(self) -> int:
         """Return the number of the current device."""
+
+    def multiprocessors(self) -> int:
+        """Return how many multiprocessors the current device has."""
 
     def load(self, machine_code: bytes, entries: list[str]) -> dict[str, Function]:
         """Return the functions of some machine code."""
@@ -105,13 +117,15 @@ def source_of(file: str) -> str:
 def options_of(file: str, defines: Mapping[str, Any]) -> list[str]:
     """Return the compiler's options for one variant of a file."""
     options = [f"-D{name}={value}" for name, value in sorted(defines.items())]
+    if file == "gemm_hopper.cu":  # rounded to half precision at the end
+        options.append("--use_fast_math")
     # Random numbers have the same bits everywhere: no product and sum become one.
     return [*options, "--fmad=false"] if file == "random.cu" else options
 
 
 def entries_of(file: str) -> list[str]:
     """Return the names of the kernels that a file holds."""
-    return re.findall(r'extern "C" TFL_KERNEL\([^)]*\)\s*(\w+)\(', source_of(file))
+    return re.findall(r'extern "C" .*?TFL_KERNEL\([^)]*\)\s*(\w+)\(', source_of(file))
 
 
 def compiled(file: str, defines: Mapping[str, Any], architecture: str) -> bytes:
@@ -156,6 +170,10 @@ class Kernels:
         self._compile = compile
         self._loaded: dict[Any, dict[str, Function] | None] = {}
         self._told: set[str] = set()
+
+    def multiprocessors(self) -> int:
+        """Return how many multiprocessors the current device has."""
+        return self.driver.multiprocessors()
 
     def ready(self, file: str, **defines: Any) -> bool:
         """Return whether a variant of a file runs on the current device.
@@ -204,7 +222,7 @@ class Kernels:
             Numbers of blocks, and of threads in each. With no block nothing is launched.
         arguments
             Arrays in C order (their addresses are handed on), None for a null pointer, ints
-            (``long long``), floats (``double``), and NumPy scalars as they are.
+            (``long long``), floats (``double``), NumPy scalars and `ByValue` as they are.
         shared
             Bytes of dynamic shared memory.
 
@@ -225,7 +243,7 @@ class Kernels:
         for place, argument in enumerate(arguments):
             if argument is None:
                 values.append(numpy.uint64(0))
-            elif isinstance(argument, numpy.generic):  # also numpy.float64, which is a float
+            elif isinstance(argument, ByValue | numpy.generic):  # also numpy.float64, which is a float
                 values.append(argument)
             elif isinstance(argument, int):
                 values.append(numpy.int64(argument))
