@@ -158,6 +158,11 @@ class _Launch(ctypes.Structure):
     )
 
 
+def _bytes_of(value: Any) -> numpy.ndarray:
+    """Return an argument as an array of one element."""
+    return value.array if isinstance(value, kernels.ByValue) else numpy.ascontiguousarray(value)
+
+
 class HostDriver:
     """Loads the libraries that ``build`` made, and launches in one order of threads."""
 
@@ -167,6 +172,9 @@ class HostDriver:
 
     def capability(self) -> tuple[int, int]:
         return 8, 0
+
+    def multiprocessors(self) -> int:
+        return 4
 
     def device(self) -> int:
         return 0
@@ -187,7 +195,7 @@ class HostDriver:
         function.restype = ctypes.c_char_p
 
         def launch(grid: Any, block: Any, shared: int, arguments: list[Any]) -> None:
-            values = [numpy.ascontiguousarray(value) for value in arguments]
+            values = [_bytes_of(value) for value in arguments]
             count = len(values)
             error = function(ctypes.byref(_Launch(
                 (*grid, 1, 1)[:3], (*block, 1, 1)[:3], shared, self._order, self._seed, count,

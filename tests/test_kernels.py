@@ -55,6 +55,9 @@ class RecordedDriver:
     def capability(self) -> tuple[int, int]:
         return self.capability_value
 
+    def multiprocessors(self) -> int:
+        return 7
+
     def device(self) -> int:
         return self.current
 
@@ -402,7 +405,8 @@ def test_a_variant_is_loaded_once_per_device(launcher: Kernels, driver: Recorded
 def test_what_arguments_become(launcher: Kernels, driver: RecordedDriver) -> None:
     x = np.zeros((3, 4), np.float32)
     record = np.zeros((), [("a", np.int64), ("b", np.float32, 3)])[()]
-    numbers = (7, True, 0.5, np.uint64(2**64 - 1), np.float32(2), np.float64(3), record)
+    structure = kernels.ByValue(bytes(range(128)))
+    numbers = (7, True, 0.5, np.uint64(2**64 - 1), np.float32(2), np.float64(3), record, structure)
     launcher.launch("scale.cu", "scale", {}, (2, 3), (16, 2), x, x[1], None, *numbers, shared=64)
     ((entry, grid, block, shared, values),) = driver.launched
     assert (entry, grid, block, shared) == ("scale", (2, 3), (16, 2), 64)
@@ -410,6 +414,7 @@ def test_what_arguments_become(launcher: Kernels, driver: RecordedDriver) -> Non
     wanted = [
         np.uint64(address), np.uint64(address + 16), np.uint64(0), np.int64(7), np.int64(1),
         np.float64(0.5), np.uint64(2**64 - 1), np.float32(2), np.float64(3), record,
+        structure,
     ]  # fmt: skip
     assert [(type(value), value) for value in values] == [(type(one), one) for one in wanted]
 

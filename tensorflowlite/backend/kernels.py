@@ -243,7 +243,7 @@ class Kernels:
         for place, argument in enumerate(arguments):
             if argument is None:
                 values.append(numpy.uint64(0))
-            elif isinstance(argument, ByValue | numpy.generic):  # also numpy.float64, which is a float
+            elif isinstance(argument, ByValue | numpy.generic):  # float64 is also a float
                 values.append(argument)
             elif isinstance(argument, int):
                 values.append(numpy.int64(argument))
