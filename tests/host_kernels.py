@@ -14,6 +14,7 @@ import platform
 import re
 import shlex
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -158,9 +159,9 @@ class _Launch(ctypes.Structure):
     )
 
 
-def _bytes_of(value: Any) -> numpy.ndarray:
-    """Return an argument as an array of one element."""
-    return value.array if isinstance(value, kernels.ByValue) else numpy.ascontiguousarray(value)
+# NumPy's letters of the kinds that struct's letters stand for.
+_KINDS = {"P": "u", "s": "V", "?": "b", "e": "f", "f": "f", "d": "f"}
+_KINDS |= dict.fromkeys("bhilq", "i") | dict.fromkeys("BHILQ", "u")
 
 
 class HostDriver:
@@ -194,14 +195,17 @@ class HostDriver:
     def _launcher(self, function: Any, entry: str) -> Function:
         function.restype = ctypes.c_char_p
 
-        def launch(grid: Any, block: Any, shared: int, arguments: list[Any]) -> None:
-            values = [_bytes_of(value) for value in arguments]
-            count = len(values)
+        def launch(grid: Any, block: Any, shared: int, layout: str, packed: bytes) -> None:
+            letters = re.findall(r"\d*\w", layout)
+            sizes = [struct.calcsize(letter) for letter in letters]
+            ends = [struct.calcsize("".join(letters[: i + 1])) for i in range(len(letters))]
+            start, count = ctypes.cast(packed, ctypes.c_void_p).value or 0, len(letters)
             error = function(ctypes.byref(_Launch(
                 (*grid, 1, 1)[:3], (*block, 1, 1)[:3], shared, self._order, self._seed, count,
-                (ctypes.c_void_p * count)(*[value.ctypes.data for value in values]),
-                (ctypes.c_uint64 * count)(*[value.nbytes for value in values]),
-                "".join(value.dtype.kind for value in values).encode(),
+                (ctypes.c_void_p * count)(*[start + end - size
+                                            for size, end in zip(sizes, ends, strict=True)]),
+                (ctypes.c_uint64 * count)(*sizes),
+                "".join(_KINDS[letter[-1]] for letter in letters).encode(),
             )))  # fmt: skip
             if error is not None:
                 raise HostKernelError(f"{entry}: {error.decode()}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,25 @@ def test_arguments_of_another_type(write: Callable[..., None]) -> None:
             launcher.launch("test.cu", "moments", {"TFL_TYPE": "float"}, 1, 128, *arguments)
     with pytest.raises(HostKernelError, match=r"^moments: the kernel takes 4 arguments, got 3$"):
         launcher.launch("test.cu", "moments", {"TFL_TYPE": "float"}, 1, 128, x, x, x)
+
+
+STRUCTURES = """
+#include "types.cuh"
+struct Small { int a, b, c; };
+struct Big { double x; int y; };
+extern "C" TFL_KERNEL(1) right(Small s, int* out, Big* unused) { out[0] = s.a + s.c; }
+extern "C" TFL_KERNEL(1) apart(Small s, Big b, double* out) { out[0] = s.a + b.x + b.y; }
+"""
+
+
+def test_structures_lie_where_the_kernel_reads_them(write: Callable[..., None]) -> None:
+    write(STRUCTURES)
+    small, big = kernels.ByValue(struct.pack("iii", 1, 2, 3)), kernels.ByValue(bytes(16))
+    out = np.zeros(1, np.int32)
+    HostKernels().launch("test.cu", "right", {}, 1, 1, small, out, None)
+    assert out[0] == 4
+    with pytest.raises(HostKernelError, match="argument 1 must lie at byte 16, got 12"):
+        HostKernels().launch("test.cu", "apart", {}, 1, 1, small, big, out)
 
 
 def test_the_launchers_own_checks_run_here_too(write: Callable[..., None]) -> None:

@@ -326,10 +326,23 @@ std::string why_not(const Launch& launch, const Parameter* parameters, int count
     return "the kernel takes " + std::to_string(count) + " arguments, got " +
            std::to_string(launch.count);
   }
+  std::uint64_t end = 0;
   for (int i = 0; i < count; ++i) {
-    if (fits(parameters[i], launch.kinds[i], launch.sizes[i])) continue;
-    return "argument " + std::to_string(i) + " isn't of its parameter's type, got kind '" +
-           launch.kinds[i] + "' of " + std::to_string(launch.sizes[i]) + " bytes";
+    const Parameter& parameter = parameters[i];
+    const std::string name = "argument " + std::to_string(i);
+    if (!fits(parameter, launch.kinds[i], launch.sizes[i])) {
+      return name + " isn't of its parameter's type, got kind '" + launch.kinds[i] + "' of " +
+             std::to_string(launch.sizes[i]) + " bytes";
+    }
+    // A kernel's parameters lie as those of a C structure.
+    const std::uint64_t begin = (end + parameter.alignment - 1) / parameter.alignment *
+                                parameter.alignment;
+    const std::uint64_t got = static_cast<const char*>(launch.values[i]) -
+                              static_cast<const char*>(launch.values[0]);
+    if (got != begin) {
+      return name + " must lie at byte " + std::to_string(begin) + ", got " + std::to_string(got);
+    }
+    end = begin + parameter.size;
   }
   const long long threads = 1ll * launch.block[0] * launch.block[1] * launch.block[2];
   if (threads > most_threads) {
