@@ -18,7 +18,7 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +134,9 @@ def _made(program: str, kind: str, options: tuple[str, ...]) -> Path:
         made = Path(scratch, f"made{kind}")
         places = (f"-I{HOST}", f"-I{INCLUDE}", "-o", str(made))
         command = [*_compiler(), str(text), *options, *places]
-        done = subprocess.run(command, capture_output=True, text=True)
+        # The compiler itself isn't to be sanitized.
+        variables = {name: text for name, text in os.environ.items() if name != "LD_PRELOAD"}
+        done = subprocess.run(command, env=variables, capture_output=True, text=True)
         if done.returncode:
             raise HostKernelError(f"the host's compiler refuses the kernel:\n{done.stderr}")
         made.replace(target)
@@ -171,6 +173,9 @@ class HostDriver:
 
     def capability(self) -> tuple[int, int]:
         return 8, 0
+
+    def multiprocessors(self) -> int:
+        return 4
 
     def device(self) -> int:
         return 0
@@ -221,8 +226,6 @@ class HostKernels(Kernels):
         which the names of the files that ran are added (tests/test_kernels_sanitized.py).
     seed
         Of the shuffled order.
-    source
-        Finds a file's text, for tests that change it.
     """
 
     def __init__(
@@ -230,7 +233,6 @@ class HostKernels(Kernels):
         order: str = "ascending",
         sanitize: bool | None = None,
         seed: int = 1,
-        source: Callable[[str], str] = kernels.source_of,
     ) -> None:
         log = os.environ.get(SANITIZE_VARIABLE)
         sanitized = bool(log) if sanitize is None else sanitize
@@ -239,7 +241,8 @@ class HostKernels(Kernels):
 
         def compile(file: str, defines: Mapping[str, Any], architecture: str) -> bytes:
             options = [f"-D{name}={value}" for name, value in sorted(defines.items())]
-            library = build(source(file), (*OPTIONS, *sanitized * SANITIZE, *options))
+            source = kernels.source_of(file)
+            library = build(source, (*OPTIONS, *sanitized * SANITIZE, *options))
             if log:
                 with open(log, "a", encoding="utf-8") as out:
                     out.write(f"{file}\n")

@@ -260,11 +260,13 @@ class Kernels:
             elif argument is None:
                 layout += "P"
                 argument = 0
-            elif kind is ByValue:
-                argument = argument.content
-                layout += f"{len(argument)}s"
-            elif isinstance(argument, numpy.void):
-                argument = argument.tobytes()
+            elif kind is ByValue or isinstance(argument, numpy.void):
+                if layout.strip("0123456789s"):
+                    raise ArgumentError(
+                        f"{entry}: argument {place}, a structure, must come before all others; its "
+                        "alignment isn't known"
+                    )
+                argument = argument.content if kind is ByValue else argument.tobytes()
                 layout += f"{len(argument)}s"
             elif isinstance(argument, numpy.generic):
                 layout += argument.dtype.char
@@ -280,12 +282,19 @@ class Kernels:
                     f"{kind.__name__}"
                 )
             values.append(argument)
+        try:
+            packed = struct.pack(layout, *values)
+        except struct.error as error:
+            raise ArgumentError(
+                f"{entry}: all numbers must fit in the types of kernels, got {error} among "
+                f"{arguments}"
+            ) from None
         if 0 in grid:
             return
         functions = self._functions(file, defines)
         if functions is None:
             raise DeviceError(f"{entry}: {file} must run on this device; ask ready() first")
-        functions[entry](grid, block, shared, layout, struct.pack(layout, *values))
+        functions[entry](grid, block, shared, layout, packed)
 
     def _explain_array(self, entry: str, place: int, array: Any, current: int) -> None:
         if not array.flags.c_contiguous:
