@@ -1,4 +1,4 @@
-"""The CUDA suite: ``python -m benchmarks --device cuda --against torch,torch-compile,cupy,cublaslt``.
+"""The CUDA suite: ``python -m benchmarks --device cuda --against torch,cupy,cublaslt``.
 
 First the ceilings that this machine reaches, then a row at a time: our result is compared with a
 reference in higher precision, and only where it is right the contenders are timed in turn. Every

@@ -1,4 +1,4 @@
-"""What the rows of the CUDA suite are made with: arrays, peers that share their memory, references."""
+"""What the rows of the CUDA suite are made with: arrays, peers on their memory, references."""
 
 from __future__ import annotations
 
@@ -224,7 +224,7 @@ class Lab:
         return float(self.xp.cuda.runtime.memGetInfo()[0] + pool.free_bytes())
 
     def clear(self) -> None:
-        """Give memory back between rows; what PyTorch compiled for one shape is no good for others."""
+        """Give memory back between rows, and what PyTorch compiled for other shapes."""
         if "torch._dynamo" in sys.modules:
             self.torch._dynamo.reset()
         if self.on_gpu:

@@ -1,4 +1,4 @@
-"""Timing on a GPU: events around each call, cold caches, contenders in turn; and the CPU's stand-in.
+"""Timing on a GPU: events around each call, cold caches, contenders in turn; the CPU's stand-in.
 
 The contenders of a row take turns within each round, so that what a clock or a neighbour does to
 the machine happens to all of them. Before each timed call a buffer larger than the second-level
