@@ -179,7 +179,8 @@ def readme() -> str:
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
-# kernels/ and benchmarks/ lie beside the package in a checkout and inside it in a wheel.
+# kernels/ and benchmarks/ lie beside the package in a checkout and inside it in a wheel, but for
+# kernels/host/, which only tests use.
 mapped = {
     f"tensorflowlite._{name}": name for name in ("kernels", "benchmarks") if (ROOT / name).is_dir()
 }
@@ -187,7 +188,7 @@ folders = [
     package + "".join(f".{part}" for part in path.relative_to(name).parts)
     for package, name in mapped.items()
     for path in [Path(name), *sorted(Path(name).rglob("*/"))]
-    if path.is_dir() and path.name != "__pycache__"
+    if path.is_dir() and path.name not in ("__pycache__", "host")
 ]
 
 setup(

@@ -57,7 +57,7 @@ struct Tiles {
         count(rows * columns) {}
 
   __device__ void locate(int tile, int& row, int& column) const {
-    constexpr int BAND = 8;
+    constexpr int BAND = TFL_BAND;
     const int band = tile / (BAND * columns);
     const int height = min(BAND, rows - band * BAND);
     const int inside = tile - band * BAND * columns;
@@ -129,7 +129,6 @@ struct Worker {
   unsigned int chunks;   // address of this warpgroup's chunks
   int number, warp, lane;
   bool elected;
-  int written = 0;  // chunks stored, over all tiles
 
   // Tells the producers of both blocks that this warpgroup is done with a stage.
   __device__ void free_stage(Barriers& barriers, int stage) const {
@@ -143,60 +142,64 @@ struct Worker {
     return chunks + chunk * CHUNK_BYTES + row * 128 + ((column ^ (row & 7)) << 4);
   }
 
-  // Until a chunk's place may be written to again. All places but this one may still be in use.
-  __device__ int acquire() {
-    if (elected) tfl::store_wait_read<CHUNKS - 1>();
+  // Until the stores of what stood in the chunks have read it.
+  __device__ __forceinline__ void acquire() {
+    if (elected) tfl::store_wait_read<0>();
     tfl::warpgroup_barrier(1 + number);
-    return written++ % CHUNKS;
   }
 
-  __device__ void release(int place, const tfl::TensorMap* map, int m, int column) {
+  __device__ __forceinline__ void release(const tfl::TensorMap* map, int m, int n) {
     tfl::fence_async();
     tfl::warpgroup_barrier(1 + number);
-    if (elected) tfl::store_tile(map, chunks + place * CHUNK_BYTES, column, m);
+    if (elected) {
+      for (int chunk = 0; chunk < CHUNKS; ++chunk)
+        tfl::store_tile(map, chunks + chunk * CHUNK_BYTES, n + chunk * CHUNK, m);
+      tfl::store_commit();
+    }
   }
 
-  __device__ void write(int place, const float* x) {
+  __device__ __forceinline__ void write(int chunk) {
 #pragma unroll
-    for (int j = 0; j < CHUNK / 8; j += 2)
-      tfl::store_matrices(matrices(place, j), pair(x[4 * j], x[4 * j + 1]),
-                          pair(x[4 * j + 2], x[4 * j + 3]), pair(x[4 * j + 4], x[4 * j + 5]),
-                          pair(x[4 * j + 6], x[4 * j + 7]));
+    for (int j = 0; j < CHUNK / 8; j += 2) {
+      const float* x = d + chunk * (CHUNK / 2) + 4 * j;
+      tfl::store_matrices(matrices(chunk, j), pair(x[0], x[1]), pair(x[2], x[3]),
+                          pair(x[4], x[5]), pair(x[6], x[7]));
+    }
+  }
+
+  // Writes the whole tile to where `map` says.
+  __device__ __forceinline__ void store(const tfl::TensorMap* map, int m, int n) {
+    acquire();
+#pragma unroll
+    for (int chunk = 0; chunk < CHUNKS; ++chunk) write(chunk);
+    release(map, m, n);
+  }
+
+  __device__ __forceinline__ void add_bias(const T* bias, int n, long long columns) {
+#pragma unroll
+    for (int j = 0; j < COLUMNS / 8; ++j) {
+      const long long at = n + 8 * j + 2 * (lane % 4);
+      // Columns come in eights: both of a pair lie inside or neither does.
+      const unsigned int two =
+          at < columns ? *reinterpret_cast<const unsigned int*>(bias + at) : 0u;
+      d[4 * j] += low(two);
+      d[4 * j + 1] += high(two);
+      d[4 * j + 2] += low(two);
+      d[4 * j + 3] += high(two);
+    }
   }
 
   // act(D + bias), and D + bias to `saved`.
   __device__ __forceinline__ void forward(const T* bias, const tfl::TensorMap* out,
                                           const tfl::TensorMap* saved, bool keeps, int m, int n,
                                           long long columns, float slope) {
+    if (TFL_EPILOGUE == 1) {
+      if (bias) add_bias(bias, n, columns);
+      if (keeps) store(saved, m, n);
 #pragma unroll
-    for (int chunk = 0; chunk < CHUNKS; ++chunk) {
-      float* x = d + chunk * (CHUNK / 2);
-      if (TFL_EPILOGUE == 1) {
-        if (bias) {
-#pragma unroll
-          for (int j = 0; j < CHUNK / 8; ++j) {
-            const long long at = n + chunk * CHUNK + 8 * j + 2 * (lane % 4);
-            // Columns come in eights: both of a pair lie inside or neither does.
-            const unsigned int two =
-                at < columns ? *reinterpret_cast<const unsigned int*>(bias + at) : 0u;
-            x[4 * j] += low(two);
-            x[4 * j + 1] += high(two);
-            x[4 * j + 2] += low(two);
-            x[4 * j + 3] += high(two);
-          }
-        }
-        if (keeps) {
-          const int place = acquire();
-          write(place, x);
-          release(place, saved, m, n + chunk * CHUNK);
-        }
-#pragma unroll
-        for (int i = 0; i < CHUNK / 2; ++i) x[i] = A::template forward<float>(x[i], slope);
-      }
-      const int place = acquire();
-      write(place, x);
-      release(place, out, m, n + chunk * CHUNK);
+      for (int i = 0; i < COLUMNS / 2; ++i) d[i] = A::template forward<float>(d[i], slope);
     }
+    store(out, m, n);
   }
 
   // Fetches what the forward pass saved of this tile into the chunks' places.
@@ -214,22 +217,22 @@ struct Worker {
     tfl::barrier_wait(barrier, parity);
 #pragma unroll
     for (int chunk = 0; chunk < CHUNKS; ++chunk) {
-      float* x = d + chunk * (CHUNK / 2);
 #pragma unroll
       for (int j = 0; j < CHUNK / 8; j += 2) {
+        float* x = d + chunk * (CHUNK / 2) + 4 * j;
         unsigned int saved[4];
         tfl::load_matrices(matrices(chunk, j), saved);
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
-          x[4 * j + 2 * i] *= A::template derivative<float>(low(saved[i]), slope);
-          x[4 * j + 2 * i + 1] *= A::template derivative<float>(high(saved[i]), slope);
+          x[2 * i] *= A::template derivative<float>(low(saved[i]), slope);
+          x[2 * i + 1] *= A::template derivative<float>(high(saved[i]), slope);
         }
       }
       __syncwarp();
-      write(chunk, x);
-      release(chunk, out, m, n + chunk * CHUNK);
-      sum_rows(x, sums + chunk * CHUNK);
+      write(chunk);
+      sum_rows(d + chunk * (CHUNK / 2), sums + chunk * CHUNK);
     }
+    release(out, m, n);
   }
 
   // One step of adding up: a lane hands half of its columns to the lane across and takes over the

@@ -123,6 +123,7 @@ def test_wheel_holds_one_top_level_package(wheel: Path) -> None:
     assert tops == {"tensorflowlite", metadata.split("/")[0]}
     shipped = {str(p.relative_to(CHECKOUT)) for p in (CHECKOUT / "kernels").rglob("*.cu*")}
     assert {f"tensorflowlite/_{name}" for name in shipped} <= set(names)
+    assert not [name for name in names if name.startswith("tensorflowlite/_kernels/host")]
     python_files = {
         str(p.relative_to(CHECKOUT))
         for folder in ("tensorflowlite", "benchmarks")
@@ -202,6 +203,7 @@ def test_sdist_holds_the_sources(source: Path, tmp_path: Path) -> None:
     for folder in ("csrc", "kernels"):
         wanted = {str(p.relative_to(CHECKOUT)) for p in (CHECKOUT / folder).rglob("*.[chi]*")}
         assert wanted and wanted <= names
+    assert "kernels/host/cuda_host.hpp" in names
     assert {"LICENSE", "pyproject.toml", "setup.py", "tensorflowlite/py.typed"} <= names
     assert not [name for name in names if name.endswith((".so", ".o", "_native_build.json"))]
 

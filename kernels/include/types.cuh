@@ -12,6 +12,13 @@
 #define TFL_KERNEL(...) void
 #endif
 
+// Declares the block's dynamic shared memory; on the host kernels/host/cuda_host.hpp does.
+#if defined(__CUDACC__)
+#define TFL_DYNAMIC_SHARED(type, name)                          \
+  extern __shared__ __align__(16) unsigned char name##_bytes[]; \
+  type* name = reinterpret_cast<type*>(name##_bytes)
+#endif
+
 namespace tfl {
 
 struct float16 {

@@ -40,7 +40,7 @@ __device__ __forceinline__ void barrier_arrive_at(unsigned int barrier, int bloc
   asm volatile(
       "{\n.reg .b32 remote;\n"
       "mapa.shared::cluster.u32 remote, %0, %1;\n"
-      "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [remote];\n}\n" ::"r"(barrier),
+      "mbarrier.arrive.shared::cluster.b64 _, [remote];\n}\n" ::"r"(barrier),
       "r"(block)
       : "memory");
 }
@@ -84,13 +84,17 @@ __device__ __forceinline__ void load_tile_to_all(unsigned int to, const TensorMa
 __device__ __forceinline__ void store_tile(const TensorMap* map, unsigned int from, int inner,
                                            int outer) {
   asm volatile(
-      "cp.async.bulk.tensor.2d.global.shared::cta.bulk_group [%0, {%2, %3}], [%1];\n"
-      "cp.async.bulk.commit_group;" ::"l"(map),
+      "cp.async.bulk.tensor.2d.global.shared::cta.bulk_group [%0, {%2, %3}], [%1];" ::"l"(map),
       "r"(from), "r"(inner), "r"(outer)
       : "memory");
 }
 
-// Until at most `pending` of this thread's stores still read shared memory.
+// Makes this thread's stores since the last time one group.
+__device__ __forceinline__ void store_commit() {
+  asm volatile("cp.async.bulk.commit_group;" ::: "memory");
+}
+
+// Until at most `pending` groups of this thread's stores still read shared memory.
 template <int pending>
 __device__ __forceinline__ void store_wait_read() {
   asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(pending) : "memory");
