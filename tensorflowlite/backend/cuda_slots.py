@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from . import cuda_activation_slots
 from .kernels import Kernels
 
 Library = Callable[[str], Callable[..., Any]]
@@ -42,4 +43,6 @@ def slots(xp: Any, kernels: Kernels, library: Library) -> dict[str, Callable[...
     return found
 
 
-_FAMILIES: tuple[Callable[..., dict[str, Callable[..., Any]]], ...] = ()
+_FAMILIES: tuple[Callable[..., dict[str, Callable[..., Any]]], ...] = (
+    cuda_activation_slots.slots,
+)
