@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy
 
 from . import cuda_hopper, dtypes
+from .cuda_activation_slots import ACTIVATIONS, BiasActivation
 from .cuda_blas import Blas, Product
 from .cuda_gemm import Candidate, Gemm, Operands, Problem, Run
 from .kernels import Kernels, source_of
@@ -17,7 +17,7 @@ from .kernels import Kernels, source_of
 
 def saves_output(activation: str | None) -> bool:
     """Return whether an activation's gradient is computed from its output."""
-    return activation in ("relu", "leaky_relu", "sigmoid", "tanh")
+    return activation is not None and ACTIVATIONS[activation][1]
 
 
 def epilogue_of(problem: Problem) -> str | None:
@@ -182,7 +182,7 @@ class Unfused:
 
     version = "unfused"
 
-    def __init__(self, gemm: Gemm, activations: Activations | None) -> None:
+    def __init__(self, gemm: Gemm, activations: Activations) -> None:
         self._gemm, self._activations = gemm, activations
 
     def candidates(self, problem: Problem) -> list[Candidate]:
@@ -204,7 +204,7 @@ class Unfused:
                 z += operands.bias
             return z, None
 
-        if activations is None or not activations.ready(problem.dtype, activation):
+        if not activations.ready(problem.dtype, activation):
             return biased if activation is None else None
         forward, gradient = activations.forward, activations.gradient
         if problem.kind == "forward":
@@ -213,17 +213,12 @@ class Unfused:
         return lambda operands: gradient(product(operands), operands.saved, name)
 
 
-def activation_kernels(xp: Any, kernels: Kernels) -> Activations | None:
-    """Return the kernels of `cuda_activation_slots`; None where there are none."""
-    try:
-        family = importlib.import_module(".cuda_activation_slots", __package__)
-    except ModuleNotFoundError:
-        return None
-    run = family.BiasActivation(xp, kernels)
+def activation_kernels(xp: Any, kernels: Kernels) -> Activations:
+    """Return the kernels of `cuda_activation_slots`."""
+    run = BiasActivation(xp, kernels)
 
     def ready(dtype: numpy.dtype[Any], activation: str | None) -> bool:
-        known = activation is None or activation in family.ACTIVATIONS
-        return known and run.ready(dtype, activation)
+        return (activation is None or activation in ACTIVATIONS) and run.ready(dtype, activation)
 
     return Activations(
         ready,
