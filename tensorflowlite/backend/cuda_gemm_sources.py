@@ -112,11 +112,20 @@ def product_of(problem: Problem, epilogue: str) -> Product:
     )
 
 
+class Activations(NamedTuple):
+    """The kernels of a bias and an activation, for what no epilogue does."""
+
+    ready: Callable[[numpy.dtype[Any], str | None], bool]
+    forward: Callable[[Any, Any, str | None], tuple[Any, Any]]  # (z, bias, name) -> (out, saved)
+    gradient: Callable[[Any, Any, str], tuple[Any, Any]]  # (g, saved, name) -> (dz, db)
+    total: Callable[[Any, Any, str], Any]  # (partial sums, dtype, name) -> db
+
+
 class HopperSource:
     """Our kernel of Hopper's own instructions, with tiles of different widths."""
 
-    def __init__(self, xp: Any, kernels: Kernels) -> None:
-        self._xp, self._kernels = xp, kernels
+    def __init__(self, xp: Any, kernels: Kernels, activations: Activations) -> None:
+        self._xp, self._kernels, self._activations = xp, kernels, activations
 
     @property
     def version(self) -> str:
@@ -137,6 +146,10 @@ class HopperSource:
             not problem.b_transposed, epilogue, problem.activation,
         )  # fmt: skip
         if not cuda_hopper.accepts(theirs):
+            return
+        if problem.kind == "backward" and not self._activations.ready(
+            problem.dtype, problem.activation
+        ):
             return
         for columns in cuda_hopper.TILE_COLUMNS:
             if self._kernels.ready(cuda_hopper.FILE, **cuda_hopper.defines(theirs, columns)):
@@ -164,17 +177,9 @@ class HopperSource:
             sums = xp.empty((cuda_hopper.partial_rows(problem.m), problem.n), dtypes.float32)
             cuda_hopper.run(kernels, theirs, columns, operands.a, operands.b, dz,
                             saved=operands.saved, partial_sums=sums)  # fmt: skip
-            return dz, sums.sum(axis=0).astype(dtype)
+            return dz, self._activations.total(sums, dtype, str(activation))
 
         return {"product": product, "forward": forward, "backward": backward}[problem.kind]
-
-
-class Activations(NamedTuple):
-    """The kernels of a bias and an activation, for what no epilogue does."""
-
-    ready: Callable[[numpy.dtype[Any], str | None], bool]
-    forward: Callable[[Any, Any, str | None], tuple[Any, Any]]  # (z, bias, name) -> (out, saved)
-    gradient: Callable[[Any, Any, str], tuple[Any, Any]]  # (g, saved, name) -> (dz, db)
 
 
 class Unfused:
@@ -224,4 +229,5 @@ def activation_kernels(xp: Any, kernels: Kernels) -> Activations:
         ready,
         lambda z, bias, activation: run.after_layer(z, bias, activation, False),
         lambda g, saved, activation: run.gradient_with_bias(g, saved, activation, -1),
+        run.total,
     )

@@ -206,7 +206,7 @@ def slots(
     gemm.sources += [
         BlasSource(xp, gemm.blas),
         Unfused(gemm, activations),
-        HopperSource(xp, kernels),
+        HopperSource(xp, kernels, activations),
     ]
     products = Products(xp, gemm, driver, library("matmul"))
 
