@@ -6,6 +6,7 @@ arguments; for others, and where the kernel can't be compiled, that one runs.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -38,8 +39,15 @@ def slots(xp: Any, kernels: Kernels, library: Library) -> dict[str, Callable[...
     """
     found: dict[str, Callable[..., Any]] = {}
     for family in _FAMILIES:
-        found.update(family(xp, kernels, library))
+        module = importlib.import_module(f".{family}", __package__)
+        found.update(module.slots(xp, kernels, library))
     return found
 
 
-_FAMILIES: tuple[Callable[..., dict[str, Callable[..., Any]]], ...] = ()
+# The modules here that have a function ``slots`` like the one above.
+_FAMILIES = (
+    "cuda_embedding_slots",
+    "cuda_optimizer_slots",
+    "cuda_product_slots",
+    "cuda_random_slots",
+)
