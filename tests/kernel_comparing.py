@@ -30,7 +30,11 @@ library = library_slots.finder(np, library_slots.slots(np))
 
 def refused(name: str) -> Callable[..., Any]:
     """Stand in for a library where the kernel must take the arguments."""
-    raise AssertionError(f"{name}: the kernel must take this")
+
+    def refuse(*args: Any) -> Any:
+        raise AssertionError(f"{name}: the kernel must take this")
+
+    return refuse
 
 
 def slots_of(order: str = "ascending", library: Any = refused) -> dict[str, Callable[..., Any]]:

@@ -43,7 +43,11 @@ class CupyQueue:
     """CuPy's current stream, timed by events."""
 
     def __init__(self, cupy: Any) -> None:
-        self._cuda = cupy.cuda
+        self._cupy = cupy
+
+    @property
+    def _cuda(self) -> Any:
+        return self._cupy.cuda
 
     def stream(self) -> int:
         return self._cuda.get_current_stream().ptr
