@@ -167,9 +167,10 @@ _KINDS |= dict.fromkeys("bhilq", "i") | dict.fromkeys("BHILQ", "u")
 class HostDriver:
     """Loads the libraries that ``build`` made, and launches in one order of threads."""
 
-    def __init__(self, order: str = "ascending", seed: int = 1) -> None:
+    def __init__(self, order: str = "ascending", seed: int = 1, log: str | None = None) -> None:
         self._order = ORDERS.index(order)
         self._seed = seed
+        self._log = log
 
     def capability(self) -> tuple[int, int]:
         return 8, 0
@@ -209,6 +210,9 @@ class HostDriver:
             )))  # fmt: skip
             if error is not None:
                 raise HostKernelError(f"{entry}: {error.decode()}")
+            if self._log:
+                with open(self._log, "a", encoding="utf-8") as out:
+                    out.write(f"{entry}\n")
 
         return launch
 
@@ -223,7 +227,7 @@ class HostKernels(Kernels):
     sanitize
         Compile with AddressSanitizer; the process must have been started with its library. Where
         it isn't said, as the variable ``TENSORFLOWLITE_TEST_SANITIZE`` says: it names a file, to
-        which the names of the files that ran are added (tests/test_kernels_sanitized.py).
+        which the names of the kernels that ran are added (tests/test_kernels_sanitized.py).
     seed
         Of the shuffled order.
     """
@@ -243,9 +247,6 @@ class HostKernels(Kernels):
             options = [f"-D{name}={value}" for name, value in sorted(defines.items())]
             source = kernels.source_of(file)
             library = build(source, (*OPTIONS, *sanitized * SANITIZE, *options))
-            if log:
-                with open(log, "a", encoding="utf-8") as out:
-                    out.write(f"{file}\n")
             return os.fsencode(library)
 
-        super().__init__(HostDriver(order, seed), compile)
+        super().__init__(HostDriver(order, seed, log), compile)

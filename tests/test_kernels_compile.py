@@ -43,12 +43,15 @@ VARIANTS: dict[str, list[Defines]] = {
         *types(TFL_ACTIVATION="tfl::Gelu"),
         *types("tfl::bfloat16", "float", TFL_ACTIVATION="tfl::Relu"),
     ],
+    "embedding.cu": types(),
     "gemm_hopper.cu": [
         hopper(256, dtypes.bfloat16, False, False, cuda_hopper.BACKWARD, "gelu"),
         hopper(256, dtypes.bfloat16, True, True),
         hopper(192, dtypes.float16, False, False, cuda_hopper.FORWARD, "gelu_tanh"),
         hopper(128, dtypes.float16, False, True, cuda_hopper.BACKWARD, "silu"),
     ],
+    "optimizers.cu": types(),
+    "random.cu": types(),
 }
 
 # Bytes that a kernel may spill, and why: (file, kernel) -> (bytes of stores, reason).
