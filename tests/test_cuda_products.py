@@ -160,6 +160,26 @@ def test_tf32_is_a_choice(shop: Shop) -> None:
         tfl.cuda.set_float32_matmul_precision("tf32")
 
 
+@pytest.mark.parametrize("dtype", TYPES, ids=str)
+def test_einsum(shop: Shop, fake: Fake, dtype: Any) -> None:
+    """Two arrays are multiplied as they are; between more, nothing is rounded to half."""
+    einsum = shop.slots["einsum"]
+    for text, *shapes in [
+        ("ij,jk->ik", (3, 4), (4, 5)), ("bij,bkj->bki", (2, 3, 4), (2, 5, 4)),
+        ("bhqd,bhkd->bhqk", (2, 3, 4, 5), (2, 3, 6, 5)), ("i,j->ij", (3,), (4,)),
+        ("i,i->", (5,), (5,)), ("ij,jk,kl->il", (3, 4), (4, 5), (5, 2)),
+    ]:  # fmt: skip
+        arrays = [normal(shape, dtype, i) for i, shape in enumerate(shapes)]
+        inputs, output = text.split("->")
+        labels = tuple(tuple(map(ord, names)) for names in inputs.split(","))
+        count = len(fake.runs())
+        found = einsum(*arrays, labels, tuple(map(ord, output)))
+        reference = np.einsum(text, *[array.astype("f8") for array in arrays])
+        close(np.asarray(found), np.asarray(reference), dtype, 2)
+        assert len(fake.runs()) > count or text == "i,j->ij"
+    assert shop.left == []
+
+
 # -- linear_act and the chained gradient -----------------------------------------------------------
 @pytest.mark.parametrize("dtype", TYPES, ids=str)
 @pytest.mark.parametrize("activation", [None, "relu", "gelu_tanh", "silu"])

@@ -24,6 +24,7 @@ from .cuda_gemm_sources import (
     epilogue_of,
 )
 from .kernels import Kernels
+from .product_slots import product_slots
 
 _TYPES = (dtypes.float16, dtypes.bfloat16, dtypes.float32, dtypes.float64)
 
@@ -279,6 +280,7 @@ def slots(
     product_activation_gradient.accepts = accepts_gradient  # type: ignore[attr-defined]
     return {
         "matmul": matmul,
+        "einsum": product_slots(xp, products.matmul)["einsum"],
         "linear_act": linear_act,
         "product_activation_gradient": product_activation_gradient,
     }
