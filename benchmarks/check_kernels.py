@@ -52,10 +52,10 @@ class Poisoned:
     def _filled(self, made: Any) -> Any:
         if not made.size:
             return made
-        if hasattr(made.data, "memset_async"):  # no kernel: nothing more for a sanitizer to check
-            made.data.memset_async(255, made.nbytes)
-        else:
+        if isinstance(made, numpy.ndarray):
             made.ravel(order="K").view(numpy.uint8).fill(255)
+        else:  # without a kernel: nothing more for a sanitizer to check
+            made.data.memset_async(255, made.nbytes)
         return made
 
     def empty(self, *args: Any, **kwargs: Any) -> Any:
@@ -107,7 +107,16 @@ class Device:
         def library(name: str) -> Callable[..., Any]:
             return getattr(self.library, name)
 
-        return cuda_slots.slots(self._given, self.kernels, library)  # type: ignore[arg-type]
+        found = cuda_slots.slots(self._given, self.kernels, library)  # type: ignore[arg-type]
+        return {name: self._choosing(name, slot) for name, slot in found.items()}
+
+    def _choosing(self, name: str, slot: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a slot that leaves what it doesn't accept to the library, as a backend does."""
+        accepts = getattr(slot, "accepts", None)
+        if accepts is None:
+            return slot
+        otherwise = getattr(self.library, name)
+        return cuda_slots.guarded(slot, accepts, otherwise)
 
     def move(self, array: numpy.ndarray[Any, Any]) -> Any:
         """Return an array of the device with a host array's elements and layout."""
@@ -231,7 +240,7 @@ def check_sample(device: Device, slot: Callable[..., Any], reference: Callable[.
         if one is not None and one.dtype in SHARE:
             share = SHARE[one.dtype]
             if device.kernels is None:  # decompositions round, or widen, at each of their steps
-                share = 4 * max([share, *[SHARE[dtype] for dtype in of_arguments & SHARE.keys()]])
+                share = 8 * max([share, *[SHARE[dtype] for dtype in of_arguments & SHARE.keys()]])
         absolute = sample.absolute[place] if place < len(sample.absolute) else 0.0
         errors.append(error_of(one, other, sample.exact, share * sample.factor, absolute))
     return max(errors, default=0.0)

@@ -20,7 +20,7 @@ HALVES = (dtypes.float16, dtypes.bfloat16)
 FLOATS = (*HALVES, dtypes.float32, dtypes.float64)
 
 # Slots that other than our kernels may do, so that no launch is counted: cuBLASLt.
-MAY_USE_LIBRARIES = {"matmul", "linear_act", "product_activation_gradient", "conv_act"}
+MAY_USE_LIBRARIES = {"matmul", "linear_act", "product_activation_gradient"}
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,8 @@ def _linear_act(make: Maker) -> Samples:
         b = make.whole((16,), dtype)
         yield Sample(_name(dtype, "integers"), (x, w, b, "relu"), exact=True)
         x, w = make.normal((2, 3, 16), dtype), make.normal((8, 16), dtype)
-        yield Sample(_name(dtype, "three axes"), (x, w, make.normal((8,), dtype), "gelu_tanh"), factor=2)
+        b = make.normal((8,), dtype)
+        yield Sample(_name(dtype, "three axes"), (x, w, b, "gelu_tanh"), factor=2)
 
 
 def _product_activation_gradient(make: Maker) -> Samples:
@@ -442,6 +443,17 @@ def _sgd_step(make: Maker) -> Samples:
                 yield Sample(_name(dtype, *rest, step), (*_scalars(step), *arrays, *rest))
 
 
+def _unscale_gradients(make: Maker) -> Samples:
+    for dtype in make.floats():
+        for broken in (False, True):
+            gradients = _parameters(make, 1, dtype)
+            if broken:
+                gradients[0][1, 2] = math.inf
+            found = numpy.zeros((), dtypes.float32)
+            scale = numpy.asarray(1024.0, dtypes.float32)
+            yield Sample(_name(dtype, broken), (found, scale, *gradients))
+
+
 # -- random numbers --------------------------------------------------------------------------------
 def _shapes(make: Maker) -> list[tuple[int, ...]]:
     return make.pick([(5,), (3, 7)], [(), (0,), (1,), (4096,), (1000, 33)])
@@ -534,6 +546,7 @@ SAMPLES: dict[str, Callable[[Maker], Samples]] = {
     "attention_gradient": _attention_gradient,
     "adam_step": _adam_step,
     "sgd_step": _sgd_step,
+    "unscale_gradients": _unscale_gradients,
     "random_uniform": _random,
     "random_normal": _random,
     "random_integers": _random_integers,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import sys
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from .measure_cuda import Call, CpuTimer, CudaTimer, Plan, Timer
 bfloat16, float32, float64 = dtypes.bfloat16, dtypes.float32, dtypes.float64
 PEERS = ("torch", "torch-compile", "cupy", "cublaslt")
 OURS = "tensorflowlite"
+_DECLARING = ("attention", "fused", "losses", "normalization", "optimizers", "optimizers.scaling")
 
 
 class LeftOut(Exception):
@@ -90,6 +92,8 @@ def plain_backend(xp: Any, device_type: str = "plain") -> Backend:
 
     Called with arrays in float64 it gives the references.
     """
+    for family in _DECLARING:  # which brings their decompositions
+        importlib.import_module(f"tensorflowlite.ops.{family}")
     slots = library_slots.slots(xp)
     if xp is not numpy:
         import cupyx.scipy.special
@@ -225,7 +229,7 @@ class Lab:
 
     def clear(self) -> None:
         """Give memory back between rows, and what PyTorch compiled for other shapes."""
-        if "torch._dynamo" in sys.modules:
+        if self.torch is not None and "torch._dynamo" in sys.modules:
             self.torch._dynamo.reset()
         if self.on_gpu:
             self.timer.synchronize()

@@ -44,8 +44,10 @@ def now() -> str:
 
 
 def default_path(kind: str, machine: dict[str, Any]) -> Path:
-    """Return ``results/<date>-<gpu>[-<kind>].json``."""
-    gpu = machine.get("gpu", {}).get("name") or "cpu"
+    """Return ``results/<date>-<gpu>[-<kind>].json``; what no GPU was used for isn't kept there."""
+    gpu = machine.get("gpu", {}).get("name")
+    if not gpu:
+        return Path("runs", f"benchmarks-{kind or 'cuda'}-cpu.json")
     name = re.sub(r"[^a-z0-9]+", "-", gpu.lower()).strip("-")
     date = datetime.datetime.now(datetime.UTC).date().isoformat()
     return FOLDER / f"{date}-{name}{kind and '-'}{kind}.json"

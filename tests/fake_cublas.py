@@ -130,9 +130,9 @@ class NoKernels:
         return False
 
 
-def gemm_on_host() -> tuple[Gemm, HostQueue, HostDriver]:
+def gemm_on_host(driver: Any = None) -> tuple[Gemm, HostQueue, Any]:
     """Return a dispatcher over the stand-in, without sources."""
-    driver, queue = HostDriver(), HostQueue()
+    driver, queue = driver or HostDriver(), HostQueue()
     return Gemm(np, Blas(np, driver, queue, [built()]), driver, queue), queue, driver
 
 
@@ -173,7 +173,12 @@ def activation_gradient(g: Any, saved: Any, activation: str) -> tuple[Any, Any]:
     return dz.astype(g.dtype), dz.sum(0).astype(g.dtype)
 
 
-KERNELS = Activations(lambda dtype, name: name in FORMULAS, activate, activation_gradient)
+def total(partials: Any, dtype: Any, activation: str) -> Any:
+    return partials.astype("f8").sum(0).astype(dtype)
+
+
+KERNELS = Activations(lambda dtype, name: name in FORMULAS, activate, activation_gradient, total)
+NO_KERNELS = KERNELS._replace(ready=lambda dtype, name: False)
 
 
 def close(found: Any, reference: Any, dtype: Any, roundings: int = 1) -> None:
@@ -187,11 +192,11 @@ def close(found: Any, reference: Any, dtype: Any, roundings: int = 1) -> None:
 class Shop:
     """The slots on NumPy arrays and the stand-in library, counting what is left to NumPy."""
 
-    def __init__(self, activations: Activations | None = None) -> None:
-        self.gemm, self.queue, self.driver = gemm_on_host()
+    def __init__(self, activations: Activations | None = None, kernels: Any = None) -> None:
+        self.gemm, self.queue, self.driver = gemm_on_host(kernels and kernels.driver)
         self.left: list[str] = []
         self.slots = cuda_product_slots.slots(
-            np, NoKernels(self.driver), self.library, self.gemm, activations  # type: ignore[arg-type]
+            np, kernels or NoKernels(self.driver), self.library, self.gemm, activations  # type: ignore[arg-type]
         )  # fmt: skip
         self.matmul, self.linear_act = self.slots["matmul"], self.slots["linear_act"]
         self.gradient = self.slots["product_activation_gradient"]

@@ -195,7 +195,7 @@ def test_errors(native_module: ModuleType, library: Any, fake: Fake) -> None:
     ):
         run(library, plan, 1, a, b, out, b)
     fake.refuse(4)
-    with pytest.raises(RuntimeError, match="AlgoGetHeuristic: .* CUBLAS_STATUS_NOT_SUPPORTED"):
+    with pytest.raises(RuntimeError, match=r"AlgoGetHeuristic: .* CUBLAS_STATUS_NOT_SUPPORTED"):
         library.search(plan, 1, 0)
     with pytest.raises(RuntimeError, match=r"must be open, got no handle; call open\(\)"):
         native_module.CublasLt([fake.path]).search(plan, 1, 0)
@@ -237,8 +237,9 @@ def test_the_real_library_agrees(native_module: ModuleType) -> None:
              "float64": (1, 70, 1)}  # fmt: skip
     for dtype, (code, compute, scale) in codes.items():
         for epilogue, number in native_module.epilogues().items():
+            strides = {"a_stride": 18, "b_stride": 24, "out_stride": 32}
             plan = plain(library, dtype=dtype, epilogue=epilogue, aux_leading=128, batch=3,
-                         a_transposed=True, a_leading=6, a_stride=18, b_stride=24, out_stride=32)  # fmt: skip
+                         a_transposed=True, a_leading=6, **strides)  # fmt: skip
             found = plan.described()
             assert found["aux_leading"] == (128 if number & 128 else 0)
             assert {key: found[key] for key in ("compute_type", "scale_type", "epilogue")} == {

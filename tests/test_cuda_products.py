@@ -14,17 +14,16 @@ import pytest
 
 import tensorflowlite as tfl
 from tensorflowlite.backend import base, cuda_gemm, dtypes
-from tensorflowlite.backend.cuda_gemm_sources import Activations
 from tensorflowlite.errors import ArgumentError
+from tests import host_kernels
 from tests.fake_cublas import (
     FORMULAS,
     KERNELS,
+    NO_KERNELS,
     ROUNDING,
     TYPES,
     Fake,
     Shop,
-    activate,
-    activation_gradient,
     close,
     normal,
 )
@@ -216,6 +215,32 @@ def test_product_activation_gradient(
     assert fake.runs()[-1][1] == ("dgelu_bgrad" if fused else "default")
 
 
+@pytest.mark.skipif(bool(host_kernels.why_not()), reason=host_kernels.why_not())
+@pytest.mark.parametrize("dtype", [dtypes.bfloat16, dtypes.float32], ids=str)
+def test_with_the_kernels_themselves(fake: Fake, dtype: Any) -> None:
+    """The kernels of bias and activation, run on the host, after the product."""
+    shop = Shop(kernels=host_kernels.HostKernels())
+    x, w, b = normal((2, 3, 7), dtype, 1), normal((9, 7), dtype, 2), normal((9,), dtype, 3)
+    z = x.astype("f8") @ w.T.astype("f8")
+    for bias in ([], [b]):
+        whole = z + sum(one.astype("f8") for one in bias)
+        for activation in ("relu", "silu", None):
+            assert shop.linear_act.accepts(x, w, *bias, activation)
+            out, saved = shop.linear_act(x, w, *bias, activation)
+            close(out, FORMULAS[activation][0](whole) if activation else whole, dtype, 3)
+            if activation == "silu":
+                close(saved, whole, dtype, 2)
+            else:
+                assert saved is (out if activation else None)
+    saved, g = normal((2, 3, 9), dtype, 4), normal((7, 9), dtype, 5)
+    assert shop.gradient.accepts(x, g, saved, "silu")
+    dz, db = shop.gradient(x, g, saved, "silu")
+    reference = (x.astype("f8") @ g.astype("f8")) * FORMULAS["silu"][1](saved.astype("f8"))
+    close(dz, reference, dtype, 3)
+    close(db, reference.reshape(-1, 9).sum(0), dtype, 6)
+    assert not shop.linear_act.accepts(x, w, "softplus")
+
+
 def test_what_layers_accept(shop: Shop) -> None:
     x, w, b = np.ones((2, 3), "f4"), np.ones((8, 3), "f4"), np.ones(8, "f4")
     accepts = shop.linear_act.accepts
@@ -236,7 +261,7 @@ def test_what_layers_accept(shop: Shop) -> None:
 
 def test_without_kernels_the_epilogues_remain(fake: Fake) -> None:
     """But not where they might lose a NaN."""
-    shop = Shop(Activations(lambda dtype, name: False, activate, activation_gradient))
+    shop = Shop(NO_KERNELS)
     x, w = np.ones((2, 3), "f4"), np.ones((8, 3), "f4")
     assert shop.linear_act.accepts(x, w, None)
     assert shop.linear_act.accepts(x, w, "gelu_tanh")
@@ -245,7 +270,7 @@ def test_without_kernels_the_epilogues_remain(fake: Fake) -> None:
     assert shop.gradient.accepts(np.ones((2, 3), "f4"), np.ones((3, 8), "f4"),
                                  np.ones((2, 8), "f4"), "gelu_tanh")  # fmt: skip
     fake.refuse(160)
-    shop = Shop(Activations(lambda dtype, name: False, activate, activation_gradient))
+    shop = Shop(NO_KERNELS)
     assert not shop.linear_act.accepts(x, w, "gelu_tanh")
 
 

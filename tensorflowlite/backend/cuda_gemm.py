@@ -77,9 +77,11 @@ class Candidate(NamedTuple):
 
 
 class Source(Protocol):
-    """Where candidates come from; ``version`` changes when those of one name change."""
+    """Where candidates come from."""
 
-    version: str
+    @property
+    def version(self) -> str:
+        """What changes when a candidate of one name does."""
 
     def candidates(self, problem: Problem) -> Iterable[Candidate]:
         """Return ways to do a problem; none where it isn't taken."""

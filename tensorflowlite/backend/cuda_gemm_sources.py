@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy
 
 from . import cuda_hopper, dtypes
+from .cuda_activation_slots import ACTIVATIONS, BiasActivation
 from .cuda_blas import Blas, Product
 from .cuda_gemm import Candidate, Gemm, Operands, Problem, Run
 from .kernels import Kernels, source_of
@@ -17,7 +17,7 @@ from .kernels import Kernels, source_of
 
 def saves_output(activation: str | None) -> bool:
     """Return whether an activation's gradient is computed from its output."""
-    return activation in ("relu", "leaky_relu", "sigmoid", "tanh")
+    return activation is not None and ACTIVATIONS[activation][1]
 
 
 def epilogue_of(problem: Problem) -> str | None:
@@ -112,11 +112,20 @@ def product_of(problem: Problem, epilogue: str) -> Product:
     )
 
 
+class Activations(NamedTuple):
+    """The kernels of a bias and an activation, for what no epilogue does."""
+
+    ready: Callable[[numpy.dtype[Any], str | None], bool]
+    forward: Callable[[Any, Any, str | None], tuple[Any, Any]]  # (z, bias, name) -> (out, saved)
+    gradient: Callable[[Any, Any, str], tuple[Any, Any]]  # (g, saved, name) -> (dz, db)
+    total: Callable[[Any, Any, str], Any]  # (partial sums, dtype, name) -> db
+
+
 class HopperSource:
     """Our kernel of Hopper's own instructions, with tiles of different widths."""
 
-    def __init__(self, xp: Any, kernels: Kernels) -> None:
-        self._xp, self._kernels = xp, kernels
+    def __init__(self, xp: Any, kernels: Kernels, activations: Activations) -> None:
+        self._xp, self._kernels, self._activations = xp, kernels, activations
 
     @property
     def version(self) -> str:
@@ -137,6 +146,10 @@ class HopperSource:
             not problem.b_transposed, epilogue, problem.activation,
         )  # fmt: skip
         if not cuda_hopper.accepts(theirs):
+            return
+        if problem.kind == "backward" and not self._activations.ready(
+            problem.dtype, problem.activation
+        ):
             return
         for columns in cuda_hopper.TILE_COLUMNS:
             if self._kernels.ready(cuda_hopper.FILE, **cuda_hopper.defines(theirs, columns)):
@@ -164,17 +177,9 @@ class HopperSource:
             sums = xp.empty((cuda_hopper.partial_rows(problem.m), problem.n), dtypes.float32)
             cuda_hopper.run(kernels, theirs, columns, operands.a, operands.b, dz,
                             saved=operands.saved, partial_sums=sums)  # fmt: skip
-            return dz, sums.sum(axis=0).astype(dtype)
+            return dz, self._activations.total(sums, dtype, str(activation))
 
         return {"product": product, "forward": forward, "backward": backward}[problem.kind]
-
-
-class Activations(NamedTuple):
-    """The kernels of a bias and an activation, for what no epilogue does."""
-
-    ready: Callable[[numpy.dtype[Any], str | None], bool]
-    forward: Callable[[Any, Any, str | None], tuple[Any, Any]]  # (z, bias, name) -> (out, saved)
-    gradient: Callable[[Any, Any, str], tuple[Any, Any]]  # (g, saved, name) -> (dz, db)
 
 
 class Unfused:
@@ -182,7 +187,7 @@ class Unfused:
 
     version = "unfused"
 
-    def __init__(self, gemm: Gemm, activations: Activations | None) -> None:
+    def __init__(self, gemm: Gemm, activations: Activations) -> None:
         self._gemm, self._activations = gemm, activations
 
     def candidates(self, problem: Problem) -> list[Candidate]:
@@ -204,7 +209,7 @@ class Unfused:
                 z += operands.bias
             return z, None
 
-        if activations is None or not activations.ready(problem.dtype, activation):
+        if not activations.ready(problem.dtype, activation):
             return biased if activation is None else None
         forward, gradient = activations.forward, activations.gradient
         if problem.kind == "forward":
@@ -213,20 +218,16 @@ class Unfused:
         return lambda operands: gradient(product(operands), operands.saved, name)
 
 
-def activation_kernels(xp: Any, kernels: Kernels) -> Activations | None:
-    """Return the kernels of `cuda_activation_slots`; None where there are none."""
-    try:
-        family = importlib.import_module(".cuda_activation_slots", __package__)
-    except ModuleNotFoundError:
-        return None
-    run = family.BiasActivation(xp, kernels)
+def activation_kernels(xp: Any, kernels: Kernels) -> Activations:
+    """Return the kernels of `cuda_activation_slots`."""
+    run = BiasActivation(xp, kernels)
 
     def ready(dtype: numpy.dtype[Any], activation: str | None) -> bool:
-        known = activation is None or activation in family.ACTIVATIONS
-        return known and run.ready(dtype, activation)
+        return (activation is None or activation in ACTIVATIONS) and run.ready(dtype, activation)
 
     return Activations(
         ready,
         lambda z, bias, activation: run.after_layer(z, bias, activation, False),
         lambda g, saved, activation: run.gradient_with_bias(g, saved, activation, -1),
+        run.total,
     )

@@ -206,7 +206,7 @@ def slots(
     gemm.sources += [
         BlasSource(xp, gemm.blas),
         Unfused(gemm, activations),
-        HopperSource(xp, kernels),
+        HopperSource(xp, kernels, activations),
     ]
     products = Products(xp, gemm, driver, library("matmul"))
 
@@ -236,7 +236,7 @@ def slots(
         """Return whether an activation's kernel is ready, or an epilogue does without it."""
         if activation is None:
             return True
-        if activations is not None and activations.ready(x.dtype, activation):
+        if activations.ready(x.dtype, activation):
             return True
         # One that keeps what must be kept: how a ReLU's epilogue treats NaN isn't known before.
         problem = Problem(kind, 8, n, 8, False, False, 8, n, x.dtype, (16, 16, 16),

@@ -69,8 +69,8 @@ def cupy_backend() -> Backend:
             return cupy.full(shape, value, dtype)
 
     slots["filled"] = filled
-    library = dict(slots)
-    slots.update(cuda_slots.slots(cupy, Kernels(CupyDriver(cupy)), library.__getitem__))
+    library = library_slots.finder(cupy, slots)
+    slots.update(cuda_slots.slots(cupy, Kernels(CupyDriver(cupy)), library))
     backend = CupyBackend("cuda", cupy, cupy.ndarray, slots)
     register(backend)
     return backend
