@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tensorflowlite.backend import cuda_hopper, dtypes, kernels, nvrtc
+from tensorflowlite.backend import cuda_activation_slots, cuda_hopper, dtypes, kernels, nvrtc
 
 from .compilers import need_nvrtc
 
@@ -28,9 +28,16 @@ FILES = sorted(path.name for path in FOLDER.glob("*.cu"))
 Defines = dict[str, Any]
 
 
-def types(*names: str, **others: Any) -> list[Defines]:
-    """Return a variant per type; all of TYPE_NAMES where none is named."""
-    return [{"TFL_TYPE": name} | others for name in names or kernels.TYPE_NAMES.values()]
+def types() -> list[Defines]:
+    return [{"TFL_TYPE": name} for name in kernels.TYPE_NAMES.values()]
+
+
+def activations(*names: str) -> list[Defines]:
+    return [
+        cuda_activation_slots.defines_of(dtype, name)
+        for name in names
+        for dtype in kernels.TYPE_NAMES
+    ]
 
 
 def hopper(columns: int, *problem: Any) -> Defines:
@@ -39,10 +46,7 @@ def hopper(columns: int, *problem: Any) -> Defines:
 
 # The variants of each file that stand for all: every type, and what takes the most registers.
 VARIANTS: dict[str, list[Defines]] = {
-    "bias_activation.cu": [
-        *types(TFL_ACTIVATION="tfl::Gelu"),
-        *types("tfl::bfloat16", "float", TFL_ACTIVATION="tfl::Relu"),
-    ],
+    "bias_activation.cu": activations("gelu", "relu", "gelu_tanh"),
     "embedding.cu": types(),
     "gemm_hopper.cu": [
         hopper(256, dtypes.bfloat16, False, False, cuda_hopper.BACKWARD, "gelu"),

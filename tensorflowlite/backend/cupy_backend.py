@@ -56,6 +56,7 @@ def cupy_backend() -> Backend:
     import cupy
     import cupyx.scipy.special
 
+    # They take 10 ms to import, which a program without a GPU shouldn't.
     from . import cuda_slots
     from .cupy_driver import CupyDriver
     from .kernels import Kernels
