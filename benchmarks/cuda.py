@@ -161,7 +161,10 @@ def run(lab: Lab, rows: Sequence[Row], record: cuda_results.Record, budget: floa
             record.set(ceilings=dict(lab.ceilings))
         say(f"{taken['name']:24} {taken['status']:9} {taken['seconds']:7.1f} s  "
             + "  ".join(_short(taken)))  # fmt: skip
-        lab.clear()
+        try:
+            lab.clear()
+        except Exception as error:  # a kernel broke the device: the rows that follow say so too
+            say(f"after {taken['name']}: {described(error)}")
 
 
 def _short(taken: dict[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import math
 import sys
@@ -85,6 +86,18 @@ class Row:
     build: Callable[[Lab], Case]
     bars: tuple[Bar, ...] = ()
     ceiling: str | None = None
+
+
+def fresh_seed() -> int:
+    """Return another seed each time."""
+    return int(numpy.random.SeedSequence().generate_state(1)[0])
+
+
+def gradient_of(leaf: tfl.Tensor) -> Any:
+    """Return the array of a leaf's gradient."""
+    if leaf.grad is None:
+        raise RuntimeError("the backward pass left a leaf without a gradient")
+    return leaf.grad.array
 
 
 def plain_backend(xp: Any, device_type: str = "plain") -> Backend:
@@ -254,15 +267,14 @@ def open_lab(
         timer = CudaTimer(backend.namespace)
     else:
         timer = CpuTimer()
-    torch = None
+    torch: Any = None
     if any(name.startswith("torch") for name in against):
-        try:
-            import torch
-        except ImportError:
+        with contextlib.suppress(ImportError):
+            torch = importlib.import_module("torch")
+        if torch is not None and not device.startswith("cuda"):
+            torch.set_num_threads(1)  # tiny arrays: threads only wait for each other
+        elif torch is not None and not torch.cuda.is_available():
             torch = None
-        else:
-            if device.startswith("cuda") and not torch.cuda.is_available():
-                torch = None
     if scale is None:
         scale = 1.0 if device.startswith("cuda") else 1 / 128
     return Lab(
@@ -273,6 +285,6 @@ def open_lab(
         against=against,
         scale=scale,
         torch=torch,
-        seed=int(numpy.random.SeedSequence().entropy or 0) % 2**32,
+        seed=fresh_seed(),
         compile_seconds=compile_seconds,
     )

@@ -14,12 +14,12 @@ from typing import Any
 
 from tensorflowlite.backend import nvrtc
 
+from .cuda_lab import OURS
 from .measure import machine
 
 FOLDER = Path(__file__).resolve().parent / "results"
 BEGIN, END = "<!-- benchmarks:cuda -->", "<!-- /benchmarks:cuda -->"
 NOT_YET = "Not yet run on hardware."
-OURS = "tensorflowlite"
 
 
 # -- writing ---------------------------------------------------------------------------------------
