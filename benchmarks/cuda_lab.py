@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import math
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 import numpy
 
 import tensorflowlite as tfl
-from tensorflowlite.backend import Backend, backend_for, dtypes, library_slots
+from tensorflowlite.backend import Backend, Device, backend_for, dtypes, library_slots
 
 from .cuda_cublaslt import CublasLt
 from .measure_cuda import Call, CpuTimer, CudaTimer, Plan, Timer
@@ -244,6 +245,7 @@ class Lab:
         """Give memory back between rows, and what PyTorch compiled for other shapes."""
         if self.torch is not None and "torch._dynamo" in sys.modules:
             self.torch._dynamo.reset()
+        gc.collect()
         if self.on_gpu:
             self.timer.synchronize()
             self.xp.get_default_memory_pool().free_all_blocks()
@@ -263,7 +265,9 @@ def open_lab(
     """
     timer: Timer
     backend = backend_for(device)
+    number = Device(device).index or 0
     if device.startswith("cuda"):
+        backend.namespace.cuda.Device(number).use()
         timer = CudaTimer(backend.namespace)
     else:
         timer = CpuTimer()
@@ -273,7 +277,9 @@ def open_lab(
             torch = importlib.import_module("torch")
         if torch is not None and not device.startswith("cuda"):
             torch.set_num_threads(1)  # tiny arrays: threads only wait for each other
-        elif torch is not None and not torch.cuda.is_available():
+        elif torch is not None and torch.cuda.is_available():
+            torch.cuda.set_device(number)
+        else:
             torch = None
     if scale is None:
         scale = 1.0 if device.startswith("cuda") else 1 / 128

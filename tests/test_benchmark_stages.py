@@ -86,8 +86,9 @@ def test_without_a_sanitizer_nothing_is_called_clean(
 
 
 def test_a_tool_out_of_time_is_stopped() -> None:
-    status, text = sanitize.run_command(["sh", "-c", "echo begun; exec sleep 60"], 0.5)
+    status, text = sanitize.run_command(["sh", "-c", "echo begun; sleep 60; echo done"], 0.5)
     assert status is None and text == "begun\n"
+    assert sanitize.run_command(["sh", "-c", "echo x; exit 3"], 60) == (3, "x\n")
 
 
 # -- the stages ------------------------------------------------------------------------------------

@@ -353,6 +353,7 @@ def result(started: str = "2030-01-01", device: str = "cuda") -> dict[str, Any]:
     machine = {"numpy": "2.4", "cupy": "14.2", "torch": None, "nvrtc": "13.0", "gpu": gpu}
     return {
         "kind": "cuda", "device": device, "started": started, "machine": machine, "rows": rows,
+        "whole": True, "quick": False, "scale": 1.0,
         "ceilings": {"copy": 4.3e12, "matmul": 7.9e14},
     }  # fmt: skip
 
@@ -377,6 +378,9 @@ def test_the_block_holds_the_newest_result_of_a_gpu(tmp_path: Path) -> None:
     (tmp_path / "overhead.json").write_text(json.dumps({"machine": {}, "operations": {}}))
     (tmp_path / "broken.json").write_text("{")
     (tmp_path / "cpu.json").write_text(json.dumps(result("2032-01-01", "cpu")))
+    for number, less in enumerate(({"whole": False}, {"quick": True}, {"scale": 0.5})):
+        path = tmp_path / f"less-{number}.json"
+        path.write_text(json.dumps(result("2033-01-01") | less))
     assert cuda_results.block(tmp_path) == cuda_results.NOT_YET
     (tmp_path / "b-old.json").write_text(json.dumps(result("2030-01-01")))
     (tmp_path / "a-new.json").write_text(json.dumps(result("2031-01-01")))
@@ -385,6 +389,20 @@ def test_the_block_holds_the_newest_result_of_a_gpu(tmp_path: Path) -> None:
     assert found.startswith("before\n") and found.endswith("\nafter\n") and "old\n" not in found
     assert "benchmarks/results/a-new.json" in found and cuda_results.table(result()) in found
     assert cuda_results.with_block(found, tmp_path) == found
+
+
+def test_no_result_is_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda_results, "FOLDER", tmp_path)
+    machine = {"gpu": {"name": "NVIDIA H200 (MIG 1g)"}}
+    names = []
+    for _ in range(3):
+        path = cuda_results.default_path("", machine)
+        path.write_text("{}")
+        names.append(path.name)
+    assert names[0][10:] == "-nvidia-h200-mig-1g.json"
+    assert names[1:] == [f"{names[0][:-5]}-2.json", f"{names[0][:-5]}-3.json"]
+    assert cuda_results.default_path("sanitize", machine).name.endswith("-1g-sanitize.json")
+    assert cuda_results.default_path("", {}) == Path("runs/benchmarks-cuda-cpu.json")
 
 
 @pytest.mark.parametrize(
