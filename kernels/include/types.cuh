@@ -129,6 +129,15 @@ TFL_DEVICE float16 narrow<float16>(float x) { return to_float16(x); }
 template <>
 TFL_DEVICE bfloat16 narrow<bfloat16>(float x) { return to_bfloat16(x); }
 
+template <typename W>
+TFL_DEVICE W not_a_number() {
+  return float_of(0x7fc00000u);
+}
+template <typename W>
+TFL_DEVICE W infinity() {
+  return float_of(0x7f800000u);
+}
+
 // 16 bytes of a type, read and written at once where the address is a multiple of 16.
 template <typename T>
 struct alignas(16) Pack {

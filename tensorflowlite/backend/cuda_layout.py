@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import dtypes
 from .kernels import TYPE_NAMES
@@ -102,3 +102,54 @@ def chunks_of(rows: int, strips: int, least: int) -> tuple[int, int]:
     wanted = max(-(-rows * strips // _BLOCKS_WANTED), -(-rows // _MOST_CHUNKS), 1)
     chunk = -(-wanted // least) * least
     return chunk, -(-rows // chunk)
+
+
+class RowLayout(NamedTuple):
+    """Which threads share a row (kernels/include/rows.cuh), and the macros that say so."""
+
+    grid: int
+    block: tuple[int, int]
+    defines: dict[str, Any]
+
+
+_WARPS_PER_BLOCK, _WARP, _MOST_THREADS = 8, 32, 512
+_REGISTERS = 65536  # per multiprocessor
+
+
+def row_layout(rows: int, columns: int, dtype: Any, packs_held: tuple[int, int] = (4, 8),
+               ) -> RowLayout:  # fmt: skip
+    """Return the threads for kernels that hold rows in registers.
+
+    Parameters
+    ----------
+    rows, columns
+        How many there are.
+    dtype
+        The dtype of the rows.
+    packs_held
+        How many packs a thread holds, and how many where as many threads as there can be don't
+        hold a row.
+
+    Examples
+    --------
+    >>> row_layout(100, 256, dtypes.float32).block, row_layout(100, 4096, dtypes.bfloat16).block
+    ((32, 8), (128, 1))
+    """
+    packs = -(-columns // pack_size(dtype))
+    held, most = packs_held
+    if packs <= _WARP * held:
+        held = power_of_2(-(-packs // _WARP))
+        block = (_WARP, _WARPS_PER_BLOCK)
+    else:
+        if packs > _MOST_THREADS * held:
+            held = most
+        warps = -(-packs // (_WARP * held))
+        block = (min(warps * _WARP, _MOST_THREADS), 1)
+    threads = max(128, power_of_2(block[0] * block[1]))
+    defines = {
+        **type_defines(dtype),
+        "TFL_PACKS": held,
+        "TFL_THREADS": threads,
+        "TFL_BLOCKS": _REGISTERS // (threads * (128 if dtype.itemsize == 8 else 64)),
+    }
+    return RowLayout(-(-rows // block[1]), block, defines)
