@@ -10,6 +10,8 @@ using Pack = tfl::Pack<T>;
 namespace {
 
 constexpr int held = TFL_PACKS;
+// Whether the next row is under way while the sums of one are taken: as far as registers go.
+constexpr bool ahead = held < 4;
 
 struct Statistics {
   W mean, rstd;
@@ -52,7 +54,7 @@ TFL_DEVICE Pack weight_at(const T* weight, int column) {
 }
 
 // One row: dx, and what it adds to the gradients of the weight and the bias.
-TFL_DEVICE void take_row(const Pair& row, const T* weight, const Statistics& of, bool centered,
+TFL_DEVICE void take_row(Pair& row, const T* weight, const Statistics& of, bool centered,
                          int columns, T* dx, W (&weight_sums)[held][Pack::size],
                          W (&bias_sums)[held][Pack::size]) {
   W with_normal = 0, plain = 0;
@@ -75,6 +77,11 @@ TFL_DEVICE void take_row(const Pair& row, const T* weight, const Statistics& of,
   plain = centered ? tfl::over_row<tfl::Sum>(plain) / W(columns) : W(0);
 #pragma unroll
   for (int p = 0; p < held; ++p) {
+    tfl::forget(row.y[p]);
+    tfl::forget(row.x[p]);
+  }
+#pragma unroll
+  for (int p = 0; p < held; ++p) {
     if (column_of(p) >= columns) continue;
     Pack w{}, out;
     if (weight) w = weight_at(weight, column_of(p));
@@ -88,7 +95,23 @@ TFL_DEVICE void take_row(const Pair& row, const T* weight, const Statistics& of,
   }
 }
 
-TFL_DEVICE void store_sums(W* to, const W (&sums)[held][Pack::size], int columns) {
+// Writes a block's sums; those of its warps, where each has rows of its own, are added first.
+TFL_DEVICE void store_sums(W* to, W (&sums)[held][Pack::size], int columns) {
+  __shared__ W room[8][32];
+  if (blockDim.y > 1) {
+#pragma unroll
+    for (int p = 0; p < held; ++p) {
+#pragma unroll
+      for (int j = 0; j < Pack::size; ++j) {
+        room[threadIdx.y][threadIdx.x] = sums[p][j];
+        __syncthreads();
+        sums[p][j] = 0;
+        for (int k = 0; k < static_cast<int>(blockDim.y); ++k) sums[p][j] += room[k][threadIdx.x];
+        __syncthreads();
+      }
+    }
+    if (threadIdx.y) return;
+  }
 #pragma unroll
   for (int p = 0; p < held; ++p) {
     if (column_of(p) >= columns) continue;
@@ -101,7 +124,7 @@ TFL_DEVICE void store_sums(W* to, const W (&sums)[held][Pack::size], int columns
 
 // For columns that the threads hold, a multiple of a pack at addresses that are multiples of 16. A
 // group of threads (a warp, or the block) takes every so many-th row and keeps the sums of its rows;
-// it writes them to its row of `weight_partials` and `bias_partials` (null: not asked for).
+// the block writes them to its row of `weight_partials` and `bias_partials` (null: not asked for).
 extern "C" TFL_KERNEL(TFL_THREADS, TFL_BLOCKS)
     normalize_gradient(const T* y, const T* x, const W* statistics, const T* weight, T* dx,
                        W* weight_partials, W* bias_partials, long long rows, long long columns_,
@@ -110,18 +133,19 @@ extern "C" TFL_KERNEL(TFL_THREADS, TFL_BLOCKS)
   const long long group = static_cast<long long>(blockIdx.x) * blockDim.y + threadIdx.y;
   const long long groups = static_cast<long long>(gridDim.x) * blockDim.y;
   W weight_sums[held][Pack::size] = {}, bias_sums[held][Pack::size] = {};
-  Pair row;
-  if (group < rows) row.load(y + group * columns_, x + group * columns_, columns);
+  Pair next;
+  if (ahead && group < rows) next.load(y + group * columns_, x + group * columns_, columns);
   for (long long i = group; i < rows; i += groups) {
-    const Pair current = row;
-    const long long next = i + groups;
-    // Under way while this row's sums are taken.
-    if (next < rows) row.load(y + next * columns_, x + next * columns_, columns);
-    take_row(current, weight, Statistics(statistics, rows, i), centered, columns,
-             dx + i * columns_, weight_sums, bias_sums);
+    if (!ahead) next.load(y + i * columns_, x + i * columns_, columns);
+    Pair row = next;
+    if (ahead && i + groups < rows) {
+      next.load(y + (i + groups) * columns_, x + (i + groups) * columns_, columns);
+    }
+    take_row(row, weight, Statistics(statistics, rows, i), centered, columns, dx + i * columns_,
+             weight_sums, bias_sums);
   }
-  if (weight_partials) store_sums(weight_partials + group * columns_, weight_sums, columns);
-  if (bias_partials) store_sums(bias_partials + group * columns_, bias_sums, columns);
+  if (weight_partials) store_sums(weight_partials + blockIdx.x * columns_, weight_sums, columns);
+  if (bias_partials) store_sums(bias_partials + blockIdx.x * columns_, bias_sums, columns);
 }
 
 // dx of any row: two passes that read it.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 
@@ -37,7 +35,7 @@ def test_softmax(slot, dtype):
 
 @pytest.mark.parametrize("slot", ["softmax", "log_softmax"])
 def test_rows_longer_than_the_threads_hold(slot):
-    for columns in (4100 * 2, 8192 + 3):
+    for columns in (7200, 7203):
         x = array(1, (2, columns), np.float64)
         check(SLOTS[slot](x, 1), library(slot)(x, -1), x.dtype, 1e-13)
 
@@ -57,7 +55,8 @@ def test_what_softmax_leaves_to_the_library():
     check(slots["softmax"](x, 0), library("softmax")(wide(x), 0), x.dtype)
     assert slots["softmax"](x[:0], 1).shape == (0, 6)
     assert slots["log_softmax"](x[:, :0], 1).shape == (4, 0)
-    check(slots["softmax"](np.arange(3), 0), library("softmax")(np.arange(3.0), 0), np.float32, 1e-6)
+    whole = slots["softmax"](np.arange(3), 0)
+    check(whole, library("softmax")(np.arange(3.0), 0), np.float32)
 
 
 def case(shape, dtype, weighted, seed=0):
@@ -86,15 +85,16 @@ def check_case(x, target, weights, y, smoothing, slots=SLOTS):
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize(("weighted", "smoothing"), list(itertools.product([False, True], [0.0, 0.1])))
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("weighted", [False, True])
 def test_cross_entropy(weighted, smoothing, dtype):
     for shape in SHAPES:
         check_case(*case(shape, dtype, weighted), smoothing)
 
 
 def test_cross_entropy_over_pieces_of_rows():
-    check_case(*case((2, 4200), np.dtype(np.float64), True), 0.1)
-    check_case(*case((2, 8200), np.dtype(np.float64), False), 0.0)
+    check_case(*case((2, 4202), np.dtype(np.float64), True), 0.1)
+    check_case(*case((2, 7200), np.dtype(np.float64), False), 0.0)
 
 
 @pytest.mark.parametrize("order", ORDERS)

@@ -19,11 +19,7 @@ struct Single {
 
 template <typename T>
 struct Held {
-  union Part {
-    Pack<T> pack;
-    unsigned int words[4];
-  };
-  Part parts[TFL_PACKS];
+  Pack<T> packs[TFL_PACKS];
   int columns;
 
   // Whether the threads hold a row of so many columns.
@@ -35,7 +31,7 @@ struct Held {
 #pragma unroll
     for (int p = 0; p < TFL_PACKS; ++p) {
       if (column(p) < columns) {
-        parts[p].pack = read_once(reinterpret_cast<const Pack<T>*>(row + column(p)));
+        packs[p] = read_once(reinterpret_cast<const Pack<T>*>(row + column(p)));
       }
     }
   }
@@ -48,9 +44,11 @@ struct Held {
   TFL_DEVICE void for_each(Visit visit) {
 #pragma unroll
     for (int p = 0; p < TFL_PACKS; ++p) {
-      if (column(p) < columns) visit(parts[p].pack, static_cast<long long>(column(p)));
+      if (column(p) < columns) visit(packs[p], static_cast<long long>(column(p)));
+      one_by_one();
     }
-    forget();
+#pragma unroll
+    for (int p = 0; p < TFL_PACKS; ++p) forget(packs[p]);
   }
 
   // Writes what `function` makes of the numbers to another row.
@@ -58,21 +56,18 @@ struct Held {
   TFL_DEVICE void write(T* out, Function function) {
 #pragma unroll
     for (int p = 0; p < TFL_PACKS; ++p) {
-      if (column(p) >= columns) continue;
-      *reinterpret_cast<Pack<T>*>(out + column(p)) =
-          function(parts[p].pack, static_cast<long long>(column(p)));
+      if (column(p) < columns) {
+        *reinterpret_cast<Pack<T>*>(out + column(p)) =
+            function(packs[p], static_cast<long long>(column(p)));
+      }
+      one_by_one();
     }
   }
 
-  // Without it a compiler keeps what one pass made of the numbers for the next: more registers
-  // than there are.
-  TFL_DEVICE void forget() {
-#if defined(__CUDA_ARCH__)
-#pragma unroll
-    for (int p = 0; p < TFL_PACKS; ++p) {
-#pragma unroll
-      for (int k = 0; k < 4; ++k) asm volatile("" : "+r"(parts[p].words[k]));
-    }
+  // With many packs, a compiler that works on several at once runs out of registers.
+  static TFL_DEVICE void one_by_one() {
+#if defined(__CUDA_ARCH__) && TFL_PACKS > 4
+    __syncwarp();
 #endif
   }
 };

@@ -168,4 +168,19 @@ TFL_DEVICE Pack<T> read_once(const Pack<T>* from) {
 #endif
 }
 
+// Keeps a compiler from holding what one pass made of a pack (its numbers as floats, their
+// exponentials) for the next pass: that is more registers than there are.
+template <typename T>
+TFL_DEVICE void forget([[maybe_unused]] Pack<T>& pack) {
+#if defined(__CUDA_ARCH__)
+  union {
+    Pack<T> pack;
+    unsigned int words[4];
+  } same;
+  same.pack = pack;
+  asm volatile("" : "+r"(same.words[0]), "+r"(same.words[1]), "+r"(same.words[2]), "+r"(same.words[3]));
+  pack = same.pack;
+#endif
+}
+
 }  // namespace tfl

@@ -9,6 +9,7 @@ from . import dtypes
 from .kernels import TYPE_NAMES
 
 _BLOCKS_WANTED = 2048  # a few per multiprocessor of the largest GPU
+REGISTERS = 65536  # per multiprocessor
 _MOST_CHUNKS = 65535
 
 
@@ -112,13 +113,14 @@ class RowLayout(NamedTuple):
     defines: dict[str, Any]
 
 
-_WARPS_PER_BLOCK, _WARP, _MOST_THREADS = 8, 32, 512
-_REGISTERS = 65536  # per multiprocessor
+_WARPS_PER_BLOCK, _WARP = 8, 32
+_HELD, _MOST_THREADS = 4, 512  # packs per thread, of rows up to 2048 packs
+# Of longer ones: two such blocks have 72 registers per thread, half of which hold the row.
+_THREADS_OF_LONG = 448
 
 
-def row_layout(rows: int, columns: int, dtype: Any, packs_held: tuple[int, int] = (4, 8),
-               ) -> RowLayout:  # fmt: skip
-    """Return the threads for kernels that hold rows in registers.
+def row_layout(rows: int, columns: int, dtype: Any, long_blocks: int = 2) -> RowLayout:
+    """Return the threads for kernels that hold rows in registers, where they fit.
 
     Parameters
     ----------
@@ -126,9 +128,8 @@ def row_layout(rows: int, columns: int, dtype: Any, packs_held: tuple[int, int] 
         How many there are.
     dtype
         The dtype of the rows.
-    packs_held
-        How many packs a thread holds, and how many where as many threads as there can be don't
-        hold a row.
+    long_blocks
+        How many blocks with long rows a multiprocessor must be able to have at once.
 
     Examples
     --------
@@ -136,20 +137,22 @@ def row_layout(rows: int, columns: int, dtype: Any, packs_held: tuple[int, int] 
     ((32, 8), (128, 1))
     """
     packs = -(-columns // pack_size(dtype))
-    held, most = packs_held
-    if packs <= _WARP * held:
-        held = power_of_2(-(-packs // _WARP))
-        block = (_WARP, _WARPS_PER_BLOCK)
+    registers = 128 if dtype.itemsize == 8 else 64
+    if packs <= _WARP * _HELD:
+        held, block, threads = power_of_2(-(-packs // _WARP)), (_WARP, _WARPS_PER_BLOCK), 256
+    elif packs <= _MOST_THREADS * _HELD:
+        held, block = _HELD, (-(-packs // (_WARP * _HELD)) * _WARP, 1)
+        threads = max(128, power_of_2(block[0]))
     else:
-        if packs > _MOST_THREADS * held:
-            held = most
-        warps = -(-packs // (_WARP * held))
-        block = (min(warps * _WARP, _MOST_THREADS), 1)
-    threads = max(128, power_of_2(block[0] * block[1]))
+        held, threads = 9 if dtype in dtypes.half else 8, _THREADS_OF_LONG
+        block = (min(-(-packs // (_WARP * held)) * _WARP, threads), 1)
+    blocks = REGISTERS // (threads * registers)
+    if threads == _THREADS_OF_LONG:
+        blocks = 1 if dtype.itemsize == 8 else long_blocks
     defines = {
         **type_defines(dtype),
         "TFL_PACKS": held,
         "TFL_THREADS": threads,
-        "TFL_BLOCKS": _REGISTERS // (threads * (128 if dtype.itemsize == 8 else 64)),
+        "TFL_BLOCKS": blocks,
     }
     return RowLayout(-(-rows // block[1]), block, defines)

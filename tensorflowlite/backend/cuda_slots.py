@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import cuda_activation_slots, cuda_softmax_slots
+from . import cuda_activation_slots, cuda_normalization_slots, cuda_softmax_slots
 from .kernels import Kernels
 
 Library = Callable[[str], Callable[..., Any]]
@@ -46,4 +46,5 @@ def slots(xp: Any, kernels: Kernels, library: Library) -> dict[str, Callable[...
 _FAMILIES: tuple[Callable[..., dict[str, Callable[..., Any]]], ...] = (
     cuda_activation_slots.slots,
     cuda_softmax_slots.slots,
+    cuda_normalization_slots.slots,
 )

@@ -28,7 +28,9 @@ def slots(xp: Any, kernels: Kernels, library: Callable[[str], Any]) -> dict[str,
             columns = x.shape[-1]
             rows = x.size // columns
             grid, block, defines = row_layout(rows, columns, x.dtype)
-            kernels.launch(_FILE, "softmax", defines, grid, block, x, out, rows, columns, logarithms)
+            kernels.launch(
+                _FILE, "softmax", defines, grid, block, x, out, rows, columns, logarithms
+            )
             return out
 
         return run
@@ -57,10 +59,11 @@ def slots(xp: Any, kernels: Kernels, library: Callable[[str], Any]) -> dict[str,
         x = in_c_order(xp, x)
         target, weight = arranged(target, weights, x.dtype)
         loss, probabilities = xp.empty(x.shape[:1], x.dtype), xp.empty_like(x)
-        grid, block, defines = row_layout(*x.shape, x.dtype)
+        rows, classes = x.shape
+        grid, block, defines = row_layout(rows, classes, x.dtype)
         kernels.launch(
             _FILE, "softmax_cross_entropy", defines, grid, block, x, target, weight, loss,
-            probabilities, *x.shape, int(ignored), float(smoothing),
+            probabilities, rows, classes, int(ignored), float(smoothing),
         )  # fmt: skip
         return loss, probabilities
 
@@ -92,7 +95,7 @@ def slots(xp: Any, kernels: Kernels, library: Callable[[str], Any]) -> dict[str,
             and target.shape == x.shape[:1]
             and target.dtype.kind in "iu"
             and all(w.shape == x.shape[1:] and w.dtype in TYPE_NAMES for w in weights)
-            and ready(*x.shape, x.dtype)
+            and ready(x.shape[0], x.shape[1], x.dtype)
         )
 
     def accepts_cross_entropy(x: Any, target: Any, *rest: Any) -> bool:
