@@ -77,7 +77,7 @@ TFL_DEVICE bool rows_packed(long long columns, const Arrays*... arrays) {
 
 }  // namespace
 
-extern "C" TFL_KERNEL(TFL_THREADS, TFL_BLOCKS)
+extern "C" TFL_KERNEL(TFL_THREADS, TFL_ROW_BLOCKS)
     normalize(const T* x, const T* weight, const T* bias, T* out, W* statistics, long long rows,
               long long columns, double eps, long long centered) {
   if (!rows_packed(columns, x, weight, bias, out)) {

@@ -126,7 +126,7 @@ TFL_DEVICE bool rows_packed(const void* one, const void* two, long long columns)
 }  // namespace
 
 // Block: the threads of a row, and rows where those are a warp.
-extern "C" TFL_KERNEL(TFL_THREADS, TFL_BLOCKS)
+extern "C" TFL_KERNEL(TFL_THREADS, TFL_ROW_BLOCKS)
     softmax(const T* x, T* out, long long rows, long long columns, long long logarithms) {
   if (!rows_packed(x, out, columns)) {
     softmax_row<tfl::Looped<T, tfl::Single<T>>>(x, out, rows, columns, logarithms);
@@ -138,7 +138,7 @@ extern "C" TFL_KERNEL(TFL_THREADS, TFL_BLOCKS)
 }
 
 // Each row's loss, and its probabilities, which the gradient reads.
-extern "C" TFL_KERNEL(TFL_THREADS, TFL_BLOCKS)
+extern "C" TFL_KERNEL(TFL_THREADS, TFL_ROW_BLOCKS)
     softmax_cross_entropy(const T* x, const long long* target, const W* weight, T* loss,
                           T* probabilities, long long rows, long long classes, long long ignored,
                           double smoothing) {

@@ -17,6 +17,14 @@ struct Single {
 
 #if defined(TFL_PACKS)
 
+// The blocks that a multiprocessor must be able to have at once. With many packs, code for chips
+// before Hopper takes more registers; those chips need fewer threads for their memory's speed.
+#if TFL_PACKS > 4 && defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+#define TFL_ROW_BLOCKS 1
+#else
+#define TFL_ROW_BLOCKS TFL_BLOCKS
+#endif
+
 template <typename T>
 struct Held {
   Pack<T> packs[TFL_PACKS];
