@@ -9,25 +9,31 @@ using Pack = tfl::Pack<T>;
 
 namespace {
 
-// What a row's softmax needs: its greatest number, and the sum of the exponentials less that.
+// What a row's softmax needs: its greatest number, and the sums of the numbers less that, and of
+// their exponentials.
 struct Norm {
-  W greatest, sum;
+  W greatest, shifted, sum;
 };
 
 template <typename Row>
-TFL_DEVICE Norm norm_of(Row& row) {
+TFL_DEVICE Norm norm_of(Row& row, bool wants_shifted = false) {
   W greatest = tfl::Greatest::nothing<W>();
   row.for_each([&](const auto& x, long long) {
 #pragma unroll
     for (const T& value : x.at) greatest = tfl::Greatest::of(greatest, tfl::widen(value));
   });
   greatest = tfl::over_row<tfl::Greatest>(greatest);
-  W sum = 0;
+  W sum = 0, shifted = 0;
   row.for_each([&](const auto& x, long long) {
 #pragma unroll
-    for (const T& value : x.at) sum += tfl::exponential(tfl::widen(value) - greatest);
+    for (const T& value : x.at) {
+      const W one = tfl::widen(value) - greatest;
+      shifted += one;
+      sum += tfl::exponential(one);
+    }
   });
-  return {greatest, tfl::over_row<tfl::Sum>(sum)};
+  if (wants_shifted) shifted = tfl::over_row<tfl::Sum>(shifted);
+  return {greatest, shifted, tfl::over_row<tfl::Sum>(sum)};
 }
 
 template <typename Row>
@@ -86,18 +92,17 @@ struct Target {
   }
 };
 
-// What smoothing takes from every class: the sum of the weighted logarithms.
-template <typename Row>
-TFL_DEVICE W spread_of(Row& row, const Norm& norm, W log_sum, const Classes& classes) {
+// What smoothing takes from every class: the sum of the weighted logarithms. With weights the row is
+// read again, by numbers: the weights would take the registers that hold it.
+TFL_DEVICE W spread_of(const T* x, const Norm& norm, W log_sum, const Classes& classes) {
+  const W scale = W(-classes.smoothing / classes.count);
+  if (!classes.weight) return (norm.shifted - W(classes.count) * log_sum) * scale;
   W sum = 0;
-  row.for_each([&](const auto& x, long long column) {
-#pragma unroll
-    for (const T& value : x.at) {
-      const W log = (tfl::widen(value) - norm.greatest) - log_sum;
-      sum += classes.weight ? log * classes.weight[column + (&value - x.at)] : log;
-    }
+  tfl::Looped<T, tfl::Single<T>> row(x, classes.count);
+  row.for_each([&](const auto& value, long long column) {
+    sum += ((tfl::widen(value.at[0]) - norm.greatest) - log_sum) * classes.weight[column];
   });
-  return tfl::over_row<tfl::Sum>(sum) * W(-classes.smoothing / classes.count);
+  return tfl::over_row<tfl::Sum>(sum) * scale;
 }
 
 template <typename Row>
@@ -106,10 +111,10 @@ TFL_DEVICE void cross_entropy_row(const T* x, const Classes& classes, T* loss, T
   const long long i = tfl::row_of_thread(), columns = classes.count;
   if (i >= rows) return;
   Row row(x + i * columns, columns);
-  const Norm norm = norm_of(row);
+  const Norm norm = norm_of(row, classes.smoothing != 0 && !classes.weight);
   const W log_sum = tfl::logarithm(norm.sum);
   W spread = 0;
-  if (classes.smoothing != 0) spread = spread_of(row, norm, log_sum, classes);
+  if (classes.smoothing != 0) spread = spread_of(x + i * columns, norm, log_sum, classes);
   if (threadIdx.x == 0) {
     const Target target(classes, i);
     const W shifted = tfl::widen(x[i * columns + target.place]) - norm.greatest;

@@ -129,7 +129,7 @@ def row_layout(rows: int, columns: int, dtype: Any, long_blocks: int = 2) -> Row
     dtype
         The dtype of the rows.
     long_blocks
-        How many blocks with long rows a multiprocessor must be able to have at once.
+        How many blocks with long rows of half precision a multiprocessor must have room for.
 
     Examples
     --------
@@ -148,7 +148,7 @@ def row_layout(rows: int, columns: int, dtype: Any, long_blocks: int = 2) -> Row
         block = (min(-(-packs // (_WARP * held)) * _WARP, threads), 1)
     blocks = REGISTERS // (threads * registers)
     if threads == _THREADS_OF_LONG:
-        blocks = 1 if dtype.itemsize == 8 else long_blocks
+        blocks = long_blocks if dtype in dtypes.half else 1
     defines = {
         **type_defines(dtype),
         "TFL_PACKS": held,
