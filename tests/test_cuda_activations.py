@@ -82,6 +82,7 @@ def test_forward_and_backward(name, dtype):
             check(dz, derivative(name, g, saved), dtype)
 
 
+@pytest.mark.sanitized
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize(
     "shape", [(2, 3, 4, 4), (3, 5, 7), (1, 2, 520), (2, 9, 1), (40, 1, 8), (2, 3, 3, 5, 7)]
@@ -96,6 +97,7 @@ def test_channels(shape, dtype):
     check_gradient(name, array(5, shape, dtype), saved_of(name, 3, shape, dtype), 1)
 
 
+@pytest.mark.sanitized
 def test_pieces_of_a_long_channel_are_summed():
     # One image: its lengths are divided among blocks.
     assert cuda_activation_slots.chunks_of(5000, 1, 2048) == (2048, 3)
@@ -103,6 +105,7 @@ def test_pieces_of_a_long_channel_are_summed():
                    saved_of("relu", 1, (1, 2, 20000), np.float32), 1)  # fmt: skip
 
 
+@pytest.mark.sanitized
 def test_many_chunks_of_rows_are_summed():
     shape = (4200, 8)
     check_gradient("relu", array(0, shape, np.float32),
@@ -120,6 +123,7 @@ def test_every_order_of_threads_gives_the_same_bits(order):
             np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.sanitized
 @pytest.mark.parametrize("view", [strided, shifted])
 def test_arrays_as_they_lie(view):
     g, saved = array(0, (33, 24), np.float32), saved_of("gelu", 1, (33, 24), np.float32)

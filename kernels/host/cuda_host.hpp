@@ -7,6 +7,7 @@
 #include "fibers.hpp"
 
 #define __global__
+#define __grid_constant__
 #define __device__
 #define __host__
 #define __forceinline__ inline __attribute__((always_inline))

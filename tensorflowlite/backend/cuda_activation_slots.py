@@ -131,12 +131,16 @@ class BiasActivation:
         dz = xp.empty_like(g)
         sweep = self._sweep_rows if axis % g.ndim == g.ndim - 1 else self._sweep_channels
         partials = sweep(g, saved, dz, defines_of(g.dtype, activation))
-        db = xp.empty(partials.shape[1], g.dtype)
+        return dz, self.total(partials, g.dtype, activation)
+
+    def total(self, partials: Any, dtype: Any, activation: str) -> Any:
+        """Return the sums along the columns of partial sums, rounded once."""
+        db = self._xp.empty(partials.shape[1], dtype)
         self._kernels.launch(
-            _FILE, "sum_partials", defines_of(g.dtype, activation), -(-db.size // 32), (32, 32),
+            _FILE, "sum_partials", defines_of(dtype, activation), -(-db.size // 32), (32, 32),
             partials, db, *partials.shape,
         )  # fmt: skip
-        return dz, db
+        return db
 
     def _sweep_rows(self, g: Any, saved: Any, dz: Any, defines: dict[str, Any]) -> Any:
         columns = g.shape[-1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any, NamedTuple
 
 from . import dtypes
@@ -37,24 +36,6 @@ def in_c_order(xp: Any, array: Any) -> Any:
     (16, 8)
     """
     return array if array.flags.c_contiguous else xp.ascontiguousarray(array)
-
-
-@functools.cache
-def _processors(device: Any) -> int:
-    return int(device.attributes["MultiProcessorCount"])
-
-
-def processors(xp: Any) -> int:
-    """Return how many multiprocessors the current device has; 2 where none is there.
-
-    Examples
-    --------
-    >>> import numpy
-    >>> processors(numpy)
-    2
-    """
-    cuda = getattr(xp, "cuda", None)
-    return 2 if cuda is None else _processors(cuda.Device())
 
 
 def pack_size(dtype: Any) -> int:

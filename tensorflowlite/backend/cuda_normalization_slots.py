@@ -20,7 +20,6 @@ from .cuda_layout import (
     of_one_float,
     pack_size,
     power_of_2,
-    processors,
     row_layout,
     type_defines,
 )
@@ -124,7 +123,7 @@ def slots(xp: Any, kernels: Kernels, library: Callable[[str], Any]) -> dict[str,
             and statistics.dtype == dtypes.accumulator(x.dtype)
             and statistics.shape == (2, *x.shape[:lead], *[1] * len(axes))
             and all(w.size == math.prod(x.shape[lead:]) for w in weights)
-            and kernels.ready(_BACKWARD, **_defines(xp, x.shape[lead:], x.dtype))
+            and kernels.ready(_BACKWARD, **_defines(x.shape[lead:], x.dtype))
         )
 
     def guarded(slot: str, implementation: Any, accepts: Any) -> Callable[..., Any]:
@@ -137,8 +136,8 @@ def slots(xp: Any, kernels: Kernels, library: Callable[[str], Any]) -> dict[str,
     }
 
 
-def _defines(xp: Any, shape: tuple[int, ...], dtype: Any) -> dict[str, Any]:
-    return gradient_layout(1, math.prod(shape), dtype, processors(xp)).defines
+def _defines(shape: tuple[int, ...], dtype: Any) -> dict[str, Any]:
+    return gradient_layout(1, math.prod(shape), dtype, 1).defines
 
 
 class _Backward:
@@ -151,7 +150,8 @@ class _Backward:
         self._weight, self._columns, self._centered = weight, columns, centered
         self._rows = self._x.size // columns
         self._wide = dtypes.accumulator(self._x.dtype)
-        self._layout = gradient_layout(self._rows, columns, self._x.dtype, processors(xp))
+        blocks = kernels.multiprocessors()
+        self._layout = gradient_layout(self._rows, columns, self._x.dtype, blocks)
 
     def run(self, parts: int) -> tuple[Any, list[Any]]:
         """Return dx, and the gradients of the weight and the bias where they are asked for."""

@@ -6,10 +6,10 @@ arguments; for others, and where the kernel can't be compiled, that one runs.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
-from . import cuda_activation_slots, cuda_normalization_slots, cuda_softmax_slots
 from .kernels import Kernels
 
 Library = Callable[[str], Callable[..., Any]]
@@ -39,12 +39,18 @@ def slots(xp: Any, kernels: Kernels, library: Library) -> dict[str, Callable[...
     """
     found: dict[str, Callable[..., Any]] = {}
     for family in _FAMILIES:
-        found.update(family(xp, kernels, library))
+        module = importlib.import_module(f".{family}", __package__)
+        found.update(module.slots(xp, kernels, library))
     return found
 
 
-_FAMILIES: tuple[Callable[..., dict[str, Callable[..., Any]]], ...] = (
-    cuda_activation_slots.slots,
-    cuda_softmax_slots.slots,
-    cuda_normalization_slots.slots,
+# The modules here that have a function ``slots`` like the one above.
+_FAMILIES = (
+    "cuda_activation_slots",
+    "cuda_embedding_slots",
+    "cuda_normalization_slots",
+    "cuda_optimizer_slots",
+    "cuda_product_slots",
+    "cuda_random_slots",
+    "cuda_softmax_slots",
 )

@@ -9,10 +9,8 @@ from typing import Any
 import numpy
 
 from ..errors import DeviceError
-from . import cuda, cuda_slots, library_slots
+from . import cuda, library_slots
 from .base import Backend, Device, at_first_use, register
-from .cupy_driver import CupyDriver
-from .kernels import Kernels
 
 
 class CupyBackend(Backend):
@@ -57,6 +55,11 @@ def cupy_backend() -> Backend:
         raise DeviceError(f"cuda: a usable NVIDIA GPU is needed, got none: {reason}")
     import cupy
     import cupyx.scipy.special
+
+    # They take 10 ms to import, which a program without a GPU shouldn't.
+    from . import cuda_slots
+    from .cupy_driver import CupyDriver
+    from .kernels import Kernels
 
     slots = library_slots.slots(cupy)
     slots["erf"] = cupyx.scipy.special.erf

@@ -15,7 +15,7 @@ from pathlib import Path
 
 _CHECKSUM = hashlib.sha256
 _SIZE = _CHECKSUM().digest_size
-_warned: set[str] = set()
+_warned: list[str] = []
 
 
 def directory() -> Path:
@@ -44,7 +44,7 @@ def load(name: str) -> bytes | None:
     """Return what is kept under a name; None where there is nothing, or nothing whole."""
     try:
         whole = (directory() / name).read_bytes()
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: the user has no home
         return None
     content, checksum = whole[:-_SIZE], whole[-_SIZE:]
     return content if _CHECKSUM(content).digest() == checksum else None
@@ -52,8 +52,8 @@ def load(name: str) -> bytes | None:
 
 def store(name: str, content: bytes) -> None:
     """Keep something under a name; warn once where the folder can't be written to."""
-    folder = directory()
     try:
+        folder = directory()
         folder.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{name[:16]}-")
         try:
@@ -63,9 +63,10 @@ def store(name: str, content: bytes) -> None:
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
-    except OSError as error:
-        if str(folder) not in _warned:
-            _warned.add(str(folder))
+    except (OSError, RuntimeError) as error:
+        # Told once: the error's text names a temporary file, which is another one each time.
+        if not _warned:
+            _warned.append(name)
             warnings.warn(
                 f"kernels: the cache folder must be writable, got {error}; kernels are compiled "
                 "again in each process (TENSORFLOWLITE_CACHE names another folder)",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import re
+import struct
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -32,14 +33,40 @@ TYPE_NAMES = {
     dtypes.float32: "float",
     dtypes.float64: "double",
 }
-_MOST_THREADS, _MOST_SHARED, _MOST_BLOCKS = 1024, 227 * 1024, (2**31 - 1, 65535, 65535)
+
+# What every chip can launch; and its bytes of dynamic shared memory per block, by capability.
+_MOST_THREADS, _MOST_OF_BLOCK = 1024, (1024, 1024, 64)
+_MOST_BLOCKS = (2**31 - 1, 65535, 65535)
+_SHARED_EVERYWHERE = 48 * 1024
+_MOST_SHARED = {
+    (7, 5): 64 * 1024, (8, 0): 163 * 1024, (8, 6): 99 * 1024, (8, 7): 163 * 1024,
+    (8, 9): 99 * 1024, (9, 0): 227 * 1024, (10, 0): 227 * 1024, (10, 3): 227 * 1024,
+    (11, 0): 227 * 1024, (12, 0): 99 * 1024, (12, 1): 99 * 1024,
+}  # fmt: skip
+
+
+class ByValue:
+    """A structure that a kernel takes by value. Structures come before all other arguments."""
+
+    __slots__ = ("content",)
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
 
 
 class Function(Protocol):
-    """A loaded kernel: it is launched by calling it."""
+    """A loaded kernel: it is launched by calling it.
+
+    The arguments come packed as C lays them out; ``layout`` says how, in the letters of `struct`.
+    """
 
     def __call__(
-        self, grid: tuple[int, ...], block: tuple[int, ...], shared: int, arguments: list[Any]
+        self,
+        grid: tuple[int, ...],
+        block: tuple[int, ...],
+        shared: int,
+        layout: str,
+        packed: bytes,
     ) -> None: ...
 
 
@@ -52,14 +79,17 @@ class Driver(Protocol):
     def device(self) -> int:
         """Return the number of the current device."""
 
+    def multiprocessors(self) -> int:
+        """Return how many multiprocessors the current device has."""
+
     def load(self, machine_code: bytes, entries: list[str]) -> dict[str, Function]:
         """Return the functions of some machine code."""
 
     def address(self, array: Any) -> int:
         """Return where an array's elements begin."""
 
-    def device_of(self, array: Any) -> int:
-        """Return the number of the device that an array lies on."""
+    def device_of(self, array: Any) -> int | None:
+        """Return the number of the device that an array lies on; None where on the host."""
 
 
 def architecture_for(file: str, capability: tuple[int, int]) -> str | None:
@@ -82,7 +112,9 @@ def source_of(file: str) -> str:
             found = re.match(r'\s*#include "([\w.]+)"', line)
             if found is None or found[1] == "host_math.cuh":  # read by host compilers only
                 lines.append("" if line.strip() == "#pragma once" else line)
-            elif found[1] not in seen:
+            elif found[1] in seen:
+                lines.append("")
+            else:
                 seen.add(found[1])
                 lines.append(whole(folder / "include" / found[1]))
                 lines.append(f'#line {number + 1} "{path.name}"')
@@ -94,13 +126,15 @@ def source_of(file: str) -> str:
 def options_of(file: str, defines: Mapping[str, Any]) -> list[str]:
     """Return the compiler's options for one variant of a file."""
     options = [f"-D{name}={value}" for name, value in sorted(defines.items())]
+    if file == "gemm_hopper.cu":  # rounded to half precision at the end
+        options.append("--use_fast_math")
     # Random numbers have the same bits everywhere: no product and sum become one.
     return [*options, "--fmad=false"] if file == "random.cu" else options
 
 
 def entries_of(file: str) -> list[str]:
     """Return the names of the kernels that a file holds."""
-    return re.findall(r'extern "C" TFL_KERNEL\([^)]*\)\s*(\w+)\(', source_of(file))
+    return re.findall(r'extern "C" .*?TFL_KERNEL\([^)]*\)\s*(\w+)\(', source_of(file))
 
 
 def compiled(file: str, defines: Mapping[str, Any], architecture: str) -> bytes:
@@ -123,6 +157,12 @@ def compiled(file: str, defines: Mapping[str, Any], architecture: str) -> bytes:
     return code
 
 
+def _within(sizes: tuple[int, ...], least: int, most: tuple[int, ...]) -> bool:
+    return 0 < len(sizes) <= len(most) and all(
+        least <= size <= bound for size, bound in zip(sizes, most, strict=False)
+    )
+
+
 class Kernels:
     """The kernels on the devices that a driver knows.
 
@@ -138,6 +178,11 @@ class Kernels:
         self.driver = driver
         self._compile = compile
         self._loaded: dict[Any, dict[str, Function] | None] = {}
+        self._told: set[str] = set()
+
+    def multiprocessors(self) -> int:
+        """Return how many multiprocessors the current device has."""
+        return self.driver.multiprocessors()
 
     def ready(self, file: str, **defines: Any) -> bool:
         """Return whether a variant of a file runs on the current device.
@@ -159,11 +204,10 @@ class Kernels:
                 code = self._compile(file, defines, architecture)
                 functions = self.driver.load(code, entries_of(file))
             except (nvrtc.CompileError, DeviceError) as error:
-                warnings.warn(
-                    f"kernels: {error}; the slower way without this kernel is taken",
-                    RuntimeWarning,
-                    stacklevel=4,
-                )
+                message = f"kernels: {error}; the slower way without the kernel is taken"
+                if message not in self._told:
+                    self._told.add(message)
+                    warnings.warn(message, RuntimeWarning, stacklevel=4)
         self._loaded[key] = functions
         return functions
 
@@ -187,8 +231,7 @@ class Kernels:
             Numbers of blocks, and of threads in each. With no block nothing is launched.
         arguments
             Arrays in C order (their addresses are handed on), None for a null pointer, ints
-            (``long long``), floats (``double``), and NumPy scalars and arrays of one element as
-            they are.
+            (``long long``), floats (``double``), NumPy scalars and `ByValue` as they are.
         shared
             Bytes of dynamic shared memory.
 
@@ -197,54 +240,89 @@ class Kernels:
         DeviceError
             An array of another device, or a kernel that can't be had.
         ArgumentError
-            An array that isn't in C order, or more blocks, threads or memory than there can be.
+            An array that isn't in C order, an argument of another kind, or more blocks, threads or
+            shared memory than there can be.
         """
         grid = grid if isinstance(grid, tuple) else (grid,)
         block = block if isinstance(block, tuple) else (block,)
-        self._check_sizes(entry, grid, block, shared)
+        if not (len(grid) == len(block) == 1 and 0 <= grid[0] < 2**31 and 0 < block[0] <= 1024
+                and 0 <= shared <= _SHARED_EVERYWHERE):  # fmt: skip
+            self._check_sizes(entry, grid, block, shared)
         driver = self.driver
         current = driver.device()
-        values: list[Any] = []
+        layout, values = "", []
         for place, argument in enumerate(arguments):
-            if hasattr(argument, "strides") and not isinstance(argument, numpy.generic):
-                if not argument.flags.c_contiguous:
-                    raise ArgumentError(
-                        f"{entry}: array {place} must be in C order, got strides "
-                        f"{argument.strides} of shape {argument.shape}"
-                    )
-                if driver.device_of(argument) != current:
-                    raise DeviceError(
-                        f"{entry}: all arrays must lie on the current device {current}, got array "
-                        f"{place} on device {driver.device_of(argument)}"
-                    )
-                values.append(numpy.uint64(driver.address(argument)))
+            kind = type(argument)
+            if kind is int or kind is bool:
+                layout += "q"
+            elif kind is float:
+                layout += "d"
             elif argument is None:
-                values.append(numpy.uint64(0))
-            elif isinstance(argument, bool | int):
-                values.append(numpy.int64(argument))
-            elif isinstance(argument, float):
-                values.append(numpy.float64(argument))
+                layout += "P"
+                argument = 0
+            elif kind is ByValue or isinstance(argument, numpy.void):
+                if layout.strip("0123456789s"):
+                    raise ArgumentError(
+                        f"{entry}: argument {place}, a structure, must come before all others; its "
+                        "alignment isn't known"
+                    )
+                argument = argument.content if kind is ByValue else argument.tobytes()
+                layout += f"{len(argument)}s"
+            elif isinstance(argument, numpy.generic):
+                layout += argument.dtype.char
+                argument = argument.item()
+            elif hasattr(argument, "strides"):
+                if not argument.flags.c_contiguous or driver.device_of(argument) != current:
+                    self._explain_array(entry, place, argument, current)
+                layout += "P"
+                argument = driver.address(argument)
             else:
-                values.append(argument)
-        if not math.prod(grid):
+                raise ArgumentError(
+                    f"{entry}: argument {place} must be an array, a number or None, got "
+                    f"{kind.__name__}"
+                )
+            values.append(argument)
+        try:
+            packed = struct.pack(layout, *values)
+        except struct.error as error:
+            raise ArgumentError(
+                f"{entry}: all numbers must fit in the types of kernels, got {error} among "
+                f"{arguments}"
+            ) from None
+        if 0 in grid:
             return
         functions = self._functions(file, defines)
         if functions is None:
             raise DeviceError(f"{entry}: {file} must run on this device; ask ready() first")
-        functions[entry](grid, block, shared, values)
+        functions[entry](grid, block, shared, layout, packed)
 
-    @staticmethod
-    def _check_sizes(entry: str, grid: Any, block: Any, shared: int) -> None:
-        threads = math.prod(block)
-        if not 0 < threads <= _MOST_THREADS:
+    def _explain_array(self, entry: str, place: int, array: Any, current: int) -> None:
+        if not array.flags.c_contiguous:
             raise ArgumentError(
-                f"{entry}: a block must have 1 ... {_MOST_THREADS} threads, got {block}"
+                f"{entry}: array {place} must be in C order, got strides {array.strides} of shape "
+                f"{array.shape}"
             )
-        if any(not 0 <= n <= most for n, most in zip(grid, _MOST_BLOCKS, strict=False)):
+        device = self.driver.device_of(array)
+        place_of = "the host" if device is None else f"device {device}"
+        raise DeviceError(
+            f"{entry}: all arrays must lie on the current device {current}, got array {place} "
+            f"on {place_of}"
+        )
+
+    def _check_sizes(self, entry: str, grid: Any, block: Any, shared: int) -> None:
+        if not _within(block, 1, _MOST_OF_BLOCK) or math.prod(block) > _MOST_THREADS:
+            raise ArgumentError(
+                f"{entry}: a block must have 1 ... {_MOST_THREADS} threads, at most "
+                f"{_MOST_OF_BLOCK} along its axes, got {block}"
+            )
+        if not _within(grid, 0, _MOST_BLOCKS):
             raise ArgumentError(
                 f"{entry}: the grid must have at most {_MOST_BLOCKS} blocks, got {grid}"
             )
-        if not 0 <= shared <= _MOST_SHARED:
-            raise ArgumentError(
-                f"{entry}: at most {_MOST_SHARED} bytes of shared memory, got {shared}"
-            )
+        if not 0 <= shared <= _SHARED_EVERYWHERE:
+            most = _MOST_SHARED.get(self.driver.capability(), _SHARED_EVERYWHERE)
+            if not 0 <= shared <= most:
+                raise ArgumentError(
+                    f"{entry}: a block must have at most {most} bytes of shared memory on this "
+                    f"device, got {shared}"
+                )

@@ -76,7 +76,10 @@ def why_not() -> str:
     True
     """
     if compiler() is None:
-        return "NVRTC (libnvrtc.so) wasn't found; run: pip install nvidia-cuda-nvrtc"
+        return (
+            "nvrtc: kernels are compiled by libnvrtc.so, got none; run: "
+            "pip install nvidia-cuda-nvrtc"
+        )
     return ""
 
 
@@ -89,14 +92,14 @@ def first_error(log: str) -> str:
 def compile_source(
     source: str, name: str, architecture: str, options: Sequence[str] = ()
 ) -> tuple[bytes, str]:
-    """Compile one file to machine code (a cubin).
+    """Compile one file to machine code (a cubin), or to PTX.
 
     Parameters
     ----------
     source, name
         The text, and the file's name for messages.
     architecture
-        ``"sm_80"``, or ``"sm_90a"`` for what only Hopper has.
+        ``"sm_80"``, or ``"sm_90a"`` for what only Hopper has; ``"compute_90a"`` for its PTX.
     options
         More options, as NVRTC takes them.
 
@@ -113,7 +116,7 @@ def compile_source(
     """
     found = compiler()
     if found is None:
-        raise CompileError(f"{name}: a compiler is needed, got none: {why_not()}")
+        raise CompileError(why_not())  # the same for every file, so that it is told once
     library = found.library
     program = ctypes.c_void_p()
     _check(found, library.nvrtcCreateProgram(
@@ -128,7 +131,8 @@ def compile_source(
             raise CompileError(
                 f"{name}: it must compile for {architecture}, got: {first_error(log)}", log
             )
-        return _read(found, program, "CUBIN"), log
+        kind = "PTX" if architecture.startswith("compute_") else "CUBIN"
+        return _read(found, program, kind), log
     finally:
         library.nvrtcDestroyProgram(ctypes.byref(program))
 
