@@ -180,30 +180,37 @@ struct RowGradient {
   }
 };
 
-// The packs first, first + stride ... of a row's gradient; several are under way at once.
+// `count` packs of a row's gradient: all loads are under way before the first is waited for, which a
+// branch between them would prevent.
+template <int count>
+TFL_DEVICE void gradient_of_some(const RowGradient& gradient, const Classes& classes,
+                                 const Pack* from, Pack* to, long long first, long long stride) {
+  Pack x[count];
+#pragma unroll
+  for (int k = 0; k < count; ++k) x[k] = tfl::read_once(from + first + k * stride);
+#pragma unroll
+  for (int k = 0; k < count; ++k) {
+    const long long i = first + k * stride;
+    const long long away = gradient.target.place - i * Pack::size;
+    const int here = away >= 0 && away < Pack::size ? static_cast<int>(away) : -1;
+#pragma unroll
+    for (int j = 0; j < Pack::size; ++j) {
+      x[k].at[j] = gradient.of(x[k].at[j], classes, i * Pack::size + j, j == here);
+    }
+    to[i] = x[k];
+  }
+}
+
+// The packs first, first + stride ... of a row's gradient.
 TFL_DEVICE void gradient_of_packs(const RowGradient& gradient, const Classes& classes,
                                   const Pack* from, Pack* to, long long first, long long stride) {
   constexpr int at_once = 4;
   const long long packs = classes.count / Pack::size;
-  for (long long begin = first; begin < packs; begin += at_once * stride) {
-    Pack x[at_once];
-#pragma unroll
-    for (int k = 0; k < at_once; ++k) {
-      if (begin + k * stride < packs) x[k] = tfl::read_once(from + begin + k * stride);
-    }
-#pragma unroll
-    for (int k = 0; k < at_once; ++k) {
-      const long long i = begin + k * stride;
-      if (i >= packs) continue;
-      const long long away = gradient.target.place - i * Pack::size;
-      const int here = away >= 0 && away < Pack::size ? static_cast<int>(away) : -1;
-#pragma unroll
-      for (int j = 0; j < Pack::size; ++j) {
-        x[k].at[j] = gradient.of(x[k].at[j], classes, i * Pack::size + j, j == here);
-      }
-      to[i] = x[k];
-    }
+  long long i = first;
+  for (; i + (at_once - 1) * stride < packs; i += at_once * stride) {
+    gradient_of_some<at_once>(gradient, classes, from, to, i, stride);
   }
+  for (; i < packs; i += stride) gradient_of_some<1>(gradient, classes, from, to, i, stride);
 }
 
 }  // namespace

@@ -79,6 +79,7 @@ def test_backward(centered, weighted, parts, dtype):
         check_backward(y, x, parameters_of(shape[1:], dtype, int(weighted)), centered, parts)
 
 
+@pytest.mark.sanitized
 def test_several_axes():
     shape, dtype = (3, 2, 4, 6), np.dtype(np.float32)
     x, y = array(0, shape, dtype), array(1, shape, dtype)
@@ -88,6 +89,7 @@ def test_several_axes():
     check_backward(y[0, 0, 0], x[0, 0, 0], parameters_of((6,), dtype, 1), False, 2)
 
 
+@pytest.mark.sanitized
 def test_rows_longer_than_the_threads_hold():
     dtype = np.dtype(np.float64)
     columns = 448 * 8 * pack_size(dtype) + 2
@@ -96,6 +98,7 @@ def test_rows_longer_than_the_threads_hold():
     check_backward(y, x, parameters_of((columns,), dtype, 1), True, 3)
 
 
+@pytest.mark.sanitized
 def test_rows_of_four_packs_per_thread():
     dtype = np.dtype(np.float32)
     x, y = array(0, (3, 4100), dtype), array(1, (3, 4100), dtype)
@@ -123,6 +126,7 @@ def test_every_order_of_threads_gives_the_same_bits(order):
             np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.sanitized
 @pytest.mark.parametrize("view", [strided, shifted])
 def test_arrays_as_they_lie(view):
     dtype = np.dtype(np.float32)

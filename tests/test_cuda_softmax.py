@@ -92,6 +92,7 @@ def test_cross_entropy(weighted, smoothing, dtype):
         check_case(*case(shape, dtype, weighted), smoothing)
 
 
+@pytest.mark.sanitized
 def test_cross_entropy_over_pieces_of_rows():
     check_case(*case((2, 4202), np.dtype(np.float64), True), 0.1)
     check_case(*case((2, 7200), np.dtype(np.float64), False), 0.0)
@@ -110,6 +111,7 @@ def test_every_order_of_threads_gives_the_same_bits(order):
             np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.sanitized
 @pytest.mark.parametrize("view", [strided, shifted])
 def test_arrays_as_they_lie(view):
     x, target, weights, y = case((7, 24), np.dtype(np.float32), True)
