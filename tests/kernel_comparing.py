@@ -93,7 +93,8 @@ def check(got: Any, wanted: Any, dtype: Any, computing: float | None = None,
         + most * (COMPUTING[dtype] if computing is None else computing)
         + least
     )
-    error = np.abs(wide(got) - wanted)
+    with np.errstate(invalid="ignore"):
+        error = np.abs(wide(got) - wanted)
     wrong = ~((error <= allowed) | ((got == wanted) & ~finite) | (np.isnan(got) & np.isnan(wanted)))
     places = np.argwhere(wrong)[:3]
     assert not wrong.any(), [(tuple(p), got[tuple(p)], wanted[tuple(p)]) for p in places]

@@ -17,7 +17,15 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tensorflowlite.backend import cuda_activation_slots, cuda_hopper, dtypes, kernels, nvrtc
+from tensorflowlite.backend import (
+    cuda_activation_slots,
+    cuda_hopper,
+    cuda_layout,
+    cuda_normalization_slots,
+    dtypes,
+    kernels,
+    nvrtc,
+)
 
 from .compilers import need_nvrtc
 
@@ -44,6 +52,23 @@ def hopper(columns: int, *problem: Any) -> Defines:
     return cuda_hopper.defines(cuda_hopper.Problem(512, 512, 512, *problem), columns)
 
 
+def rows(long_blocks: int, *columns: int) -> list[Defines]:
+    """Return the variants for rows of so many columns, of each type."""
+    return [
+        cuda_layout.row_layout(1, n, dtype, long_blocks).defines
+        for n in columns
+        for dtype in kernels.TYPE_NAMES
+    ]
+
+
+def gradient_rows(*columns: int) -> list[Defines]:
+    return [
+        cuda_normalization_slots.gradient_layout(1, n, dtype, 1).defines
+        for n in columns
+        for dtype in kernels.TYPE_NAMES
+    ]
+
+
 # The variants of each file that stand for all: every type, and what takes the most registers.
 VARIANTS: dict[str, list[Defines]] = {
     "bias_activation.cu": activations("gelu", "relu", "gelu_tanh"),
@@ -54,8 +79,11 @@ VARIANTS: dict[str, list[Defines]] = {
         hopper(192, dtypes.float16, False, False, cuda_hopper.FORWARD, "gelu_tanh"),
         hopper(128, dtypes.float16, False, True, cuda_hopper.BACKWARD, "silu"),
     ],
+    "normalization.cu": rows(1, 1000, 4096, 32000),
+    "normalization_gradient.cu": gradient_rows(200, 1000, 4096, 8192),
     "optimizers.cu": types(),
     "random.cu": types(),
+    "softmax.cu": rows(2, 100, 1000, 4096, 32000),
 }
 
 # Bytes that a kernel may spill, and why: (file, kernel) -> (bytes of stores, reason).
