@@ -46,6 +46,7 @@ def slots(xp: Any, kernels: Kernels, library: Library) -> dict[str, Callable[...
 
 # The modules here that have a function ``slots`` like the one above.
 _FAMILIES = (
+    "cuda_attention_slots",
     "cuda_embedding_slots",
     "cuda_optimizer_slots",
     "cuda_random_slots",
