@@ -18,6 +18,9 @@ constexpr int own_rows = 16 * warps;                 // of a block: a strip per 
 constexpr int forward_columns = is_float ? 32 : 64;  // of a tile
 constexpr int backward_columns = is_float ? 16 : 32;
 
+// Blocks on a multiprocessor, by the registers that they need.
+constexpr int blocks_of_queries = is_float ? 2 : 3;
+
 constexpr float log2_of_e = 1.44269504088896340736f;
 constexpr float log_of_2 = 0.69314718055994530942f;
 TFL_DEVICE float minus_infinity() { return tfl::float_of(0xff800000u); }
@@ -132,7 +135,7 @@ TFL_DEVICE float score_factor(double scale) {
 
 // ---- forward
 
-extern "C" TFL_KERNEL(threads)
+extern "C" TFL_KERNEL(threads, blocks_of_queries)
     attention_forward(const T* query, const T* key, const T* value, const unsigned char* shown,
                       const float* added, T* out, float* sums,
                       const __grid_constant__ Shape shape, double scale) {
@@ -249,7 +252,7 @@ TFL_DEVICE void to_gradient(float& score, float& gradient, float sum, float inne
   gradient = score * (gradient - inner);
 }
 
-extern "C" TFL_KERNEL(threads)
+extern "C" TFL_KERNEL(threads, blocks_of_queries)
     attention_query_gradient(const T* y, const T* query, const T* key, const T* value,
                              const float* sums, const float* inner, const unsigned char* shown,
                              const float* added, T* dquery,
@@ -316,7 +319,7 @@ extern "C" TFL_KERNEL(threads)
 }
 
 // A block of keys goes through all queries of its head: the scores are transposed, a row a key.
-extern "C" TFL_KERNEL(threads)
+extern "C" TFL_KERNEL(threads, 2)
     attention_key_gradient(const T* y, const T* query, const T* key, const T* value,
                            const float* sums, const float* inner, const unsigned char* shown,
                            const float* added, T* dkey, T* dvalue,

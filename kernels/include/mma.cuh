@@ -65,11 +65,11 @@ TFL_DEVICE void load_matrices(const T* base, int stride, unsigned int (&words)[4
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
 
-#define TFL_MMA(type)                                                                     \
-  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32." type "." type                     \
-               ".f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"     \
-               : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])                           \
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1))
+#define TFL_MMA(type)                                                        \
+  asm("mma.sync.aligned.m16n8k16.row.col.f32." type "." type                 \
+      ".f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};" \
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])                       \
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1))
 
 template <typename T>
 TFL_DEVICE void mma(float (&c)[4], const unsigned int (&a)[4], unsigned int b0, unsigned int b1);
@@ -119,8 +119,7 @@ TFL_DEVICE void mma<float16>(float (&c)[4], const unsigned int (&a)[4], unsigned
                              unsigned int b1) {
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
-    asm volatile(
-        "mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, "
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, "
         "{%0, %1, %2, %3};"
         : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
         : "r"(a[2 * i]), "r"(a[2 * i + 1]), "r"(i ? b1 : b0));
