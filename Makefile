@@ -5,7 +5,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # What an installed environment depends on. The package itself is installed editable.
 SOURCES := pyproject.toml setup.py $(wildcard csrc/* kernels/include/*)
 
-.PHONY: train test parity lint gpu gpu-check clean
+.PHONY: train test parity lint gpu gpu-check gpu-sanitize gpu-bench clean
 
 train: .venv/train.stamp
 	$(BIN)/tensorflowlite train digits
@@ -20,13 +20,29 @@ lint: .venv/dev.stamp .venv/test.stamp
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m mypy
 
-# For a machine with an NVIDIA GPU where CuPy and the rest are installed; makes no environment.
-gpu: gpu-check
+# For a machine with an NVIDIA GPU where CuPy, PyTorch and the rest are installed: no environment is
+# made, nothing is fetched. Each stage is written for eight minutes at most; a stage that fails
+# doesn't keep the next from running. Results go to benchmarks/results/.
+gpu:
+	@$(MAKE) --no-print-directory --keep-going -j1 gpu-check gpu-sanitize gpu-bench
+
+WORKERS = $(shell $(PYTHON) -c "import importlib.util, os; print('-n', min(8, os.cpu_count())) if importlib.util.find_spec('xdist') else None" | grep -v None)
 
 gpu-check:
 	$(PYTHON) setup.py --quiet build_ext --inplace
-	TENSORFLOWLITE_TEST_BACKEND=cupy $(PYTHON) -m pytest $(PYTEST_ARGS)
-	$(PYTHON) -c "import sys; from tensorflowlite.cli import main; sys.exit(main())" train digits --device cuda
+	@status=0; set -x; \
+	TENSORFLOWLITE_TEST_BACKEND=cupy $(PYTHON) -m pytest --ignore=tests/parity $(WORKERS) $(PYTEST_ARGS) || status=1; \
+	$(PYTHON) -m benchmarks check-kernels || status=1; \
+	$(PYTHON) -c "import sys; from tensorflowlite.cli import main; sys.exit(main())" train digits --device cuda || status=1; \
+	exit $$status
+
+gpu-sanitize:
+	$(PYTHON) setup.py --quiet build_ext --inplace
+	$(PYTHON) -m benchmarks sanitize --budget 420
+
+gpu-bench:
+	$(PYTHON) setup.py --quiet build_ext --inplace
+	$(PYTHON) -m benchmarks --device cuda --against torch,torch-compile,cupy,cublaslt --budget 380
 
 .venv/made.stamp:
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'tensorflowlite needs Python 3.11 or newer, got ' + sys.version.split()[0] + '; name one: make PYTHON=python3.12')"

@@ -24,7 +24,10 @@ from setuptools.command.build_ext import build_ext
 ROOT = Path(__file__).resolve().parent
 PACKAGE = ROOT / "tensorflowlite"
 RECORD = "_native_build.json"
-SOURCES = ["csrc/kernels.cpp", "csrc/module.cpp", "csrc/ufuncs.cpp"]
+SOURCES = [
+    f"csrc/{name}.cpp"
+    for name in ("cublas_lt", "cuda_driver", "cuda_module", "kernels", "module", "ufuncs")
+]
 
 # -ffp-contract=off: random normals, and results on every CPU, have the same bits.
 # -fno-trapping-math and -fno-math-errno change no value; loops with a choice in them need them to
@@ -40,6 +43,8 @@ COMPILE = [
     "-Wall",
 ]
 LINK = ["-shared", *(["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else [])]
+# CUDA's libraries are loaded when they are first needed.
+LINK += ["-ldl"] if sys.platform == "linux" else []
 
 
 class BuildFailure(Exception):

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "activations.cuh"
+#include "cuda_module.hpp"
 #include "kernels.hpp"
 #include "ufuncs.hpp"
 
@@ -346,6 +347,7 @@ PYBIND11_MODULE(_native, module) {
              "Activation names, each with what its derivative is computed from: 'from_output' or "
              "'from_input'.");
 
+  tfl::add_cuda(module);
   module.def("mended_ufunc", &mended_ufunc, "ufunc"_a, "bfloat16"_a,
              "NumPy's floor_divide, tanh or expm1 with the Array API's answers at infinity; "
              "bfloat16 is the number of that dtype.");

@@ -1,34 +1,295 @@
 // A layer's bias and activation, forward, and their gradients in one sweep.
 // TFL_TYPE: the arrays' type. TFL_ACTIVATION: a struct of activations.cuh.
 #include "activations.cuh"
+#include "reduce.cuh"
 #include "types.cuh"
 
 using T = TFL_TYPE;
 using A = TFL_ACTIVATION;
 using W = tfl::wide<T>;
+using Pack = tfl::Pack<T>;
 
-// Forward over rows x columns, the bias along the columns (none where null). `saved` may be null or
-// `out` itself. One thread a 16-byte pack; columns are a multiple of its size.
-extern "C" TFL_KERNEL(256)
-    bias_activation_forward(const T* z, const T* bias, T* out, T* saved, long long packs,
-                            long long columns, double slope) {
-  using Pack = tfl::Pack<T>;
-  const long long packs_per_row = columns / Pack::size;
-  const long long stride = static_cast<long long>(gridDim.x) * blockDim.x;
-  for (long long i = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; i < packs;
-       i += stride) {
-    Pack x = reinterpret_cast<const Pack*>(z)[i];
-    Pack b{};
-    if (bias) b = reinterpret_cast<const Pack*>(bias)[i % packs_per_row];
-    Pack y;
-#pragma unroll
-    for (int j = 0; j < Pack::size; ++j) {
-      W sum = tfl::widen(x.at[j]);
-      if (bias) sum += tfl::widen(b.at[j]);
-      x.at[j] = tfl::narrow<T>(sum);
-      y.at[j] = tfl::narrow<T>(A::template forward<W>(sum, static_cast<W>(slope)));
+constexpr int threads = 256;
+constexpr int at_once = 4;  // packs that a thread has under way
+
+namespace {
+
+// The channel of an element: the array is (..., channels, length), and so many elements are a
+// period.
+struct Place {
+  long long channel, offset;
+
+  TFL_DEVICE Place(long long position, long long length) {
+    if (length == 1) {
+      channel = position;
+    } else if (position < 1ll << 32 && length < 1ll << 32) {  // in a quarter of the time
+      channel = static_cast<unsigned int>(position) / static_cast<unsigned int>(length);
+    } else {
+      channel = position / length;
     }
-    if (saved && !A::from_output) reinterpret_cast<Pack*>(saved)[i] = x;
-    reinterpret_cast<Pack*>(out)[i] = y;
+    offset = position - channel * length;
   }
+
+  TFL_DEVICE void advance(long long channels, long long length) {
+    if (++offset < length) return;
+    offset = 0;
+    if (++channel == channels) channel = 0;
+  }
+};
+
+TFL_DEVICE void activate(T& z, T& out, W bias, W slope) {
+  const W sum = tfl::widen(z) + bias;
+  z = tfl::narrow<T>(sum);
+  out = tfl::narrow<T>(A::template forward<W>(sum, slope));
+}
+
+TFL_DEVICE void activate_pack(Pack& z, Pack& out, const T* bias, long long position,
+                              long long channels, long long length, bool bias_packed, W slope) {
+  Place place(position, length);
+  if (bias_packed) {
+    const Pack b = *reinterpret_cast<const Pack*>(bias + place.channel);
+#pragma unroll
+    for (int j = 0; j < Pack::size; ++j) activate(z.at[j], out.at[j], tfl::widen(b.at[j]), slope);
+    return;
+  }
+#pragma unroll
+  for (int j = 0; j < Pack::size; ++j) {
+    activate(z.at[j], out.at[j], tfl::widen(bias[place.channel]), slope);
+    place.advance(channels, length);
+  }
+}
+
+TFL_DEVICE T gradient(T g, T saved, W slope) {
+  return tfl::narrow<T>(tfl::widen(g) * A::template derivative<W>(tfl::widen(saved), slope));
+}
+
+}  // namespace
+
+// Forward over `count` elements (..., channels, length), the bias along the channels (none where
+// null). `saved` gets what derivative() reads, where that isn't the output; it may be `z` itself.
+extern "C" TFL_KERNEL(256, 2)
+    bias_activation_forward(const T* z, const T* bias, T* out, T* saved, long long count,
+                            long long channels, long long length, double slope_) {
+  const W slope = static_cast<W>(slope_);
+  const bool packed = tfl::aligned(z) && tfl::aligned(out) && tfl::aligned(saved);
+  const long long packs = packed ? count / Pack::size : 0;
+  const bool bias_packed = length == 1 && channels % Pack::size == 0 && tfl::aligned(bias);
+  const long long period = channels * length;
+  const long long tile = threads * at_once;
+  const long long step = threads * Pack::size % period;
+  for (long long first = blockIdx.x * tile + threadIdx.x; first < packs;
+       first += gridDim.x * tile) {
+    Pack x[at_once];
+#pragma unroll
+    for (int k = 0; k < at_once; ++k) {
+      if (first + k * threads < packs) {
+        x[k] = reinterpret_cast<const Pack*>(z)[first + k * threads];
+      }
+    }
+    long long position = bias ? first * Pack::size % period : 0;
+#pragma unroll
+    for (int k = 0; k < at_once; ++k) {
+      const long long i = first + k * threads;
+      if (i >= packs) continue;
+      Pack y;
+      if (bias) {
+        activate_pack(x[k], y, bias, position, channels, length, bias_packed, slope);
+        position += step;
+        if (position >= period) position -= period;
+      } else {
+#pragma unroll
+        for (int j = 0; j < Pack::size; ++j) activate(x[k].at[j], y.at[j], W(0), slope);
+      }
+      if (saved) reinterpret_cast<Pack*>(saved)[i] = x[k];
+      reinterpret_cast<Pack*>(out)[i] = y;
+    }
+  }
+  for (long long i = packs * Pack::size + static_cast<long long>(blockIdx.x) * threads + threadIdx.x;
+       i < count; i += static_cast<long long>(gridDim.x) * threads) {
+    T x = z[i], y;
+    activate(x, y, bias ? tfl::widen(bias[Place(i % period, length).channel]) : W(0), slope);
+    if (saved) saved[i] = x;
+    out[i] = y;
+  }
+}
+
+// dz = g * act'(saved) over `count` elements.
+extern "C" TFL_KERNEL(256, 2) activation_gradient(const T* g, const T* saved, T* dz, long long count,
+                                               double slope_) {
+  const W slope = static_cast<W>(slope_);
+  const bool packed = tfl::aligned(g) && tfl::aligned(saved) && tfl::aligned(dz);
+  const long long packs = packed ? count / Pack::size : 0;
+  const long long tile = threads * at_once;
+  for (long long first = blockIdx.x * tile + threadIdx.x; first < packs;
+       first += gridDim.x * tile) {
+    Pack x[at_once], s[at_once];
+#pragma unroll
+    for (int k = 0; k < at_once; ++k) {
+      const long long i = first + k * threads;
+      if (i >= packs) continue;
+      x[k] = reinterpret_cast<const Pack*>(g)[i];
+      s[k] = reinterpret_cast<const Pack*>(saved)[i];
+    }
+#pragma unroll
+    for (int k = 0; k < at_once; ++k) {
+      const long long i = first + k * threads;
+      if (i >= packs) continue;
+#pragma unroll
+      for (int j = 0; j < Pack::size; ++j) {
+        x[k].at[j] = gradient(x[k].at[j], s[k].at[j], slope);
+      }
+      reinterpret_cast<Pack*>(dz)[i] = x[k];
+    }
+  }
+  for (long long i = packs * Pack::size + static_cast<long long>(blockIdx.x) * threads + threadIdx.x;
+       i < count; i += static_cast<long long>(gridDim.x) * threads) {
+    dz[i] = gradient(g[i], saved[i], slope);
+  }
+}
+
+namespace {
+
+// What is read and written at once: a pack's numbers, or 1.
+template <int size>
+struct alignas(size * sizeof(T)) Piece {
+  T at[size];
+};
+
+// One piece of the gradient; its sum in W, unrounded, goes to `sums`.
+template <int size>
+TFL_DEVICE void gradient_piece(Piece<size>& g, const Piece<size>& saved, W* sums,
+                               W slope) {
+#pragma unroll
+  for (int j = 0; j < size; ++j) {
+    const W value =
+        tfl::widen(g.at[j]) * A::template derivative<W>(tfl::widen(saved.at[j]), slope);
+    g.at[j] = tfl::narrow<T>(value);
+    sums[j] += value;
+  }
+}
+
+// The rows begin, begin + stride ... < end of one piece wide column.
+template <int size>
+TFL_DEVICE void sweep(const T* g, const T* saved, T* dz, long long begin, long long end,
+                      long long stride, long long columns, W* sums, W slope) {
+  using Wide = Piece<size>;
+  for (long long row = begin; row < end; row += at_once * stride) {
+    Wide x[at_once], s[at_once];
+#pragma unroll
+    for (int k = 0; k < at_once; ++k) {
+      const long long i = (row + k * stride) * columns;
+      if (row + k * stride >= end) continue;
+      x[k] = *reinterpret_cast<const Wide*>(g + i);
+      s[k] = *reinterpret_cast<const Wide*>(saved + i);
+    }
+#pragma unroll
+    for (int k = 0; k < at_once; ++k) {
+      const long long i = (row + k * stride) * columns;
+      if (row + k * stride >= end) continue;
+      gradient_piece<size>(x[k], s[k], sums, slope);
+      *reinterpret_cast<Wide*>(dz + i) = x[k];
+    }
+  }
+}
+
+// A block's strip of columns over its chunk of rows: threadIdx.x along the columns, threadIdx.y
+// along the rows.
+template <int size>
+TFL_DEVICE void sweep_strip(const T* g, const T* saved, T* dz, W* partials, W* room,
+                            long long strip, long long rows, long long columns, long long chunk,
+                            W slope) {
+  const long long column = (strip * blockDim.x + threadIdx.x) * size;
+  const long long begin = blockIdx.y * chunk;
+  const long long end = begin + chunk < rows ? begin + chunk : rows;
+  W sums[size] = {};
+  if (column < columns) {
+    sweep<size>(g + column, saved + column, dz + column, begin + threadIdx.y, end, blockDim.y,
+                columns, sums, slope);
+  }
+  const int width = blockDim.x * size;
+#pragma unroll
+  for (int j = 0; j < size; ++j) {
+    room[threadIdx.y * width + j * blockDim.x + threadIdx.x] = sums[j];
+  }
+  __syncthreads();
+  if (column >= columns || threadIdx.y) return;
+#pragma unroll
+  for (int j = 0; j < size; ++j) {
+    W sum = 0;
+    for (int y = 0; y < static_cast<int>(blockDim.y); ++y) {
+      sum += room[y * width + j * blockDim.x + threadIdx.x];
+    }
+    partials[blockIdx.y * columns + column + j] = sum;
+  }
+}
+
+}  // namespace
+
+// dz = g * act'(saved) over rows x columns, and the column sums of each chunk of rows.
+// Grid: strips of columns, chunks. Block: 256 threads, along the columns and along the rows.
+extern "C" TFL_KERNEL(256, 2)
+    bias_activation_backward(const T* g, const T* saved, T* dz, W* partials, long long rows,
+                             long long columns, long long chunk, double slope_) {
+  __shared__ W room[threads * Pack::size];
+  const W slope = static_cast<W>(slope_);
+  const bool packed = columns % Pack::size == 0 && tfl::aligned(g) && tfl::aligned(saved) &&
+                      tfl::aligned(dz);
+  if (packed) {
+    sweep_strip<Pack::size>(g, saved, dz, partials, room, blockIdx.x, rows, columns, chunk, slope);
+    return;
+  }
+  // The grid is made for strips of packs; a strip of numbers is narrower.
+  for (long long strip = blockIdx.x; strip * blockDim.x < columns; strip += gridDim.x) {
+    __syncthreads();
+    sweep_strip<1>(g, saved, dz, partials, room, strip, rows, columns, chunk, slope);
+  }
+}
+
+namespace {
+
+template <int size>
+TFL_DEVICE W sweep_channel(const T* g, const T* saved, T* dz, long long images, long long channels,
+                           long long length, long long chunk, long long piece, W slope) {
+  const long long begin = blockIdx.y * chunk, from = blockIdx.z * piece;
+  const long long end = begin + chunk < images ? begin + chunk : images;
+  const long long to = from + piece < length ? from + piece : length;
+  W sums[size] = {};
+  for (long long offset = from + static_cast<long long>(threadIdx.x) * size; offset < to;
+       offset += static_cast<long long>(blockDim.x) * size) {
+    const long long i = blockIdx.x * length + offset;
+    sweep<size>(g + i, saved + i, dz + i, begin + threadIdx.y, end, blockDim.y, channels * length,
+                sums, slope);
+  }
+  W sum = sums[0];
+#pragma unroll
+  for (int j = 1; j < size; ++j) sum += sums[j];
+  return sum;
+}
+
+}  // namespace
+
+// The same over (images, channels, length): the sums of each chunk of images and piece of lengths.
+// Grid: channels, chunks, pieces; a piece is a multiple of a pack. Block: along the lengths and
+// along the images.
+extern "C" TFL_KERNEL(256, 2)
+    bias_activation_backward_channels(const T* g, const T* saved, T* dz, W* partials,
+                                      long long images, long long channels, long long length,
+                                      long long chunk, long long piece, double slope_) {
+  const W slope = static_cast<W>(slope_);
+  const bool packed =
+      length % Pack::size == 0 && tfl::aligned(g) && tfl::aligned(saved) && tfl::aligned(dz);
+  W sum = packed ? sweep_channel<Pack::size>(g, saved, dz, images, channels, length, chunk, piece,
+                                             slope)
+                 : sweep_channel<1>(g, saved, dz, images, channels, length, chunk, piece, slope);
+  sum = tfl::over_block<tfl::Sum>(sum);
+  if (threadIdx.x == 0 && threadIdx.y == 0) {
+    partials[(static_cast<long long>(blockIdx.y) * gridDim.z + blockIdx.z) * channels +
+             blockIdx.x] = sum;
+  }
+}
+
+// The bias gradient from its partial sums, rounded once.
+extern "C" TFL_KERNEL(1024)
+    sum_partials(const W* partials, T* out, long long parts, long long columns) {
+  tfl::sum_columns(partials, out, parts, columns);
 }

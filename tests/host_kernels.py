@@ -14,10 +14,11 @@ import platform
 import re
 import shlex
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,9 @@ def _made(program: str, kind: str, options: tuple[str, ...]) -> Path:
         made = Path(scratch, f"made{kind}")
         places = (f"-I{HOST}", f"-I{INCLUDE}", "-o", str(made))
         command = [*_compiler(), str(text), *options, *places]
-        done = subprocess.run(command, capture_output=True, text=True)
+        # The compiler itself isn't to be sanitized.
+        variables = {name: text for name, text in os.environ.items() if name != "LD_PRELOAD"}
+        done = subprocess.run(command, env=variables, capture_output=True, text=True)
         if done.returncode:
             raise HostKernelError(f"the host's compiler refuses the kernel:\n{done.stderr}")
         made.replace(target)
@@ -156,20 +159,24 @@ class _Launch(ctypes.Structure):
     )
 
 
-def _bytes_of(value: Any) -> numpy.ndarray:
-    """Return an argument as an array of one element."""
-    return value.array if isinstance(value, kernels.ByValue) else numpy.ascontiguousarray(value)
+# NumPy's letters of the kinds that struct's letters stand for.
+_KINDS = {"P": "u", "s": "V", "?": "b", "e": "f", "f": "f", "d": "f"}
+_KINDS |= dict.fromkeys("bhilq", "i") | dict.fromkeys("BHILQ", "u")
 
 
 class HostDriver:
     """Loads the libraries that ``build`` made, and launches in one order of threads."""
 
-    def __init__(self, order: str = "ascending", seed: int = 1) -> None:
+    def __init__(self, order: str = "ascending", seed: int = 1, log: str | None = None) -> None:
         self._order = ORDERS.index(order)
         self._seed = seed
+        self._log = log
 
     def capability(self) -> tuple[int, int]:
         return 8, 0
+
+    def multiprocessors(self) -> int:
+        return 4
 
     def device(self) -> int:
         return 0
@@ -189,17 +196,23 @@ class HostDriver:
     def _launcher(self, function: Any, entry: str) -> Function:
         function.restype = ctypes.c_char_p
 
-        def launch(grid: Any, block: Any, shared: int, arguments: list[Any]) -> None:
-            values = [_bytes_of(value) for value in arguments]
-            count = len(values)
+        def launch(grid: Any, block: Any, shared: int, layout: str, packed: bytes) -> None:
+            letters = re.findall(r"\d*\w", layout)
+            sizes = [struct.calcsize(letter) for letter in letters]
+            ends = [struct.calcsize("".join(letters[: i + 1])) for i in range(len(letters))]
+            start, count = ctypes.cast(packed, ctypes.c_void_p).value or 0, len(letters)
             error = function(ctypes.byref(_Launch(
                 (*grid, 1, 1)[:3], (*block, 1, 1)[:3], shared, self._order, self._seed, count,
-                (ctypes.c_void_p * count)(*[value.ctypes.data for value in values]),
-                (ctypes.c_uint64 * count)(*[value.nbytes for value in values]),
-                "".join(value.dtype.kind for value in values).encode(),
+                (ctypes.c_void_p * count)(*[start + end - size
+                                            for size, end in zip(sizes, ends, strict=True)]),
+                (ctypes.c_uint64 * count)(*sizes),
+                "".join(_KINDS[letter[-1]] for letter in letters).encode(),
             )))  # fmt: skip
             if error is not None:
                 raise HostKernelError(f"{entry}: {error.decode()}")
+            if self._log:
+                with open(self._log, "a", encoding="utf-8") as out:
+                    out.write(f"{entry}\n")
 
         return launch
 
@@ -214,11 +227,9 @@ class HostKernels(Kernels):
     sanitize
         Compile with AddressSanitizer; the process must have been started with its library. Where
         it isn't said, as the variable ``TENSORFLOWLITE_TEST_SANITIZE`` says: it names a file, to
-        which the names of the files that ran are added (tests/test_kernels_sanitized.py).
+        which the names of the kernels that ran are added (tests/test_kernels_sanitized.py).
     seed
         Of the shuffled order.
-    source
-        Finds a file's text, for tests that change it.
     """
 
     def __init__(
@@ -226,7 +237,6 @@ class HostKernels(Kernels):
         order: str = "ascending",
         sanitize: bool | None = None,
         seed: int = 1,
-        source: Callable[[str], str] = kernels.source_of,
     ) -> None:
         log = os.environ.get(SANITIZE_VARIABLE)
         sanitized = bool(log) if sanitize is None else sanitize
@@ -235,10 +245,8 @@ class HostKernels(Kernels):
 
         def compile(file: str, defines: Mapping[str, Any], architecture: str) -> bytes:
             options = [f"-D{name}={value}" for name, value in sorted(defines.items())]
-            library = build(source(file), (*OPTIONS, *sanitized * SANITIZE, *options))
-            if log:
-                with open(log, "a", encoding="utf-8") as out:
-                    out.write(f"{file}\n")
+            source = kernels.source_of(file)
+            library = build(source, (*OPTIONS, *sanitized * SANITIZE, *options))
             return os.fsencode(library)
 
-        super().__init__(HostDriver(order, seed), compile)
+        super().__init__(HostDriver(order, seed, log), compile)

@@ -52,6 +52,7 @@ PLACES = [
 ]  # fmt: skip
 
 
+@pytest.mark.sanitized
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("width", [1, 3, 8, 20, 1032])
 def test_rows_of_any_width(width: int, dtype: Any) -> None:
@@ -80,6 +81,7 @@ def test_several_index_arrays_name_a_row() -> None:
     check(rows_of(4, 10, 6), first, second, (INDEX, INDEX), (3, 5, 6))
 
 
+@pytest.mark.sanitized
 def test_strided_rows_and_rows_that_begin_anywhere() -> None:
     whole = rows_of(81, 17)
     places = np.arange(80) % 7

@@ -98,6 +98,7 @@ def test_adam_is_its_decomposition(dtype: Any, options: Any, before: int) -> Non
     check("adam_step", made(dtype, SIZES, kinds), kinds, options, before=before)
 
 
+@pytest.mark.sanitized
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("options", SGD)
 @pytest.mark.parametrize("before", [0, 1])
@@ -115,12 +116,14 @@ def test_complex_parameters_are_pairs(dtype: Any) -> None:
     check("sgd_step", made(np.dtype(dtype), [(5,), (4100,)], 3), 3, SGD[4])
 
 
+@pytest.mark.sanitized
 @pytest.mark.parametrize("order", host_kernels.ORDERS)
 def test_the_order_of_threads_does_not_matter(order: str) -> None:
     check("adam_step", made(DTYPES[0], [(8200,), (5,)], 5), 5, ADAM[3], order=order)
     check("sgd_step", made(DTYPES[3], [(8200,), (5,)], 3), 3, SGD[4], order=order)
 
 
+@pytest.mark.sanitized
 def test_many_small_tensors_of_several_dtypes() -> None:
     """More than one launch holds, and three dtypes in turn."""
     sizes = [(n % 7,) for n in range(150)]
@@ -138,6 +141,7 @@ def test_no_parameter_and_only_empty_ones() -> None:
     assert step == 4
 
 
+@pytest.mark.sanitized
 def test_views_that_begin_anywhere() -> None:
     """Addresses that aren't multiples of 16 take the way without vectors."""
     whole = made(DTYPES[0], [(300,), (300,)], 4)
@@ -184,6 +188,7 @@ def test_nan_and_infinity_go_where_they_go_in_the_decomposition() -> None:
                 np.testing.assert_allclose(x, y, 1e-6, err_msg=f"{options} {place}")
 
 
+@pytest.mark.sanitized
 @pytest.mark.parametrize("dtype", [*DTYPES, np.dtype(np.complex64)], ids=str)
 @pytest.mark.parametrize("bad", [None, np.nan, np.inf, -np.inf])
 def test_gradients_are_unscaled_and_infinities_found(dtype: Any, bad: Any) -> None:

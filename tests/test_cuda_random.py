@@ -44,6 +44,7 @@ def check(name: str, *args: Any, order: str = "ascending") -> None:
     assert states[0].tolist() == [SEED, STREAM + 2]
 
 
+@pytest.mark.sanitized
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_uniform_and_normal_numbers_have_the_bits_of_the_definition(shape: Any, dtype: Any) -> None:
@@ -59,6 +60,7 @@ def test_normal_numbers_reach_every_range() -> None:
     assert values.min() < 0.01 and values.max() > 4
 
 
+@pytest.mark.sanitized
 @pytest.mark.parametrize("bounds", [
     (0, 1), (-3, 3), (0, 2**32), (5, 2**40 + 7), (-(2**63), 2**63), (-(2**63), 2**63 - 1),
     (2**62, 2**63), (-(2**63), 1), (0, 2**63),
@@ -76,6 +78,7 @@ def test_a_wrong_range_draws_nothing(bounds: Any) -> None:
     assert state.tolist() == [1, 2]
 
 
+@pytest.mark.sanitized
 @pytest.mark.parametrize("count", [0, 1, 2, 37, 1000])
 def test_permutations(count: int) -> None:
     check("random_permutation", count)
@@ -100,6 +103,7 @@ def test_dropout(dtype: Any, probability: float) -> None:
         assert x.tobytes() == before.tobytes()
 
 
+@pytest.mark.sanitized
 def test_dropout_of_views_and_of_numbers_that_are_none() -> None:
     base = np.random.default_rng(1).normal(size=(40, 33)).astype(np.float32)
     base[3, :5] = [np.nan, np.inf, -np.inf, -0.0, 0.0]
@@ -113,6 +117,7 @@ def test_dropout_of_views_and_of_numbers_that_are_none() -> None:
         np.testing.assert_array_equal(np.signbit(out), np.signbit(expected))
 
 
+@pytest.mark.sanitized
 @pytest.mark.parametrize("probability", [0.0, 0.25, 1 - 2**-40])
 def test_which_elements_stay_is_a_function_of_the_stream(probability: float) -> None:
     stream = np.array([SEED, STREAM + 1], np.uint64)
@@ -137,6 +142,7 @@ def test_the_order_of_threads_does_not_matter(order: str) -> None:
     check("random_permutation", 300, order=order)
 
 
+@pytest.mark.sanitized
 def test_bits_by_themselves() -> None:
     kernels = host_kernels.HostKernels()
     stream = np.array([SEED, STREAM], np.uint64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import os
+import struct
 import subprocess
 import sys
 import warnings
@@ -54,6 +55,9 @@ class RecordedDriver:
 
     def capability(self) -> tuple[int, int]:
         return self.capability_value
+
+    def multiprocessors(self) -> int:
+        return 7
 
     def device(self) -> int:
         return self.current
@@ -402,16 +406,18 @@ def test_a_variant_is_loaded_once_per_device(launcher: Kernels, driver: Recorded
 def test_what_arguments_become(launcher: Kernels, driver: RecordedDriver) -> None:
     x = np.zeros((3, 4), np.float32)
     record = np.zeros((), [("a", np.int64), ("b", np.float32, 3)])[()]
-    numbers = (7, True, 0.5, np.uint64(2**64 - 1), np.float32(2), np.float64(3), record)
-    launcher.launch("scale.cu", "scale", {}, (2, 3), (16, 2), x, x[1], None, *numbers, shared=64)
-    ((entry, grid, block, shared, values),) = driver.launched
+    structure = kernels.ByValue(bytes(range(128)))
+    numbers = (7, True, 0.5, np.uint64(2**64 - 1), np.float32(2), np.float64(3))
+    given = (structure, record, x, x[1], None, *numbers)
+    launcher.launch("scale.cu", "scale", {}, (2, 3), (16, 2), *given, shared=64)
+    ((entry, grid, block, shared, layout, packed),) = driver.launched
     assert (entry, grid, block, shared) == ("scale", (2, 3), (16, 2), 64)
     address = x.ctypes.data
-    wanted = [
-        np.uint64(address), np.uint64(address + 16), np.uint64(0), np.int64(7), np.int64(1),
-        np.float64(0.5), np.uint64(2**64 - 1), np.float32(2), np.float64(3), record,
-    ]  # fmt: skip
-    assert [(type(value), value) for value in values] == [(type(one), one) for one in wanted]
+    assert layout == "128s20sPPPqqdLfd"
+    assert struct.unpack(layout, packed) == (
+        structure.content, record.tobytes(), address, address + 16, 0, 7, 1, 0.5, 2**64 - 1, 2, 3
+    )  # fmt: skip
+    assert packed[152:160] == address.to_bytes(8, "little")  # aligned as C aligns it
 
 
 def test_no_block_launches_nothing(launcher: Kernels, driver: RecordedDriver) -> None:
@@ -434,6 +440,11 @@ ARRAY = np.zeros((4, 6), np.float32)
         ("text", "argument 1 must be an array, a number or None, got str"),
         ([1.0], "argument 1 must be an array, a number or None, got list"),
         (1j, "argument 1 must be an array, a number or None, got complex"),
+        (np.complex64(1j), "all numbers must fit in the types of kernels"),
+        (np.longdouble(1), "all numbers must fit in the types of kernels"),
+        (2**63, "all numbers must fit in the types of kernels"),
+        (kernels.ByValue(b"12345678"), "argument 1, a structure, must come before all others"),
+        (np.zeros((), "V8")[()], "argument 1, a structure, must come before all others"),
     ],
 )
 def test_arguments_that_are_refused(

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import tensorflowlite as tfl
+from benchmarks.__main__ import resolve
 from tensorflowlite.cli.main import make_parser
 from tensorflowlite.errors import UnsupportedArgumentError
 from tensorflowlite.nn import functional as F
@@ -101,7 +102,8 @@ def test_command_exists(line: str) -> None:
         parsed = make_parser().parse_args(arguments)
         assert parsed.command == arguments[0]
     elif program == "python" and arguments[:2] == ["-m", "benchmarks"]:
-        assert (CHECKOUT / "benchmarks" / f"{arguments[2]}.py").is_file()
+        found = resolve(arguments[2:])
+        assert found is not None and (CHECKOUT / "benchmarks" / f"{found[0]}.py").is_file()
     elif program == "python" and arguments[1].startswith("tests."):
         assert (CHECKOUT / f"{arguments[1].replace('.', '/')}.py").is_file()
     elif program == "python" and arguments[0] == "setup.py":

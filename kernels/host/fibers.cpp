@@ -1,4 +1,4 @@
-// The scheduler of fibers.hpp: it lets every fiber run that can, then opens what all have reached.
+// The scheduler of fibers.hpp: it lets fibers run that can, and opens what all have reached.
 #include "fibers.hpp"
 
 #include <link.h>
@@ -153,12 +153,29 @@ bool open_warp(int place) {
   return true;
 }
 
-bool open_warps() {
-  bool opened = false;
-  for (int i = 0; i < machine.count && error.empty(); ++i) {
-    if (machine.fibers[i].state == State::at_warp_operation) opened |= open_warp(i);
+// Lets a warp go on until it has to wait for others. A warp that is far ahead of the rest shows a
+// missing barrier best; the shuffled order also stops in between.
+bool run_warp(int first, std::vector<long long>& lanes) {
+  bool ran = false;
+  bool again = true;
+  while (again) {
+    again = false;
+    arrange(lanes);
+    for (const long long lane : lanes) {
+      const int place = first + static_cast<int>(lane);
+      if (place >= machine.count || machine.fibers[place].state != State::runnable) continue;
+      machine.current = place;
+      tfl_host_switch(&machine.scheduler, machine.fibers[place].stack_pointer);
+      if (!error.empty()) return true;
+      again = true;
+    }
+    for (int i = first; i < first + warp_size && i < machine.count && error.empty(); ++i) {
+      if (machine.fibers[i].state == State::at_warp_operation) again |= open_warp(i);
+    }
+    ran |= again;
+    if (!error.empty() || (machine.order == Order::shuffled && next_random() % 4 == 0)) break;
   }
-  return opened;
+  return ran;
 }
 
 // ---- the block's barrier
@@ -255,35 +272,31 @@ void start_fibers() {
   machine.live = machine.count;
 }
 
-void run_block(std::vector<long long>& places) {
+void run_block(std::vector<long long>& warps, std::vector<long long>& lanes) {
   poison_shared();
   start_fibers();
-  arrange(places);
   while (machine.live && error.empty()) {
     bool ran = false;
-    for (const long long i : places) {
-      if (machine.fibers[i].state != State::runnable) continue;
-      machine.current = static_cast<int>(i);
-      tfl_host_switch(&machine.scheduler, machine.fibers[i].stack_pointer);
+    arrange(warps);
+    for (const long long warp : warps) {
+      ran |= run_warp(static_cast<int>(warp) * warp_size, lanes);
       if (!error.empty()) return;
-      ran = true;
     }
-    ran |= open_warps();
-    if (error.empty()) ran |= open_barrier();
+    ran |= open_barrier();
     if (error.empty() && !ran && machine.live) error = deadlock();
-    if (machine.order == Order::shuffled) arrange(places);
   }
 }
 
 void run_grid() {
   const dim3& size = machine.grid;
   std::vector<long long> blocks(static_cast<std::size_t>(size.x) * size.y * size.z);
-  std::vector<long long> threads(machine.count);
+  std::vector<long long> warps((machine.count + warp_size - 1) / warp_size);
+  std::vector<long long> lanes(warp_size);
   arrange(blocks);
   for (const long long block : blocks) {
     const auto i = static_cast<unsigned int>(block);
     machine.block_index = {i % size.x, i / size.x % size.y, i / (size.x * size.y)};
-    run_block(threads);
+    run_block(warps, lanes);
     if (error.empty()) check_guard();
     if (!error.empty()) return;
   }
@@ -313,10 +326,23 @@ std::string why_not(const Launch& launch, const Parameter* parameters, int count
     return "the kernel takes " + std::to_string(count) + " arguments, got " +
            std::to_string(launch.count);
   }
+  std::uint64_t end = 0;
   for (int i = 0; i < count; ++i) {
-    if (fits(parameters[i], launch.kinds[i], launch.sizes[i])) continue;
-    return "argument " + std::to_string(i) + " isn't of its parameter's type, got kind '" +
-           launch.kinds[i] + "' of " + std::to_string(launch.sizes[i]) + " bytes";
+    const Parameter& parameter = parameters[i];
+    const std::string name = "argument " + std::to_string(i);
+    if (!fits(parameter, launch.kinds[i], launch.sizes[i])) {
+      return name + " isn't of its parameter's type, got kind '" + launch.kinds[i] + "' of " +
+             std::to_string(launch.sizes[i]) + " bytes";
+    }
+    // A kernel's parameters lie as those of a C structure.
+    const std::uint64_t begin = (end + parameter.alignment - 1) / parameter.alignment *
+                                parameter.alignment;
+    const std::uint64_t got = static_cast<const char*>(launch.values[i]) -
+                              static_cast<const char*>(launch.values[0]);
+    if (got != begin) {
+      return name + " must lie at byte " + std::to_string(begin) + ", got " + std::to_string(got);
+    }
+    end = begin + parameter.size;
   }
   const long long threads = 1ll * launch.block[0] * launch.block[1] * launch.block[2];
   if (threads > most_threads) {

@@ -4,8 +4,8 @@
 // that have to be there are there: what a GPU would hang on, or silently compute wrongly, is an
 // error in words.
 //
-// Threads are resumed in one of three orders: a kernel that lacks a barrier gives another result in
-// one of them. Shared memory is poisoned (0xff: NaN, or -1) before each block.
+// Warps and their lanes are resumed in one of three orders, each warp as far as it can go: a kernel
+// that lacks a barrier gives another result in one of them. Shared memory is poisoned (0xff: NaN, or -1) before each block.
 #pragma once
 
 #include <cstdint>
@@ -54,7 +54,7 @@ struct Launch {
   std::int32_t order;
   std::uint32_t seed;
   std::int32_t count;
-  const void* const* values;  // one pointer to each argument's bytes
+  const void* const* values;  // where each argument lies in the packed ones
   const std::uint64_t* sizes;
   const char* kinds;  // NumPy's letters: 'u', 'i', 'f', 'V'
 };
@@ -111,7 +111,7 @@ enum class Kind { pointer, signed_integer, unsigned_integer, floating, other };
 
 struct Parameter {
   Kind kind;
-  std::uint64_t size;
+  std::uint64_t size, alignment;
 };
 
 template <typename T>
@@ -122,12 +122,19 @@ constexpr Parameter parameter_of() {
     kind = std::is_signed_v<T> ? Kind::signed_integer : Kind::unsigned_integer;
   }
   if (std::is_floating_point_v<T>) kind = Kind::floating;
-  return {kind, sizeof(T)};
+  return {kind, sizeof(T), alignof(T)};
 }
 
 // Returns null, or what went wrong.
 const char* run(const Launch& launch, Body body, const Parameter* parameters, int count,
                 long long most_threads);
+
+template <typename T>
+T load(const void* bytes) {
+  T value;
+  std::memcpy(&value, bytes, sizeof value);
+  return value;
+}
 
 template <auto kernel, typename Signature>
 struct Entry;
@@ -136,7 +143,7 @@ template <auto kernel, typename... Types>
 struct Entry<kernel, void (*)(Types...)> {
   template <std::size_t... places>
   static void call(const void* const* values, std::index_sequence<places...>) {
-    kernel(*static_cast<const Types*>(values[places])...);
+    kernel(load<Types>(values[places])...);
   }
   static void body(const void* const* values) { call(values, std::index_sequence_for<Types...>{}); }
   static const char* run(const Launch& launch, long long most_threads) {

@@ -194,4 +194,21 @@ TFL_DEVICE float error_complement(float x) {
 
 TFL_DEVICE double error_complement(double x) { return std::erfc(x); }
 
+template <typename T>
+TFL_DEVICE T quotient(T x, T y) {
+  return x / y;
+}
+template <typename T>
+TFL_DEVICE T logarithm(T x) {
+  return std::log(x);
+}
+template <typename T>
+TFL_DEVICE T logarithm_of_one_plus(T x) {
+  return std::log1p(x);
+}
+template <typename T>
+TFL_DEVICE T square_root(T x) {
+  return std::sqrt(x);
+}
+
 }  // namespace tfl

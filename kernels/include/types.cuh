@@ -136,4 +136,27 @@ struct alignas(16) Pack {
   T at[size];
 };
 
+// Whether packs can be read and written at an address; a null pointer is no hindrance.
+TFL_DEVICE bool aligned(const void* address) {
+  return (reinterpret_cast<unsigned long long>(address) & 15) == 0;
+}
+
+// Reads what is read only once: it doesn't displace in the first cache what is read again.
+template <typename T>
+TFL_DEVICE Pack<T> read_once(const Pack<T>* from) {
+#if defined(__CUDA_ARCH__)
+  union {
+    unsigned int words[4];
+    Pack<T> pack;
+  } read;
+  asm volatile("ld.global.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(read.words[0]), "=r"(read.words[1]), "=r"(read.words[2]), "=r"(read.words[3])
+               : "l"(from)
+               : "memory");
+  return read.pack;
+#else
+  return *from;
+#endif
+}
+
 }  // namespace tfl

@@ -10,6 +10,10 @@ import ctypes
 import functools
 import importlib.util
 import os
+from collections.abc import Iterable
+from typing import Any
+
+from ..errors import ArgumentError
 
 _INSTALL = 'pip install "cupy-cuda{version}x[ctk]"'
 
@@ -141,3 +145,91 @@ def empty_cache() -> None:
     backend = by_device_type.get("cuda")
     if backend is not None:
         backend.namespace.get_default_memory_pool().free_all_blocks()
+
+
+_PRECISIONS = ("highest", "high", "medium")
+_precision = "highest"
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """Choose how float32 matrices are multiplied on a GPU.
+
+    Parameters
+    ----------
+    precision : {"highest", "high", "medium"}
+        ``"highest"``, the default, multiplies float32 as it is. With ``"high"`` and ``"medium"``
+        tensor cores may round each factor to TF32 (10 bits of mantissa) and sum in float32, which
+        is several times as fast. PyTorch's function of this name takes the same words.
+
+    Raises
+    ------
+    ArgumentError
+        Another word.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.cuda.set_float32_matmul_precision("high")
+    >>> tfl.cuda.get_float32_matmul_precision()
+    'high'
+    >>> tfl.cuda.set_float32_matmul_precision("highest")
+    """
+    global _precision
+    if precision not in _PRECISIONS:
+        known = ", ".join(repr(one) for one in _PRECISIONS)
+        raise ArgumentError(
+            f"set_float32_matmul_precision: precision must be one of {known}, got {precision!r}"
+        )
+    _precision = precision
+
+
+def get_float32_matmul_precision() -> str:
+    """Return how float32 matrices are multiplied on a GPU.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.cuda.get_float32_matmul_precision()
+    'highest'
+    """
+    return _precision
+
+
+def tune(
+    shapes: Iterable[tuple[int, int, int]],
+    dtype: Any = "bfloat16",
+    activations: Iterable[str | None] = (None,),
+) -> list[str]:
+    """Find the fastest matrix products of linear layers ahead, and keep them on disk.
+
+    Without it the first large product of each kind measures.
+
+    Parameters
+    ----------
+    shapes : iterable of (rows, in_features, out_features)
+        The layers' sizes; rows are all positions of a batch together.
+    dtype : dtype, default "bfloat16"
+        Of inputs and weights.
+    activations : iterable of str or None
+        What follows the layers (``"relu"``, ``"gelu_tanh"`` ...).
+
+    Returns
+    -------
+    list of str
+        A line per product of the current GPU: what it is, and what was chosen.
+
+    Raises
+    ------
+    DeviceError
+        No GPU can be used.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> if tfl.cuda.is_available():
+    ...     lines = tfl.cuda.tune([(8192, 4096, 4096)], activations=["gelu_tanh"])
+    """
+    from .base import backend_for
+    from .cuda_tuning import tune_layers
+
+    return tune_layers(backend_for("cuda"), shapes, dtype, activations)

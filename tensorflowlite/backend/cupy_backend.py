@@ -9,10 +9,8 @@ from typing import Any
 import numpy
 
 from ..errors import DeviceError
-from . import cuda, cuda_slots, library_slots
+from . import cuda, library_slots
 from .base import Backend, Device, at_first_use, register
-from .cupy_driver import CupyDriver
-from .kernels import Kernels
 
 
 class CupyBackend(Backend):
@@ -58,6 +56,10 @@ def cupy_backend() -> Backend:
     import cupy
     import cupyx.scipy.special
 
+    from . import cuda_slots
+    from .cupy_driver import CupyDriver
+    from .kernels import Kernels
+
     slots = library_slots.slots(cupy)
     slots["erf"] = cupyx.scipy.special.erf
 
@@ -66,8 +68,8 @@ def cupy_backend() -> Backend:
             return cupy.full(shape, value, dtype)
 
     slots["filled"] = filled
-    library = dict(slots)
-    slots.update(cuda_slots.slots(cupy, Kernels(CupyDriver(cupy)), library.__getitem__))
+    library = library_slots.finder(cupy, slots)
+    slots.update(cuda_slots.slots(cupy, Kernels(CupyDriver(cupy)), library))
     backend = CupyBackend("cuda", cupy, cupy.ndarray, slots)
     register(backend)
     return backend

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import re
+import struct
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -45,19 +46,27 @@ _MOST_SHARED = {
 
 
 class ByValue:
-    """A structure that a kernel takes by value: its bytes, as an array of one element."""
+    """A structure that a kernel takes by value. Structures come before all other arguments."""
 
-    __slots__ = ("array",)
+    __slots__ = ("content",)
 
     def __init__(self, content: bytes) -> None:
-        self.array = numpy.frombuffer(content, f"V{len(content)}")
+        self.content = content
 
 
 class Function(Protocol):
-    """A loaded kernel: it is launched by calling it."""
+    """A loaded kernel: it is launched by calling it.
+
+    The arguments come packed as C lays them out; ``layout`` says how, in the letters of `struct`.
+    """
 
     def __call__(
-        self, grid: tuple[int, ...], block: tuple[int, ...], shared: int, arguments: list[Any]
+        self,
+        grid: tuple[int, ...],
+        block: tuple[int, ...],
+        shared: int,
+        layout: str,
+        packed: bytes,
     ) -> None: ...
 
 
@@ -236,47 +245,69 @@ class Kernels:
         """
         grid = grid if isinstance(grid, tuple) else (grid,)
         block = block if isinstance(block, tuple) else (block,)
-        self._check_sizes(entry, grid, block, shared)
+        if not (len(grid) == len(block) == 1 and 0 <= grid[0] < 2**31 and 0 < block[0] <= 1024
+                and 0 <= shared <= _SHARED_EVERYWHERE):  # fmt: skip
+            self._check_sizes(entry, grid, block, shared)
         driver = self.driver
         current = driver.device()
-        values: list[Any] = []
+        layout, values = "", []
         for place, argument in enumerate(arguments):
-            if argument is None:
-                values.append(numpy.uint64(0))
-            elif isinstance(argument, ByValue | numpy.generic):  # also numpy.float64, which is a float
-                values.append(argument)
-            elif isinstance(argument, int):
-                values.append(numpy.int64(argument))
-            elif isinstance(argument, float):
-                values.append(numpy.float64(argument))
+            kind = type(argument)
+            if kind is int or kind is bool:
+                layout += "q"
+            elif kind is float:
+                layout += "d"
+            elif argument is None:
+                layout += "P"
+                argument = 0
+            elif kind is ByValue or isinstance(argument, numpy.void):
+                if layout.strip("0123456789s"):
+                    raise ArgumentError(
+                        f"{entry}: argument {place}, a structure, must come before all others; its "
+                        "alignment isn't known"
+                    )
+                argument = argument.content if kind is ByValue else argument.tobytes()
+                layout += f"{len(argument)}s"
+            elif isinstance(argument, numpy.generic):
+                layout += argument.dtype.char
+                argument = argument.item()
             elif hasattr(argument, "strides"):
-                self._check_array(entry, place, argument, current)
-                values.append(numpy.uint64(driver.address(argument)))
+                if not argument.flags.c_contiguous or driver.device_of(argument) != current:
+                    self._explain_array(entry, place, argument, current)
+                layout += "P"
+                argument = driver.address(argument)
             else:
                 raise ArgumentError(
                     f"{entry}: argument {place} must be an array, a number or None, got "
-                    f"{type(argument).__name__}"
+                    f"{kind.__name__}"
                 )
-        if not math.prod(grid):
+            values.append(argument)
+        try:
+            packed = struct.pack(layout, *values)
+        except struct.error as error:
+            raise ArgumentError(
+                f"{entry}: all numbers must fit in the types of kernels, got {error} among "
+                f"{arguments}"
+            ) from None
+        if 0 in grid:
             return
         functions = self._functions(file, defines)
         if functions is None:
             raise DeviceError(f"{entry}: {file} must run on this device; ask ready() first")
-        functions[entry](grid, block, shared, values)
+        functions[entry](grid, block, shared, layout, packed)
 
-    def _check_array(self, entry: str, place: int, array: Any, current: int) -> None:
+    def _explain_array(self, entry: str, place: int, array: Any, current: int) -> None:
         if not array.flags.c_contiguous:
             raise ArgumentError(
                 f"{entry}: array {place} must be in C order, got strides {array.strides} of shape "
                 f"{array.shape}"
             )
         device = self.driver.device_of(array)
-        if device != current:
-            place_of = "the host" if device is None else f"device {device}"
-            raise DeviceError(
-                f"{entry}: all arrays must lie on the current device {current}, got array {place} "
-                f"on {place_of}"
-            )
+        place_of = "the host" if device is None else f"device {device}"
+        raise DeviceError(
+            f"{entry}: all arrays must lie on the current device {current}, got array {place} "
+            f"on {place_of}"
+        )
 
     def _check_sizes(self, entry: str, grid: Any, block: Any, shared: int) -> None:
         if not _within(block, 1, _MOST_OF_BLOCK) or math.prod(block) > _MOST_THREADS:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from . import activation_slots, array_slots, random_slots, special
@@ -49,3 +50,32 @@ def slots(xp: Any) -> dict[str, Callable[..., Any]]:
     for family in _FAMILIES:
         found.update(family.slots(xp))
     return found
+
+
+def finder(
+    xp: Any, slots: Mapping[str, Callable[..., Any]]
+) -> Callable[[str], Callable[..., Any]]:
+    """Return what finds a library's slots by name, those that come in at first use too.
+
+    Parameters
+    ----------
+    xp
+        The library, whose functions are the slots that aren't listed.
+    slots
+        Those that are there from the beginning.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> finder(numpy, slots(numpy))("layer_norm").__name__
+    'layer_norm'
+    """
+    found = dict(slots)
+
+    def find(name: str) -> Callable[..., Any]:
+        if name not in found and name in later:
+            family = importlib.import_module(f".{later[name]}", __package__)
+            found.update({**family.slots(xp), **found})
+        return found[name] if name in found else getattr(xp, name)
+
+    return find

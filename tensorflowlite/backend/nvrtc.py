@@ -92,14 +92,14 @@ def first_error(log: str) -> str:
 def compile_source(
     source: str, name: str, architecture: str, options: Sequence[str] = ()
 ) -> tuple[bytes, str]:
-    """Compile one file to machine code (a cubin).
+    """Compile one file to machine code (a cubin), or to PTX.
 
     Parameters
     ----------
     source, name
         The text, and the file's name for messages.
     architecture
-        ``"sm_80"``, or ``"sm_90a"`` for what only Hopper has.
+        ``"sm_80"``, or ``"sm_90a"`` for what only Hopper has; ``"compute_90a"`` for its PTX.
     options
         More options, as NVRTC takes them.
 
@@ -131,7 +131,8 @@ def compile_source(
             raise CompileError(
                 f"{name}: it must compile for {architecture}, got: {first_error(log)}", log
             )
-        return _read(found, program, "CUBIN"), log
+        kind = "PTX" if architecture.startswith("compute_") else "CUBIN"
+        return _read(found, program, kind), log
     finally:
         library.nvrtcDestroyProgram(ctypes.byref(program))
 

@@ -1,0 +1,67 @@
+"""Measuring the products of linear layers ahead of their first use (``tfl.cuda.tune``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy
+
+from ..errors import ArgumentError, DtypeError
+from . import dtypes
+from .cuda_gemm import Problem
+
+
+def tune_layers(
+    backend: Any,
+    shapes: Iterable[tuple[int, int, int]],
+    dtype: Any,
+    activations: Iterable[str | None],
+) -> list[str]:
+    """Run forward and backward passes of layers, and return what was chosen for each product."""
+    dtype = dtypes.as_dtype(dtype)
+    if dtype not in dtypes.real_inexact:
+        raise DtypeError(f"tune: dtype must be a real floating dtype, got {dtype}")
+    sizes = [tuple(shape) for shape in shapes]
+    for shape in sizes:
+        if len(shape) != 3 or min(shape) < 1:
+            raise ArgumentError(
+                "tune: every shape must be (rows, in_features, out_features), at least 1 each, "
+                f"got {shape}"
+            )
+    for activation in activations:
+        for rows, inputs, outputs in sizes:
+            _run_layer(backend, rows, inputs, outputs, dtype, activation)
+    chosen = getattr(backend.matmul, "gemm", None)
+    return [] if chosen is None else [_line(*item) for item in chosen.chosen().items()]
+
+
+def _run_layer(
+    backend: Any, rows: int, inputs: int, outputs: int, dtype: Any, activation: str | None
+) -> None:
+    """Run the products that a layer's forward and backward passes have."""
+    random = numpy.random.default_rng(0)  # the speed of a GPU depends on the values
+
+    def normal(*shape: int) -> Any:
+        values = random.standard_normal(shape, numpy.float32).astype(dtype)
+        return backend.namespace.asarray(values)
+
+    x, w, bias = normal(rows, inputs), normal(outputs, inputs), normal(outputs)
+    g = normal(rows, outputs)
+    _, saved = backend.linear_act(x, w, bias, activation)
+    backend.matmul(g, w)
+    backend.matmul(g.T, x)
+    if activation is not None:
+        # The layer that follows, here one of the shape turned round, gives its gradient to it.
+        dz, following = normal(rows, inputs), normal(inputs, outputs)
+        backend.product_activation_gradient(dz, following, saved, activation)
+
+
+def _line(problem: Problem, name: str) -> str:
+    layout = ("t" if problem.a_transposed else "n") + ("t" if problem.b_transposed else "n")
+    end = f" {problem.activation}" if problem.activation else ""
+    end += " + bias" if problem.bias else ""
+    return (
+        f"{problem.kind} {layout} {problem.m}x{problem.n}x{problem.k} {problem.dtype.name}{end}: "
+        f"{name}"
+    )

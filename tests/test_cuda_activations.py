@@ -1,0 +1,189 @@
+"""Bias and activation by kernels, forward and backward, against float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tensorflowlite.backend import cuda_activation_slots, dtypes, numpy_backend
+from tensorflowlite.ops.fused import ACTIVATIONS
+from tests.host_kernels import ORDERS, HostKernels, why_not
+from tests.kernel_comparing import (
+    COMPUTING,
+    DTYPES,
+    ROUNDING,
+    array,
+    check,
+    library,
+    shifted,
+    slots_of,
+    strided,
+    wide,
+)  # fmt: skip
+
+pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
+
+SLOTS = slots_of()
+RUN = cuda_activation_slots.BiasActivation(np, HostKernels())
+# 16-byte packs and not, one strip and several, less than a pack.
+SHAPES = [(37, 64), (70, 40), (5, 3, 301), (9, 7), (3, 1), (1, 8)]
+
+
+def derivative(name, g, saved):
+    return ACTIVATIONS[name].gradient(numpy_backend, wide(g), wide(saved))
+
+
+def forward(name, z):
+    return z if name is None else ACTIVATIONS[name].apply(numpy_backend, z)
+
+
+def check_gradient(name, g, saved, axis, slots=SLOTS):
+    """Hold dz and db to float64."""
+    slot = slots["bias_activation_gradient"]
+    assert slot.accepts(g, saved, name, axis)
+    dz, db = slot(g, saved, name, axis)
+    exact = derivative(name, g, saved)
+    check(dz, exact, g.dtype)
+    axes = tuple(i for i in range(g.ndim) if i != axis % g.ndim)
+    # Of bfloat16, 1e-5 sqrt(M); the others in proportion to what is summed.
+    summed = np.abs(exact).sum(axes).max()
+    computing = 1e-5 * np.sqrt(exact.size / db.size) / summed + COMPUTING[g.dtype]
+    if g.dtype not in dtypes.half:
+        computing = COMPUTING[g.dtype]
+    check(db, exact.sum(axes), g.dtype, computing, summed)
+
+
+def saved_of(name, seed, shape, dtype):
+    """Return what an activation saves."""
+    z = array(seed, shape, dtype, 2.0)
+    return forward(name, wide(z)).astype(dtype) if ACTIVATIONS[name].saves_output else z
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("name", [None, *ACTIVATIONS])
+def test_forward_and_backward(name, dtype):
+    for k, shape in enumerate(SHAPES):
+        z, bias = array(k, shape, dtype, 2.0), array(9, shape[-1:], dtype)
+        for b in (bias, None):
+            z0 = wide(z) if b is None else wide(z) + wide(b)
+            out, saved = RUN.after_layer(z.copy(), b, name, False)
+            check(out, forward(name, z0), dtype)
+            if name is None:
+                assert saved is None
+            else:
+                kept = ACTIVATIONS[name].saves_output
+                check(saved, forward(name, z0) if kept else z0, dtype)
+        if name is not None:
+            check_gradient(name, array(5, shape, dtype), saved_of(name, k, shape, dtype), -1)
+            g, saved = array(5, shape, dtype), saved_of(name, k, shape, dtype)
+            assert SLOTS["activation_gradient"].accepts(g, saved, name)
+            dz = SLOTS["activation_gradient"](g, saved, name)
+            check(dz, derivative(name, g, saved), dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(
+    "shape", [(2, 3, 4, 4), (3, 5, 7), (1, 2, 520), (2, 9, 1), (40, 1, 8), (2, 3, 3, 5, 7)]
+)
+def test_channels(shape, dtype):
+    name = "relu"
+    z, bias = array(0, shape, dtype), array(1, shape[1:2], dtype)
+    z0 = wide(z) + wide(bias).reshape(-1, *[1] * (len(shape) - 2))
+    out, saved = RUN.after_layer(z.copy(), bias, name, True)
+    check(out, forward(name, z0), dtype)
+    assert saved is out
+    check_gradient(name, array(5, shape, dtype), saved_of(name, 3, shape, dtype), 1)
+
+
+def test_pieces_of_a_long_channel_are_summed():
+    # One image: its lengths are divided among blocks.
+    assert cuda_activation_slots.chunks_of(5000, 1, 2048) == (2048, 3)
+    check_gradient("relu", array(0, (1, 2, 20000), np.float32),
+                   saved_of("relu", 1, (1, 2, 20000), np.float32), 1)  # fmt: skip
+
+
+def test_many_chunks_of_rows_are_summed():
+    shape = (4200, 8)
+    check_gradient("relu", array(0, shape, np.float32),
+                   saved_of("relu", 1, shape, np.float32), -1)  # fmt: skip
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_every_order_of_threads_gives_the_same_bits(order):
+    shape = (70, 40)
+    g, saved = array(0, shape, np.float32), saved_of("relu", 1, shape, np.float32)
+    for axis, a, b in ((-1, g, saved), (1, g.reshape(7, 10, 40), saved.reshape(7, 10, 40))):
+        expected = SLOTS["bias_activation_gradient"](a, b, "relu", axis)
+        found = slots_of(order)["bias_activation_gradient"](a, b, "relu", axis)
+        for one, two in zip(expected, found, strict=True):
+            np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("view", [strided, shifted])
+def test_arrays_as_they_lie(view):
+    g, saved = array(0, (33, 24), np.float32), saved_of("gelu", 1, (33, 24), np.float32)
+    check_gradient("gelu", view(g), saved, -1)
+    check_gradient("gelu", g, view(saved), -1)
+    check_gradient("relu", view(g.reshape(3, 11, 24)), saved.reshape(3, 11, 24), 1)
+    z0 = wide(g) + wide(saved[0])
+    out, kept = RUN.after_layer(view(g), view(saved[:1])[0], "gelu", False)
+    check(out, forward("gelu", z0), g.dtype)
+    check(kept, z0, g.dtype)
+    dz = SLOTS["activation_gradient"](view(g), view(saved), "gelu")
+    check(dz, derivative("gelu", g, saved), g.dtype)
+
+
+def test_arguments_that_are_left_to_the_decomposition():
+    g = array(0, (4, 6, 5), np.float32)
+    accepts = SLOTS["bias_activation_gradient"].accepts
+    assert accepts(g, g, "relu", 1)
+    assert not accepts(g, g, "relu", 0)
+    assert not accepts(g[:0], g[:0], "relu", -1)
+    assert not accepts(g, g.astype(np.float64), "relu", -1)
+    assert not accepts(g[0, 0], g[0, 0], "relu", -1)
+    assert not accepts(g, g, "softplus", -1)
+    assert not SLOTS["activation_gradient"].accepts(g.astype(int), g.astype(int), "relu")
+    assert not SLOTS["activation_gradient"].accepts(g, g[0], "relu")
+
+
+def test_convolution_with_bias_and_activation():
+    slot = slots_of(library=library)["conv_act"]
+    x, w, b = (array(k, s, np.float32) for k, s in enumerate([(2, 3, 6, 6), (4, 3, 3, 3), (4,)]))
+    geometry = ((1, 1), ((1, 1), (1, 1)), (1, 1), 1)
+    z = library("convolution")(wide(x), wide(w), *geometry)
+    z0 = z + wide(b).reshape(4, 1, 1)
+    assert slot.accepts(x, w, b, *geometry, "gelu")
+    out, saved = slot(x, w, b, *geometry, "gelu")
+    check(out, forward("gelu", z0), np.float32)
+    check(saved, z0, np.float32)
+    out, saved = slot(x, w, *geometry, None)
+    check(out, z, np.float32)
+    assert saved is None
+    assert not slot.accepts(x[:0], w, b, *geometry, "gelu")
+    assert not slot.accepts(x, w, b, *geometry, "softplus")
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(
+    ("slot", "attributes"),
+    [("sigmoid", ()), ("silu", ()), ("gelu", ("none",)), ("gelu", ("tanh",)),
+     ("leaky_relu", (0.2,))],
+)  # fmt: skip
+def test_elementwise(slot, attributes, dtype):
+    for shape in [(3, 50), (7,), (), (2, 1025)]:
+        x = array(len(shape), shape, dtype, 3.0)
+        check(SLOTS[slot](x, *attributes), library(slot)(wide(x), *attributes), dtype)
+    special = np.array([np.nan, np.inf, -np.inf, 0.0, -80.0, 80.0, 3e4, -3e4], dtype)
+    with np.errstate(all="ignore"):
+        wanted = library(slot)(wide(special), *attributes)
+    check(SLOTS[slot](special, *attributes), wanted, dtype, magnitude=1e-3)
+    falls = slots_of(library=library)[slot]
+    assert falls(np.zeros((0, 3), dtype), *attributes).shape == (0, 3)
+
+
+def test_quick_functions_keep_the_tails_digits():
+    """On the host the normal distribution's quick tail is the device's polynomial."""
+    x = np.linspace(-5.5, -3, 200).astype(dtypes.float16)
+    wanted = library("gelu")(wide(x), "none")
+    found = wide(SLOTS["gelu"](x, "none"))
+    assert np.abs(found - wanted).max() < 2.0**-25 + 2e-5 + ROUNDING[x.dtype] * 1e-2

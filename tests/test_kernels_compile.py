@@ -1,0 +1,206 @@
+"""Every kernel compiles for every architecture that its file is for, and keeps to its registers.
+
+NVRTC compiles without a GPU and without a toolkit. A file's first variant is compiled for each
+architecture, every further one for two of them, which take turns.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tensorflowlite.backend import cuda_hopper, dtypes, kernels, nvrtc
+
+from .compilers import need_nvrtc
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "kernels"
+FILES = sorted(path.name for path in FOLDER.glob("*.cu"))
+
+Defines = dict[str, Any]
+
+
+def types(*names: str, **others: Any) -> list[Defines]:
+    """Return a variant per type; all of TYPE_NAMES where none is named."""
+    return [{"TFL_TYPE": name} | others for name in names or kernels.TYPE_NAMES.values()]
+
+
+def hopper(columns: int, *problem: Any) -> Defines:
+    return cuda_hopper.defines(cuda_hopper.Problem(512, 512, 512, *problem), columns)
+
+
+# The variants of each file that stand for all: every type, and what takes the most registers.
+VARIANTS: dict[str, list[Defines]] = {
+    "bias_activation.cu": [
+        *types(TFL_ACTIVATION="tfl::Gelu"),
+        *types("tfl::bfloat16", "float", TFL_ACTIVATION="tfl::Relu"),
+    ],
+    "embedding.cu": types(),
+    "gemm_hopper.cu": [
+        hopper(256, dtypes.bfloat16, False, False, cuda_hopper.BACKWARD, "gelu"),
+        hopper(256, dtypes.bfloat16, True, True),
+        hopper(192, dtypes.float16, False, False, cuda_hopper.FORWARD, "gelu_tanh"),
+        hopper(128, dtypes.float16, False, True, cuda_hopper.BACKWARD, "silu"),
+    ],
+    "optimizers.cu": types(),
+    "random.cu": types(),
+}
+
+# Bytes that a kernel may spill, and why: (file, kernel) -> (bytes of stores, reason).
+SPILLS: dict[tuple[str, str], tuple[int, str]] = {}
+
+# What the machine code of a file must hold, by its names in PTX and in a disassembly.
+INSTRUCTIONS = {
+    "gemm_hopper.cu": (
+        ("wgmma.mma_async", "cp.async.bulk.tensor"),
+        ("HGMMA", "UTMALDG", "UTMASTG"),
+    ),
+}
+
+
+class Case(NamedTuple):
+    file: str
+    variant: int
+    architecture: str
+
+    def options(self) -> list[str]:
+        return kernels.options_of(self.file, VARIANTS[self.file][self.variant])
+
+
+def cases() -> Iterator[Case]:
+    for file in FILES:
+        architectures = kernels.ONLY.get(file, kernels.ARCHITECTURES)
+        count = len(architectures)
+        for variant in range(len(VARIANTS.get(file, []))):
+            turn = {architectures[variant % count], architectures[(variant + count // 2) % count]}
+            for architecture in architectures:
+                if variant == 0 or architecture in turn:
+                    yield Case(file, variant, architecture)
+
+
+CASES = list(cases())
+
+
+def name_of(case: Case) -> str:
+    return "-".join(map(str, case))
+
+
+def compile_case(case: Case) -> tuple[bytes, str]:
+    source = kernels.source_of(case.file)
+    options = [*case.options(), "--ptxas-options=-v"]
+    return nvrtc.compile_source(source, case.file, case.architecture, options)
+
+
+def compile_with_nvcc(file: str) -> tuple[str, str]:
+    """Return the PTX that nvcc makes of a file ("" where it refuses), and what it printed."""
+    architecture = kernels.ONLY.get(file, ("sm_80",))[0]
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch, "out.ptx")
+        options = [f"-arch={architecture}", "-std=c++17", f"-I{FOLDER / 'include'}", "-ptx"]
+        options += [*Case(file, 0, architecture).options(), str(FOLDER / file), "-o", str(out)]
+        done = subprocess.run(["nvcc", *options], capture_output=True, text=True)
+        return out.read_text() if done.returncode == 0 else "", done.stderr
+
+
+@pytest.fixture(scope="module")
+def results(request: pytest.FixtureRequest) -> Iterator[dict[Any, Future[Any]]]:
+    """What the compilers make of all that was selected: they run beside each other."""
+    selected = [item for item in request.session.items if isinstance(item, pytest.Function)]
+    arguments = [getattr(item, "callspec", None) for item in selected]
+    pool = ThreadPoolExecutor()
+    found: dict[Any, Future[Any]] = {}
+    for item, spec in zip(selected, arguments, strict=True):
+        if item.function is test_no_kernel_spills and spec is not None:
+            case = spec.params["case"]
+            found[case] = pool.submit(compile_case, case)
+        elif item.function is test_nvcc_compiles_it_too and spec is not None:
+            file = spec.params["file"]
+            found[file] = pool.submit(compile_with_nvcc, file)
+    yield found
+    pool.shutdown(cancel_futures=True)
+
+
+def spills_of(log: str) -> dict[str, int]:
+    """Return the bytes that each kernel of ptxas' report stores because registers ran out."""
+    pattern = r"properties for (\w+)\s+.*?(\d+) bytes spill stores, (\d+) bytes spill loads"
+    return {name: max(int(stores), int(loads)) for name, stores, loads in re.findall(pattern, log)}
+
+
+def test_every_file_has_variants() -> None:
+    assert sorted(VARIANTS) == FILES
+    assert all(VARIANTS.values())
+    assert {file for file, _ in SPILLS} | set(INSTRUCTIONS) | set(kernels.ONLY) <= set(FILES)
+
+
+@pytest.mark.parametrize("case", CASES, ids=name_of)
+def test_no_kernel_spills(case: Case, results: dict[Any, Future[Any]]) -> None:
+    need_nvrtc()
+    code, log = results[case].result()
+    assert code.startswith(b"\x7fELF")
+    found = spills_of(log)
+    assert set(kernels.entries_of(case.file)) <= set(found), log
+    allowed = {name: SPILLS.get((case.file, name), (0, ""))[0] for name in found}
+    assert all(found[name] <= allowed[name] for name in found), log
+
+
+def test_a_spill_is_seen() -> None:
+    need_nvrtc()
+    source = """
+extern "C" __global__ void __launch_bounds__(1024) greedy(float* x) {
+  float kept[128];
+#pragma unroll
+  for (int i = 0; i < 128; ++i) kept[i] = x[i * 1024 + threadIdx.x];
+  __syncthreads();
+#pragma unroll
+  for (int i = 0; i < 128; ++i) x[(127 - i) * 1024 + threadIdx.x] = kept[i];
+}
+extern "C" __global__ void modest(float* x) { x[threadIdx.x] = 1; }
+"""
+    options = ["--ptxas-options=-v"]
+    for architecture in kernels.ARCHITECTURES:
+        log = nvrtc.compile_source(source, "greedy.cu", architecture, options)[1]
+        found = spills_of(log)
+        assert found["greedy"] > 0 and found["modest"] == 0, log
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_nvcc_compiles_it_too(file: str, results: dict[Any, Future[Any]]) -> None:
+    """With the headers as files of their own: what a developer's tools see."""
+    if shutil.which("nvcc") is None:
+        pytest.skip("nvcc isn't installed")
+    ptx, printed = results[file].result()
+    assert ptx, printed
+    assert all(f".entry {entry}(" in ptx for entry in kernels.entries_of(file))
+
+
+@pytest.mark.parametrize("file", INSTRUCTIONS)
+def test_the_instructions_meant_are_there(file: str, tmp_path: Path) -> None:
+    """In a disassembly where a tool for it is installed, else in the PTX."""
+    need_nvrtc()
+    in_ptx, in_machine_code = INSTRUCTIONS[file]
+    source, options = kernels.source_of(file), Case(file, 0, "").options()
+    architecture = kernels.ONLY[file][0]
+    if tool := shutil.which("nvdisasm"):
+        code, _ = nvrtc.compile_source(source, file, architecture, options)
+        (tmp_path / "code.cubin").write_bytes(code)
+        command = [tool, "-c", str(tmp_path / "code.cubin")]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        wanted = in_machine_code
+    else:
+        compute = architecture.replace("sm_", "compute_")
+        text = nvrtc.compile_source(source, file, compute, options)[0].decode()
+        assert f".target {architecture}" in text
+        wanted = in_ptx
+    # Names of functions and comments don't count.
+    lines = [line.strip() for line in text.splitlines()]
+    lines = [line for line in lines if not line.startswith(("//", ".", "$"))]
+    missing = [one for one in wanted if not any(one in line for line in lines)]
+    assert missing == []
