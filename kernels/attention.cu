@@ -136,9 +136,9 @@ TFL_DEVICE float score_factor(double scale) {
 // ---- forward
 
 extern "C" TFL_KERNEL(threads, blocks_of_queries)
-    attention_forward(const T* query, const T* key, const T* value, const unsigned char* shown,
-                      const float* added, T* out, float* sums,
-                      const __grid_constant__ Shape shape, double scale) {
+    attention_forward(const __grid_constant__ Shape shape, const T* query, const T* key,
+                      const T* value, const unsigned char* shown, const float* added, T* out,
+                      float* sums, double scale) {
   TFL_DYNAMIC_SHARED(T, memory);
   T* queries = memory;
   T* keys = queries + own_rows * stride;
@@ -253,10 +253,10 @@ TFL_DEVICE void to_gradient(float& score, float& gradient, float sum, float inne
 }
 
 extern "C" TFL_KERNEL(threads, blocks_of_queries)
-    attention_query_gradient(const T* y, const T* query, const T* key, const T* value,
-                             const float* sums, const float* inner, const unsigned char* shown,
-                             const float* added, T* dquery,
-                             const __grid_constant__ Shape shape, double scale) {
+    attention_query_gradient(const __grid_constant__ Shape shape, const T* y, const T* query,
+                             const T* key, const T* value, const float* sums, const float* inner,
+                             const unsigned char* shown, const float* added, T* dquery,
+                             double scale) {
   constexpr int tile = backward_columns;
   TFL_DYNAMIC_SHARED(T, memory);
   T* queries = memory;
@@ -320,10 +320,10 @@ extern "C" TFL_KERNEL(threads, blocks_of_queries)
 
 // A block of keys goes through all queries of its head: the scores are transposed, a row a key.
 extern "C" TFL_KERNEL(threads, 2)
-    attention_key_gradient(const T* y, const T* query, const T* key, const T* value,
-                           const float* sums, const float* inner, const unsigned char* shown,
-                           const float* added, T* dkey, T* dvalue,
-                           const __grid_constant__ Shape shape, double scale) {
+    attention_key_gradient(const __grid_constant__ Shape shape, const T* y, const T* query,
+                           const T* key, const T* value, const float* sums, const float* inner,
+                           const unsigned char* shown, const float* added, T* dkey, T* dvalue,
+                           double scale) {
   constexpr int tile = backward_columns;
   TFL_DYNAMIC_SHARED(T, memory);
   T* keys = memory;

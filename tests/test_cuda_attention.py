@@ -97,6 +97,7 @@ def test_any_sizes(size: Any, causal: bool, dtype: Any) -> None:
     check(made(dtype, *shapes), causal=causal)
 
 
+@pytest.mark.sanitized
 @pytest.mark.usefixtures("only_kernels")
 @pytest.mark.parametrize("dtype", [FLOAT, HALVES[1]], ids=str)
 @pytest.mark.parametrize("shape", [
@@ -125,6 +126,7 @@ def test_grouped_queries(dtype: Any) -> None:
     check(made(dtype, (3, 9, 16), (9, 16), (9, 16)))
 
 
+@pytest.mark.sanitized
 @pytest.mark.usefixtures("only_kernels")
 @pytest.mark.parametrize("order", host_kernels.ORDERS)
 @pytest.mark.parametrize("dtype", [FLOAT, HALVES[0]], ids=str)

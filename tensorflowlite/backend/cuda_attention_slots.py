@@ -130,8 +130,8 @@ def slots(xp: Any, kernels: Kernels, library: Callable[[str], Any]) -> dict[str,
         tiles = call.tiles
         blocks = -(-call.rows // tiles.own_rows) * call.heads * call.groups
         kernels.launch(
-            _FILE, "attention_forward", tiles.variant, blocks, tiles.threads, *arrays,
-            *masks(call.mask), out, sums, call.shape_argument(packed), float(scale),
+            _FILE, "attention_forward", tiles.variant, blocks, tiles.threads,
+            call.shape_argument(packed), *arrays, *masks(call.mask), out, sums, float(scale),
             shared=tiles.forward_bytes,
         )  # fmt: skip
         return out, sums
@@ -149,8 +149,7 @@ def slots(xp: Any, kernels: Kernels, library: Callable[[str], Any]) -> dict[str,
             arrays[0], out, inner, inner.size, call.depth,
         )  # fmt: skip
         found = [xp.empty(x.shape, x.dtype) for x in (query, key, value)]
-        common = (*arrays, sums, inner, *masks(call.mask))
-        last = (call.shape_argument(packed), float(scale))
+        common = (call.shape_argument(packed), *arrays, sums, inner, *masks(call.mask))
         for entry, count, targets in (
             ("attention_query_gradient", call.rows, found[:1]),
             ("attention_key_gradient", call.columns, found[1:]),
@@ -158,8 +157,8 @@ def slots(xp: Any, kernels: Kernels, library: Callable[[str], Any]) -> dict[str,
             heads = call.heads * (call.groups if len(targets) == 1 else 1)
             blocks = -(-count // tiles.own_rows) * heads
             kernels.launch(
-                _FILE, entry, tiles.variant, blocks, tiles.threads, *common, *targets, *last,
-                shared=tiles.backward_bytes,
+                _FILE, entry, tiles.variant, blocks, tiles.threads, *common, *targets,
+                float(scale), shared=tiles.backward_bytes,
             )  # fmt: skip
         return tuple(found)
 
