@@ -47,6 +47,7 @@ def slots(xp: Any, kernels: Kernels, library: Library) -> dict[str, Callable[...
 # The modules here that have a function ``slots`` like the one above.
 _FAMILIES = (
     "cuda_activation_slots",
+    "cuda_attention_slots",
     "cuda_embedding_slots",
     "cuda_normalization_slots",
     "cuda_optimizer_slots",
