@@ -47,7 +47,7 @@ def wrapped(key: Any, shape: tuple[int, ...]) -> Any:
         if part is ...:
             axis += len(shape) - sum(named)
         elif _is_index(part) and axis < len(shape) and shape[axis]:
-            part = part.astype(np.int64) % shape[axis]
+            part = np.asarray(part.astype(np.int64) % shape[axis])
         out.append(part)
         axis += count
     return tuple(out)

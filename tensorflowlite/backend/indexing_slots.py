@@ -56,8 +56,9 @@ def indexing_slots(xp: Any) -> dict[str, Callable[..., Any]]:
     def setitem_arrays(x: Any, value: Any, *rest: Any) -> Any:
         *indices, template = rest
         key = fill_key(template, indices)
-        if xp is not numpy and value.size > 1:
-            value = one_value_each(x, value, indices, template)
+        if xp is not numpy:  # one value broadcasts to any shape
+            one = value.size == 1
+            value = value.reshape(()) if one else one_value_each(x, value, indices, template)
         x[key] = value
         return x
 
@@ -77,7 +78,8 @@ def indexing_slots(xp: Any) -> dict[str, Callable[..., Any]]:
             region = (*x.shape[:lead], *count, *x.shape[stop:])
             if value.ndim > len(region) - lead - len(count):  # else it is the same everywhere
                 last = last_writer(xp, tuple(indices), count, x.shape[lead:stop])
-                rows = broadcast(value, region).reshape(*x.shape[:lead], -1, *x.shape[stop:])
+                flat = (*x.shape[:lead], math.prod(count), *x.shape[stop:])
+                rows = broadcast(value, region).reshape(flat)
                 value = rows[(*(_ALL,) * lead, last)]
         surplus = max(value.ndim - len(region), 0)
         return value.reshape(value.shape[surplus:])  # NumPy alone allows more axes of length 1

@@ -62,21 +62,22 @@ def adder(xp: Any) -> Callable[[tuple[int, ...], Any, Any], Any]:
 
 def extreme_at(xp: Any, x: Any, key: Any, source: Any, largest: bool) -> Any:
     """Return a copy of ``x`` with the extremes of it and of ``source`` at a key; NaN wins."""
+    source = source.astype(x.dtype, copy=False)
     if xp is numpy:
-        write = numpy.maximum if largest else numpy.minimum
-        wide = x.astype(dtypes.accumulator(x.dtype), order="C")
-        write.at(wide, key, source.astype(wide.dtype, copy=False))
-        return wide.astype(x.dtype, copy=False)
+        out = x.astype(dtypes.accumulator(x.dtype), order="C")
+        with numpy.errstate(invalid="ignore"):  # of NaN
+            (numpy.maximum if largest else numpy.minimum).at(out, key, source.astype(out.dtype))
+        return out.astype(x.dtype, copy=False)
     # CuPy compares also float64 as float32, and numbers win over NaN: so it compares integers.
     write = xp.maximum if largest else xp.minimum
     kind = x.dtype.kind
     if kind in "biu" and x.dtype not in _ATOMIC:
-        wide = xp.array(x.astype(dtypes.int32), order="C")
-        write.at(wide, key, source.astype(dtypes.int32))
-        return wide.astype(x.dtype)
+        out = x.astype(dtypes.int32, order="C")
+        write.at(out, key, source.astype(dtypes.int32))
+        return out.astype(x.dtype)
     if kind in "iu":
         out = xp.array(x, order="C")
-        write.at(out, key, source.astype(out.dtype, copy=False))
+        write.at(out, key, source)
         return out
     wide = dtypes.accumulator(x.dtype)
     out = _ordered(xp, x.astype(wide, order="C"), largest)
