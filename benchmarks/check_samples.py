@@ -20,7 +20,7 @@ HALVES = (dtypes.float16, dtypes.bfloat16)
 FLOATS = (*HALVES, dtypes.float32, dtypes.float64)
 
 # Slots that other than our kernels may do, so that no launch is counted: cuBLASLt.
-MAY_USE_LIBRARIES = {"matmul", "linear_act", "product_activation_gradient"}
+MAY_USE_LIBRARIES = {"matmul", "einsum", "linear_act", "product_activation_gradient"}
 
 
 @dataclass(frozen=True)
@@ -188,6 +188,19 @@ def _matmul(make: Maker) -> Samples:
             yield Sample(_name(dtype, left, right), pair)
         x = numpy.repeat(make.normal((6, 16), dtype), 2, -1)[:, ::2]
         yield Sample(_name(dtype, "gaps"), (x, make.normal((16, 8), dtype)))
+
+
+def _einsum(make: Maker) -> Samples:
+    """Labels as `ops.einsum` hands them over: numbers, by input, and those of the result."""
+    for dtype in make.floats():
+        for name, shapes, labels, result in [
+            ("ij,jk->ik", ((16, 24), (24, 32)), ((0, 1), (1, 2)), (0, 2)),
+            ("bij,bkj->bki", ((2, 5, 7), (2, 3, 7)), ((0, 1, 2), (0, 3, 2)), (0, 3, 1)),
+            ("ijk,k->ji", ((3, 4, 8), (8,)), ((0, 1, 2), (2,)), (1, 0)),
+            ("ij,jk,kl->il", ((4, 8), (8, 8), (8, 5)), ((0, 1), (1, 2), (2, 3)), (0, 3)),
+        ]:
+            arrays = [make.normal(shape, dtype) for shape in shapes]
+            yield Sample(_name(dtype, name), (*arrays, labels, result), factor=len(shapes) - 1)
 
 
 def _laid(layout: str, x: Any, y: Any) -> tuple[Any, Any]:
@@ -531,6 +544,7 @@ SAMPLES: dict[str, Callable[[Maker], Samples]] = {
     "activation_gradient": _activation_gradient,
     "bias_activation_gradient": _bias_activation_gradient,
     "matmul": _matmul,
+    "einsum": _einsum,
     "linear_act": _linear_act,
     "product_activation_gradient": _product_activation_gradient,
     "conv_act": _conv_act,

@@ -372,7 +372,7 @@ def _launch(lab: Lab) -> Case:
     defines = {"TFL_TYPE": "float", "TFL_ACTIVATION": "tfl::Relu"}
     if not kernels.ready("bias_activation.cu", **defines):
         raise LeftOut("bias_activation.cu doesn't run on this device")
-    arguments = (z, None, out, None, 16, 64, 0.0)
+    arguments = (z, None, out, None, 64, 1, 1, 0.0)
 
     def ours() -> None:
         kernels.launch(
