@@ -26,7 +26,7 @@ from tensorflowlite.backend import cuda, cuda_slots, dtypes
 
 from . import cuda_results
 from .check_samples import MAY_USE_LIBRARIES, SAMPLES, Maker, Sample
-from .cuda_lab import plain_backend
+from .cuda_lab import fresh_seed, plain_backend
 from .measure_cuda import described
 
 # What an element may be off, of the greatest magnitude of its array's reference: by dtype. Inputs
@@ -364,8 +364,3 @@ def main(arguments: list[str]) -> int:
     if not rows:
         print("check-kernels: no kernel provides a slot; nothing was checked")
     return 1 if failed or not rows else 0
-
-
-def fresh_seed() -> int:
-    """Return a fresh seed for the samples."""
-    return int(numpy.random.SeedSequence().entropy or 0) % 2**32  # type: ignore[operator]

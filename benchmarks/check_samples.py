@@ -82,7 +82,7 @@ class Maker:
         """Return the first list for a small run, else both."""
         return small if self.small else [*small, *more]
 
-    def matrices(self) -> list[tuple[int, int]]:
+    def matrices(self) -> list[tuple[int, ...]]:
         """Return shapes (rows, columns): whole packs, ragged, one row, one column, longer ones."""
         return self.pick([(5, 32), (3, 13)], [(1, 8), (33, 1), (130, 256), (257, 129), (64, 2050)])
 
@@ -150,9 +150,10 @@ def _of_sums(g: Any, axis: int = -1) -> tuple[float, float]:
 
 def _bias_activation_gradient(make: Maker) -> Samples:
     images = make.pick([(2, 3, 4, 4), (2, 3, 5)], [(8, 17, 9, 11), (1, 64, 16, 16), (4, 5, 1)])
+    shape: tuple[int, ...]
     for dtype in make.floats():
         for activation in make.activations():
-            shapes = make.matrices() + ([] if make.small else [(3, 5, 24)])
+            shapes: list[tuple[int, ...]] = [*make.matrices(), *make.pick([], [(3, 5, 24)])]
             for shape, axis in [*((s, -1) for s in shapes), *((s, 1) for s in images)]:
                 g, saved = make.normal(shape, dtype), _saved(make, shape, dtype, activation)
                 label = _name(dtype, activation, shape, axis)

@@ -9,6 +9,7 @@ NumPy: its figures mean nothing but that the code runs.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -161,7 +162,10 @@ def run(lab: Lab, rows: Sequence[Row], record: cuda_results.Record, budget: floa
             record.set(ceilings=dict(lab.ceilings))
         say(f"{taken['name']:24} {taken['status']:9} {taken['seconds']:7.1f} s  "
             + "  ".join(_short(taken)))  # fmt: skip
-        lab.clear()
+        try:
+            lab.clear()
+        except Exception as error:  # a kernel broke the device: the rows that follow say so too
+            say(f"after {taken['name']}: {described(error)}")
 
 
 def _short(taken: dict[str, Any]) -> list[str]:
@@ -238,6 +242,7 @@ def main(arguments: list[str]) -> int:
     head = {
         "kind": "cuda", "device": options.device, "started": cuda_results.now(), "machine": machine,
         "against": list(options.against), "quick": options.quick, "scale": lab.scale,
+        "whole": len(options.rows) == len(ROWS),
         "seed": lab.seed, "command": "python -m benchmarks " + " ".join(arguments),
     }  # fmt: skip
     path = options.save or cuda_results.default_path("", machine)
@@ -249,7 +254,8 @@ def main(arguments: list[str]) -> int:
     try:
         run(lab, options.rows, record, options.budget)
     finally:
-        record.set(machine_after=cuda_results.describe(lab.xp if lab.on_gpu else None))
+        with contextlib.suppress(Exception):  # a broken device can't be described
+            record.set(machine_after=cuda_results.describe(lab.xp if lab.on_gpu else None))
         print(f"\n{cuda_results.table(record.content)}\n\n{path}")
     bad = [row for row in record.content["rows"] if row["status"] in ("wrong", "error")]
     return 1 if bad else 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import importlib
 import math
 import sys
@@ -12,7 +14,7 @@ from typing import Any
 import numpy
 
 import tensorflowlite as tfl
-from tensorflowlite.backend import Backend, backend_for, dtypes, library_slots
+from tensorflowlite.backend import Backend, Device, backend_for, dtypes, library_slots
 
 from .cuda_cublaslt import CublasLt
 from .measure_cuda import Call, CpuTimer, CudaTimer, Plan, Timer
@@ -85,6 +87,18 @@ class Row:
     build: Callable[[Lab], Case]
     bars: tuple[Bar, ...] = ()
     ceiling: str | None = None
+
+
+def fresh_seed() -> int:
+    """Return another seed each time."""
+    return int(numpy.random.SeedSequence().generate_state(1)[0])
+
+
+def gradient_of(leaf: tfl.Tensor) -> Any:
+    """Return the array of a leaf's gradient."""
+    if leaf.grad is None:
+        raise RuntimeError("the backward pass left a leaf without a gradient")
+    return leaf.grad.array
 
 
 def plain_backend(xp: Any, device_type: str = "plain") -> Backend:
@@ -231,6 +245,7 @@ class Lab:
         """Give memory back between rows, and what PyTorch compiled for other shapes."""
         if self.torch is not None and "torch._dynamo" in sys.modules:
             self.torch._dynamo.reset()
+        gc.collect()
         if self.on_gpu:
             self.timer.synchronize()
             self.xp.get_default_memory_pool().free_all_blocks()
@@ -250,19 +265,22 @@ def open_lab(
     """
     timer: Timer
     backend = backend_for(device)
+    number = Device(device).index or 0
     if device.startswith("cuda"):
+        backend.namespace.cuda.Device(number).use()
         timer = CudaTimer(backend.namespace)
     else:
         timer = CpuTimer()
-    torch = None
+    torch: Any = None
     if any(name.startswith("torch") for name in against):
-        try:
-            import torch
-        except ImportError:
-            torch = None
+        with contextlib.suppress(ImportError):
+            torch = importlib.import_module("torch")
+        if torch is not None and not device.startswith("cuda"):
+            torch.set_num_threads(1)  # tiny arrays: threads only wait for each other
+        elif torch is not None and torch.cuda.is_available():
+            torch.cuda.set_device(number)
         else:
-            if device.startswith("cuda") and not torch.cuda.is_available():
-                torch = None
+            torch = None
     if scale is None:
         scale = 1.0 if device.startswith("cuda") else 1 / 128
     return Lab(
@@ -273,6 +291,6 @@ def open_lab(
         against=against,
         scale=scale,
         torch=torch,
-        seed=int(numpy.random.SeedSequence().entropy or 0) % 2**32,
+        seed=fresh_seed(),
         compile_seconds=compile_seconds,
     )

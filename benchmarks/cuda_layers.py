@@ -11,7 +11,7 @@ from tensorflowlite import nn, optim
 from tensorflowlite.backend import dtypes
 from tensorflowlite.nn import functional as F
 
-from .cuda_lab import Bar, Case, Check, Lab, LeftOut, Row, bfloat16, float32, worst
+from .cuda_lab import Bar, Case, Check, Lab, LeftOut, Row, bfloat16, float32, gradient_of, worst
 from .cuda_products import derivative
 
 SINGLE = 2e-6  # of the greatest magnitude, for float32
@@ -56,7 +56,7 @@ def _norm_forward(lab: Lab) -> Case:
 
     def ours() -> Any:
         with tfl.no_grad():
-            return F.layer_norm(tensors[0], x.shape[1:], *tensors[1:])
+            return F.layer_norm(tensors[0], x.shape[1:], tensors[1], tensors[2])
 
     def check() -> list[Check]:
         lab.poison((x.shape, bfloat16))
@@ -125,7 +125,7 @@ def _cross_entropy(lab: Lab) -> Case:
         gradient = k.softmax_cross_entropy_gradient(even, shares, target, -100, 0.0)
         return [
             Check("loss", worst(loss.array.reshape(1), losses.mean().reshape(1)), lab.half),
-            Check("gradient", worst(leaf.grad.array, gradient), lab.half),
+            Check("gradient", worst(gradient_of(leaf), gradient), lab.half),
         ]
 
     def theirs(compiled: bool) -> Any:
@@ -191,11 +191,11 @@ def _attention(lab: Lab) -> Case:
     batch = 4 if lab.scale == 1 else 1
     heads = heads if lab.scale == 1 else 2
     arrays = [lab.normal((batch, heads, length, width)) for _ in range(3)]
-    tensors = [lab.tensor(array) for array in arrays]
+    q, k, v = (lab.tensor(array) for array in arrays)
 
     def ours() -> Any:
         with tfl.no_grad():
-            return F.scaled_dot_product_attention(*tensors, is_causal=True)
+            return F.scaled_dot_product_attention(q, k, v, is_causal=True)
 
     def check() -> list[Check]:
         lab.poison((arrays[0].shape, bfloat16))
@@ -321,8 +321,8 @@ def _training_step(lab: Lab) -> Case:
 
     def check() -> list[Check]:
         wide = _ByHand(lab.xp, lab.wide(*parameters))
-        loss, expected = wide.gradients(*lab.wide(x), target)
-        found = [gradients().array.reshape(1), *[leaf.grad.array for leaf in leaves]]
+        loss, expected = wide.gradients(lab.wide(x)[0], target)
+        found = [gradients().array.reshape(1), *[gradient_of(leaf) for leaf in leaves]]
         names = ("loss", "dW1", "db1", "dW2", "db2")
         pairs = zip(names, found, [loss.reshape(1), *expected], strict=True)
         return [Check(name, worst(one, other), 1e-5) for name, one, other in pairs]

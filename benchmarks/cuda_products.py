@@ -8,7 +8,7 @@ from typing import Any
 from tensorflowlite.nn import functional as F
 
 from .cuda_cublaslt import DGELU_BGRAD, GELU_AUX_BIAS
-from .cuda_lab import Bar, Case, Check, Lab, Row, bfloat16, distance, float32, worst
+from .cuda_lab import Bar, Case, Check, Lab, Row, bfloat16, distance, float32, gradient_of, worst
 
 MLP = 1e-2  # of the norm: several roundings to bfloat16 in a row
 
@@ -239,7 +239,7 @@ def _mlp(lab: Lab, tokens: int, width: int, hidden: int) -> Case:
     def check() -> list[Check]:
         shapes = [(tokens, hidden)] * 3 + [array.shape for array in (x, x, *parameters)]
         lab.poison(*[(shape, bfloat16) for shape in shapes])
-        found = [ours().array, *[leaf.grad.array for leaf in leaves]]
+        found = [ours().array, *[gradient_of(leaf) for leaf in leaves]]
         names = ("out", "dX", "dW1", "db1", "dW2", "db2")
         pairs = zip(names, found, reference(), strict=True)
         return [Check(name, distance(one, other), MLP) for name, one, other in pairs]

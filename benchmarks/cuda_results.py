@@ -14,12 +14,12 @@ from typing import Any
 
 from tensorflowlite.backend import nvrtc
 
+from .cuda_lab import OURS
 from .measure import machine
 
 FOLDER = Path(__file__).resolve().parent / "results"
 BEGIN, END = "<!-- benchmarks:cuda -->", "<!-- /benchmarks:cuda -->"
 NOT_YET = "Not yet run on hardware."
-OURS = "tensorflowlite"
 
 
 # -- writing ---------------------------------------------------------------------------------------
@@ -44,13 +44,18 @@ def now() -> str:
 
 
 def default_path(kind: str, machine: dict[str, Any]) -> Path:
-    """Return ``results/<date>-<gpu>[-<kind>].json``; what no GPU was used for isn't kept there."""
+    """Return ``results/<date>-<gpu>[-<kind>].json``, numbered where there is one already.
+
+    What no GPU was used for isn't kept there.
+    """
     gpu = machine.get("gpu", {}).get("name")
     if not gpu:
         return Path("runs", f"benchmarks-{kind or 'cuda'}-cpu.json")
     name = re.sub(r"[^a-z0-9]+", "-", gpu.lower()).strip("-")
     date = datetime.datetime.now(datetime.UTC).date().isoformat()
-    return FOLDER / f"{date}-{name}{kind and '-'}{kind}.json"
+    stem = f"{date}-{name}{kind and '-'}{kind}"
+    numbered = (f"{stem}{number and f'-{number}'}.json" for number in ("", *range(2, 1000)))
+    return next(FOLDER / name for name in numbered if not (FOLDER / name).exists())
 
 
 def _gpu(cupy: Any) -> dict[str, Any]:
@@ -121,11 +126,14 @@ class Record:
 
 # -- reading ---------------------------------------------------------------------------------------
 def is_cuda_result(content: Any) -> bool:
-    """Whether a file's content is a result of the rows on a GPU."""
+    """Whether a file's content is a result of all rows on a GPU, in full size and length."""
     return (
         isinstance(content, dict)
         and content.get("kind") == "cuda"
         and str(content.get("device", "")).startswith("cuda")
+        and content.get("whole") is True
+        and content.get("quick") is False
+        and content.get("scale") == 1
     )
 
 

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -49,14 +50,16 @@ def find_sanitizer() -> str | None:
 
 def run_command(command: Sequence[str], seconds: float) -> tuple[int | None, str]:
     """Run a command; return its exit status (None where the time was up) and what it printed."""
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=seconds, cwd=ROOT
-        )
-    except subprocess.TimeoutExpired as error:
-        printed = error.stdout or b""
-        return None, printed.decode(errors="replace") if isinstance(printed, bytes) else printed
-    return done.returncode, done.stdout + done.stderr
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+        cwd=ROOT, start_new_session=True,
+    ) as process:  # fmt: skip
+        try:
+            text = process.communicate(timeout=seconds)[0]
+            return process.returncode, text
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # the program that it runs, too
+            return None, process.communicate()[0]
 
 
 def command_of(sanitizer: str, tool: str, checks: Path, seed: int) -> list[str]:

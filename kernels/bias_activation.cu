@@ -63,6 +63,57 @@ TFL_DEVICE T gradient(T g, T saved, W slope) {
   return tfl::narrow<T>(tfl::widen(g) * A::template derivative<W>(tfl::widen(saved), slope));
 }
 
+// `count` packs from `first` on, a block's threads apart: all loads are under way before the first is
+// waited for, which a branch between them would prevent.
+template <int count>
+TFL_DEVICE void gradient_of_packs(const T* g, const T* saved, T* dz, long long first, W slope) {
+  Pack x[count], s[count];
+#pragma unroll
+  for (int k = 0; k < count; ++k) {
+    x[k] = reinterpret_cast<const Pack*>(g)[first + k * threads];
+    s[k] = reinterpret_cast<const Pack*>(saved)[first + k * threads];
+  }
+#pragma unroll
+  for (int k = 0; k < count; ++k) {
+#pragma unroll
+    for (int j = 0; j < Pack::size; ++j) x[k].at[j] = gradient(x[k].at[j], s[k].at[j], slope);
+    reinterpret_cast<Pack*>(dz)[first + k * threads] = x[k];
+  }
+}
+
+struct Forward {
+  const T *z, *bias;
+  T *out, *saved;
+  long long channels, length;
+  bool bias_packed;
+  W slope;
+
+  // As gradient_of_packs().
+  template <int count>
+  TFL_DEVICE void packs(long long first) const {
+    Pack x[count];
+#pragma unroll
+    for (int k = 0; k < count; ++k) x[k] = reinterpret_cast<const Pack*>(z)[first + k * threads];
+    const long long period = channels * length;
+    const long long step = threads * Pack::size % period;
+    long long position = bias ? first * Pack::size % period : 0;
+#pragma unroll
+    for (int k = 0; k < count; ++k) {
+      Pack y;
+      if (bias) {
+        activate_pack(x[k], y, bias, position, channels, length, bias_packed, slope);
+        position += step;
+        if (position >= period) position -= period;
+      } else {
+#pragma unroll
+        for (int j = 0; j < Pack::size; ++j) activate(x[k].at[j], y.at[j], W(0), slope);
+      }
+      if (saved) reinterpret_cast<Pack*>(saved)[first + k * threads] = x[k];
+      reinterpret_cast<Pack*>(out)[first + k * threads] = y;
+    }
+  }
+};
+
 }  // namespace
 
 // Forward over `count` elements (..., channels, length), the bias along the channels (none where
@@ -76,33 +127,14 @@ extern "C" TFL_KERNEL(256, 2)
   const bool bias_packed = length == 1 && channels % Pack::size == 0 && tfl::aligned(bias);
   const long long period = channels * length;
   const long long tile = threads * at_once;
-  const long long step = threads * Pack::size % period;
+  const Forward forward{z, bias, out, saved, channels, length, bias_packed, slope};
   for (long long first = blockIdx.x * tile + threadIdx.x; first < packs;
        first += gridDim.x * tile) {
-    Pack x[at_once];
-#pragma unroll
-    for (int k = 0; k < at_once; ++k) {
-      if (first + k * threads < packs) {
-        x[k] = reinterpret_cast<const Pack*>(z)[first + k * threads];
-      }
+    if (first + (at_once - 1) * threads < packs) {
+      forward.packs<at_once>(first);
+      continue;
     }
-    long long position = bias ? first * Pack::size % period : 0;
-#pragma unroll
-    for (int k = 0; k < at_once; ++k) {
-      const long long i = first + k * threads;
-      if (i >= packs) continue;
-      Pack y;
-      if (bias) {
-        activate_pack(x[k], y, bias, position, channels, length, bias_packed, slope);
-        position += step;
-        if (position >= period) position -= period;
-      } else {
-#pragma unroll
-        for (int j = 0; j < Pack::size; ++j) activate(x[k].at[j], y.at[j], W(0), slope);
-      }
-      if (saved) reinterpret_cast<Pack*>(saved)[i] = x[k];
-      reinterpret_cast<Pack*>(out)[i] = y;
-    }
+    for (long long i = first; i < packs; i += threads) forward.packs<1>(i);
   }
   for (long long i = packs * Pack::size + static_cast<long long>(blockIdx.x) * threads + threadIdx.x;
        i < count; i += static_cast<long long>(gridDim.x) * threads) {
@@ -122,23 +154,12 @@ extern "C" TFL_KERNEL(256, 2) activation_gradient(const T* g, const T* saved, T*
   const long long tile = threads * at_once;
   for (long long first = blockIdx.x * tile + threadIdx.x; first < packs;
        first += gridDim.x * tile) {
-    Pack x[at_once], s[at_once];
-#pragma unroll
-    for (int k = 0; k < at_once; ++k) {
-      const long long i = first + k * threads;
-      if (i >= packs) continue;
-      x[k] = reinterpret_cast<const Pack*>(g)[i];
-      s[k] = reinterpret_cast<const Pack*>(saved)[i];
+    if (first + (at_once - 1) * threads < packs) {
+      gradient_of_packs<at_once>(g, saved, dz, first, slope);
+      continue;
     }
-#pragma unroll
-    for (int k = 0; k < at_once; ++k) {
-      const long long i = first + k * threads;
-      if (i >= packs) continue;
-#pragma unroll
-      for (int j = 0; j < Pack::size; ++j) {
-        x[k].at[j] = gradient(x[k].at[j], s[k].at[j], slope);
-      }
-      reinterpret_cast<Pack*>(dz)[i] = x[k];
+    for (long long i = first; i < packs; i += threads) {
+      gradient_of_packs<1>(g, saved, dz, i, slope);
     }
   }
   for (long long i = packs * Pack::size + static_cast<long long>(blockIdx.x) * threads + threadIdx.x;
@@ -168,27 +189,35 @@ TFL_DEVICE void gradient_piece(Piece<size>& g, const Piece<size>& saved, W* sums
   }
 }
 
+// `count` rows of one piece wide column, from `row` on: all loads are under way before the first is
+// waited for, which a branch between them would prevent.
+template <int size, int count>
+TFL_DEVICE void sweep_rows(const T* g, const T* saved, T* dz, long long row, long long stride,
+                           long long columns, W* sums, W slope) {
+  using Wide = Piece<size>;
+  Wide x[count], s[count];
+#pragma unroll
+  for (int k = 0; k < count; ++k) {
+    x[k] = *reinterpret_cast<const Wide*>(g + (row + k * stride) * columns);
+    s[k] = *reinterpret_cast<const Wide*>(saved + (row + k * stride) * columns);
+  }
+#pragma unroll
+  for (int k = 0; k < count; ++k) {
+    gradient_piece<size>(x[k], s[k], sums, slope);
+    *reinterpret_cast<Wide*>(dz + (row + k * stride) * columns) = x[k];
+  }
+}
+
 // The rows begin, begin + stride ... < end of one piece wide column.
 template <int size>
 TFL_DEVICE void sweep(const T* g, const T* saved, T* dz, long long begin, long long end,
                       long long stride, long long columns, W* sums, W slope) {
-  using Wide = Piece<size>;
-  for (long long row = begin; row < end; row += at_once * stride) {
-    Wide x[at_once], s[at_once];
-#pragma unroll
-    for (int k = 0; k < at_once; ++k) {
-      const long long i = (row + k * stride) * columns;
-      if (row + k * stride >= end) continue;
-      x[k] = *reinterpret_cast<const Wide*>(g + i);
-      s[k] = *reinterpret_cast<const Wide*>(saved + i);
-    }
-#pragma unroll
-    for (int k = 0; k < at_once; ++k) {
-      const long long i = (row + k * stride) * columns;
-      if (row + k * stride >= end) continue;
-      gradient_piece<size>(x[k], s[k], sums, slope);
-      *reinterpret_cast<Wide*>(dz + i) = x[k];
-    }
+  long long row = begin;
+  for (; row + (at_once - 1) * stride < end; row += at_once * stride) {
+    sweep_rows<size, at_once>(g, saved, dz, row, stride, columns, sums, slope);
+  }
+  for (; row < end; row += stride) {
+    sweep_rows<size, 1>(g, saved, dz, row, stride, columns, sums, slope);
   }
 }
 

@@ -188,6 +188,8 @@ class Row:
         Overrides of `TOLERANCE` by dtype name, with the reason beside it.
     errors
         ``(arguments, exception, text)`` per refused call; NumPy arrays become tensors.
+    host_errors
+        The same for what only the CPU refuses: a device would have to be waited for.
     orders
         How many orders of derivatives are checked; 0 where there is no gradient.
     view
@@ -210,6 +212,7 @@ class Row:
         dtypes: Sequence[str] = floats,
         tolerance: dict[str, float] | None = None,
         errors: Sequence[tuple[tuple[Any, ...], type[Exception], str]] = (),
+        host_errors: Sequence[tuple[tuple[Any, ...], type[Exception], str]] = (),
         orders: int = 2,
         view: bool = False,
         covers: Sequence[str] | None = None,
@@ -217,7 +220,8 @@ class Row:
     ) -> None:
         self.function, self.reference, self.samples = function, reference, samples
         self.name = name or function.__name__
-        self.domain, self.dtypes, self.errors = domain, tuple(dtypes), tuple(errors)
+        self.domain, self.dtypes = domain, tuple(dtypes)
+        self.errors, self.host_errors = tuple(errors), tuple(host_errors)
         self.tolerance = {**TOLERANCE, **(tolerance or {})}
         self.orders, self.view, self.dtype_of = orders, view, dtype_of
         if covers is None:

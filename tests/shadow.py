@@ -3,7 +3,8 @@
 A `ShadowArray` behaves as a CuPy array does where that differs from NumPy's, or more strictly:
 results without axes stay arrays; nothing converts to a NumPy array, a number or a bool by itself;
 NumPy arrays don't mix in; views know their base, broadcast ones can be written to, and flags know
-no ``writeable``; functions that CuPy lacks aren't there. Copies to the host are counted.
+no ``writeable``; functions that CuPy lacks aren't there. Copies to the host are counted. Where
+CuPy's functions give something else than NumPy's, those of `device_ways` stand in.
 
 `install` registers it as the device ``"shadow"``, with the very slots that the CPU backend has,
 called with another namespace.
@@ -18,6 +19,9 @@ import numpy as np
 
 from tensorflowlite.backend import Backend, Device, library_slots, register
 from tensorflowlite.backend.base import by_device_type
+from tensorflowlite.backend.special import of_wide
+
+from . import device_ways
 
 # What NumPy has and CuPy hasn't (15.0): a slot that calls one of these would fail on a GPU.
 _LACKING = frozenset(
@@ -153,13 +157,13 @@ class ShadowArray:
 
     def __getitem__(self, key: Any) -> Any:
         key = _key(key)
-        found = self._array[key]
+        found = device_ways.read(self._array, key)
         if not isinstance(found, np.ndarray):  # one element is a view too, not a scalar
             found = self._array[(*key, ...) if type(key) is tuple else (key, ...)]
         return _wrap(found, self)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self._array[_key(key)] = _unwrap(value)
+        device_ways.assign(self._array, _key(key), _unwrap(value))
 
     def __len__(self) -> int:
         return len(self._array)
@@ -184,6 +188,9 @@ class ShadowArray:
     def get(self) -> Any:
         HostCopies.count += 1
         return self._array.copy()
+
+    def fill(self, value: Any) -> None:
+        self._array.fill(device_ways.without_sign_of_zero(value))
 
     def set(self, array: Any) -> None:
         self._array[...] = array
@@ -214,7 +221,7 @@ def _method(name: str) -> Any:
 
 
 _METHODS = """
-    reshape transpose swapaxes ravel flatten squeeze astype copy view fill sum prod mean var std max
+    reshape transpose swapaxes ravel flatten squeeze astype copy view sum prod mean var std max
     min any all argmax argmin argsort cumsum cumprod take repeat diagonal nonzero clip round dot
     trace sort
 """
@@ -240,7 +247,8 @@ def _infix(name: str, reflected: bool = False) -> Any:
         if type(other) is not ShadowArray and getattr(other, "__array_ufunc__", 0) is None:
             return NotImplemented  # it has an operator of its own
         other = _unwrap(other)
-        return _wrap(function(other, self._array) if reflected else function(self._array, other))
+        found = function(other, self._array) if reflected else function(self._array, other)
+        return _wrap(found if name == "matmul" else device_ways.in_c_order(found))
 
     return operate
 
@@ -249,8 +257,10 @@ def _changed(name: str) -> Any:
     function = getattr(operator, name)
 
     def change(self: Any, other: Any) -> Any:
-        before = self._array
-        if function(self._array, _unwrap(other)) is not before:
+        before, other = self._array, _unwrap(other)
+        if name != "imatmul":
+            device_ways.check_output((before, other), before)
+        if function(before, other) is not before:
             raise TypeError(f"{name} made a new array")
         return self
 
@@ -268,7 +278,9 @@ for _name in ["neg", "pos", "abs", "invert"]:
     setattr(
         ShadowArray,
         f"__{_name}__",
-        (lambda f: lambda self: _wrap(f(self._array)))(getattr(operator, _name)),
+        (lambda f: lambda self: _wrap(device_ways.in_c_order(f(self._array))))(
+            getattr(operator, _name)
+        ),
     )
 
 
@@ -284,9 +296,8 @@ class _Function:
         for refused, names in _REFUSED.items():
             if refused in kwargs and self.__name__ in names:
                 raise TypeError(f"{self.__name__}() got an unexpected keyword argument {refused!r}")
-        result = self._function(
-            *_unwrap(args), **{key: _unwrap(value) for key, value in kwargs.items()}
-        )
+        given = device_ways.in_known_dtypes(self.__name__, _unwrap(args))
+        result = self._function(*given, **{key: _unwrap(value) for key, value in kwargs.items()})
         return _wrap(result, *_sources((*args, *kwargs.values())))
 
 
@@ -298,12 +309,17 @@ class ufunc(_Function):
             raise TypeError(f"{self.__name__}: wrong arguments {sorted(kwargs)}")
         if not any(type(arg) is ShadowArray for arg in args):
             raise TypeError(f"{self.__name__}: at least one array is needed")
+        if self._function.signature is None:  # not matmul
+            count = self._function.nin
+            for out in (*args[count:], kwargs.get("out")):
+                device_ways.check_output(_unwrap(args[:count]), _unwrap(out))
+            kwargs["order"] = "C"
         return super().__call__(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
         if name not in ("at", "reduce", "reduceat", "accumulate", "outer"):
             raise AttributeError(name)
-        return _Function(getattr(self._function, name))
+        return _Function(device_ways.method(self._function, name))
 
 
 class Namespace:
@@ -327,7 +343,7 @@ class Namespace:
         elif name in _PLAIN or isinstance(found, type) or not callable(found):
             made = found
         else:
-            made = _Function(found)
+            made = _Function(device_ways.unchecked(found))
         setattr(self, name, made)
         return made
 
@@ -336,12 +352,12 @@ class Namespace:
         if type(data) is ShadowArray:
             array = np.array(data._array, dtype, order=order, copy=copy or None)
             return _wrap(array, data)
-        return ShadowArray(np.array(data, dtype))
+        return ShadowArray(device_ways.on_device(np.array(data, dtype)))
 
     def asarray(self, data: Any, dtype: Any = None, order: str | None = None) -> Any:
         if type(data) is ShadowArray:
             return _wrap(np.asarray(data._array, dtype, order), data)
-        return ShadowArray(np.array(data, dtype))
+        return ShadowArray(device_ways.on_device(np.array(data, dtype)))
 
     def asnumpy(self, data: Any) -> Any:
         return data.get()
@@ -365,7 +381,9 @@ class ShadowBackend(Backend):
         return Device("shadow:0")
 
     def from_host(self, array: Any, device: Device) -> ShadowArray:
-        return ShadowArray(np.array(array))
+        out = ShadowArray(np.empty(array.shape, array.dtype))
+        out.set(array)
+        return out
 
     def to_host(self, array: ShadowArray) -> Any:
         return array.get()
@@ -382,6 +400,10 @@ def install() -> Backend:
     def filled(shape: Any, value: Any, dtype: Any, device: Device) -> Any:
         return namespace.full(shape, value, dtype)
 
-    made = ShadowBackend("shadow", namespace, ShadowArray, {**slots, "filled": filled})
+    def plain_erf(x: Any) -> Any:
+        return _wrap(device_ways.erf(_unwrap(x)))
+
+    slots.update(filled=filled, erf=of_wide(plain_erf))
+    made = ShadowBackend("shadow", namespace, ShadowArray, slots)
     register(made)
     return made

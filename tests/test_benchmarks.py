@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -17,7 +16,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as program
-from benchmarks import cuda, cuda_results, measure_cuda, overhead, sanitize, table
+from benchmarks import cuda, cuda_results, measure_cuda, overhead, table
 from benchmarks.cuda_lab import OURS, Bar, Case, Check, Lab, LeftOut, Row, distance, open_lab, worst
 from benchmarks.measure_cuda import CpuTimer, Measurement, Plan, TimeLimit, interleaved, limited
 
@@ -296,6 +295,19 @@ def test_rows_are_written_as_they_are_taken(lab: Lab, record: cuda_results.Recor
     assert [path.name for path in record.path.parent.iterdir()] == ["result.json"]
 
 
+def test_a_broken_device_does_not_end_the_run(
+    lab: Lab, record: cuda_results.Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(lab: Lab) -> None:
+        raise RuntimeError("illegal address")
+
+    monkeypatch.setattr(Lab, "clear", broken)
+    told: list[str] = []
+    rows = [row(lambda lab: case(), name=name) for name in "ab"]
+    cuda.run(lab, rows, record, math.inf, say=told.append)
+    assert len(read(record.path)["rows"]) == 2 and "RuntimeError: illegal address" in told[1]
+
+
 def test_rows_beyond_the_budget_are_recorded_as_not_taken(
     lab: Lab, record: cuda_results.Record
 ) -> None:
@@ -341,6 +353,7 @@ def result(started: str = "2030-01-01", device: str = "cuda") -> dict[str, Any]:
     machine = {"numpy": "2.4", "cupy": "14.2", "torch": None, "nvrtc": "13.0", "gpu": gpu}
     return {
         "kind": "cuda", "device": device, "started": started, "machine": machine, "rows": rows,
+        "whole": True, "quick": False, "scale": 1.0,
         "ceilings": {"copy": 4.3e12, "matmul": 7.9e14},
     }  # fmt: skip
 
@@ -365,6 +378,9 @@ def test_the_block_holds_the_newest_result_of_a_gpu(tmp_path: Path) -> None:
     (tmp_path / "overhead.json").write_text(json.dumps({"machine": {}, "operations": {}}))
     (tmp_path / "broken.json").write_text("{")
     (tmp_path / "cpu.json").write_text(json.dumps(result("2032-01-01", "cpu")))
+    for number, less in enumerate(({"whole": False}, {"quick": True}, {"scale": 0.5})):
+        path = tmp_path / f"less-{number}.json"
+        path.write_text(json.dumps(result("2033-01-01") | less))
     assert cuda_results.block(tmp_path) == cuda_results.NOT_YET
     (tmp_path / "b-old.json").write_text(json.dumps(result("2030-01-01")))
     (tmp_path / "a-new.json").write_text(json.dumps(result("2031-01-01")))
@@ -373,6 +389,20 @@ def test_the_block_holds_the_newest_result_of_a_gpu(tmp_path: Path) -> None:
     assert found.startswith("before\n") and found.endswith("\nafter\n") and "old\n" not in found
     assert "benchmarks/results/a-new.json" in found and cuda_results.table(result()) in found
     assert cuda_results.with_block(found, tmp_path) == found
+
+
+def test_no_result_is_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda_results, "FOLDER", tmp_path)
+    machine = {"gpu": {"name": "NVIDIA H200 (MIG 1g)"}}
+    names = []
+    for _ in range(3):
+        path = cuda_results.default_path("", machine)
+        path.write_text("{}")
+        names.append(path.name)
+    assert names[0][10:] == "-nvidia-h200-mig-1g.json"
+    assert names[1:] == [f"{names[0][:-5]}-2.json", f"{names[0][:-5]}-3.json"]
+    assert cuda_results.default_path("sanitize", machine).name.endswith("-1g-sanitize.json")
+    assert cuda_results.default_path("", {}) == Path("runs/benchmarks-cuda-cpu.json")
 
 
 @pytest.mark.parametrize(
@@ -514,94 +544,3 @@ def test_a_wrong_kernel_makes_a_wrong_row(monkeypatch: pytest.MonkeyPatch) -> No
     taken = cuda.take(lab, lone)
     assert taken["status"] == "wrong" and taken["error"].startswith("db: ")
     assert taken["contenders"] == {}
-
-
-# -- compute-sanitizer -----------------------------------------------------------------------------
-CLEAN = "slot PASS\n========= ERROR SUMMARY: 0 errors\n"
-RACE_FREE = "========= RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)\n"
-RACE = "========= RACECHECK SUMMARY: 2 hazards displayed (2 errors, 0 warnings)\n"
-REFUSED = "========= Error: Device not supported. Please refer to the documentation\n"
-CHECKS = {"rows": [{"slot": "gelu", "launches": 3, "status": "PASS"}]}
-IDLE = {"rows": [{"slot": "gelu", "launches": 0, "status": "PASS"}]}
-
-
-@pytest.mark.parametrize(
-    ("status", "text", "checks", "expected"),
-    [
-        (0, CLEAN, CHECKS, "clean"),
-        (0, RACE_FREE, CHECKS, "clean"),
-        (99, RACE, CHECKS, "found"),
-        (0, RACE, CHECKS, "found"),
-        (99, "========= ERROR SUMMARY: 3 errors\n", CHECKS, "found"),
-        (1, REFUSED, {}, "refused"),
-        (99, REFUSED + "========= ERROR SUMMARY: 1 error\n", {}, "refused"),
-        (0, REFUSED + CLEAN, IDLE, "refused"),
-        (0, CLEAN, IDLE, "failed"),
-        (0, CLEAN, {}, "failed"),
-        (0, "no summary", CHECKS, "failed"),
-        (1, CLEAN, {"rows": [{"slot": "gelu", "launches": 3, "status": "FAIL"}]}, "failed"),
-        (None, CLEAN, CHECKS, "out of time"),
-    ],
-)
-def test_what_a_sanitizer_said(status: Any, text: str, checks: Any, expected: str) -> None:
-    assert sanitize.judge("memcheck", status, text, checks)["status"] == expected
-
-
-def _sanitized(texts: dict[str, tuple[int, str]]) -> sanitize.Run:
-    def run(command: Any, seconds: float) -> tuple[int | None, str]:
-        tool = command[command.index("--tool") + 1]
-        assert ("--no-poison" in command) == (tool == "initcheck")
-        assert {"check-kernels", "--small", "--no-pool"} <= set(command) and 0 < seconds <= 400
-        path = Path(command[command.index("--save") + 1])
-        path.write_text(json.dumps(CHECKS if "SUMMARY" in texts[tool][1] else {}))
-        return texts[tool]
-
-    return run
-
-
-@pytest.mark.parametrize(("racecheck", "status"), [((0, RACE_FREE), 0), ((99, RACE), 1),
-                                                   ((1, REFUSED), 0)])  # fmt: skip
-def test_all_tools_run_and_only_all_clean_is_clean(
-    racecheck: tuple[int, str], status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    texts = dict.fromkeys(sanitize.TOOLS, (0, CLEAN)) | {"racecheck": racecheck}
-    monkeypatch.setattr(sanitize, "find_sanitizer", lambda: "/opt/compute-sanitizer")
-    monkeypatch.setattr(sanitize.take, "__defaults__", (_sanitized(texts), print, time.monotonic))
-    path = tmp_path / "sanitize.json"
-    assert sanitize.main(["--budget", "400", "--save", str(path)]) == status
-    content = read(path)
-    assert [one["tool"] for one in content["rows"]] == list(sanitize.TOOLS)
-    assert content["clean"] is (racecheck[1] == RACE_FREE)
-    assert ("not clean" in capsys.readouterr().out) is not content["clean"]
-
-
-def test_without_a_sanitizer_nothing_is_called_clean(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sanitize, "find_sanitizer", lambda: None)
-    assert sanitize.main(["--save", str(tmp_path / "x.json")]) == 0
-    assert read(tmp_path / "x.json")["clean"] is False
-    for arguments in (["--tools", "memcheck,valgrind"], ["--budget", "-1"]):
-        with pytest.raises(SystemExit, match="2"):
-            sanitize.main(arguments)
-
-
-def test_a_tool_out_of_time_is_stopped() -> None:
-    status, text = sanitize.run_command(["sh", "-c", "echo begun; exec sleep 60"], 0.5)
-    assert status is None and text == "begun\n"
-
-
-# -- the stages ------------------------------------------------------------------------------------
-def test_the_stages_of_make_gpu() -> None:
-    done = subprocess.run(
-        ["make", "-n", "gpu", "PYTHON=python3"], cwd=CHECKOUT, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    parts = [
-        "gpu-check gpu-sanitize gpu-bench", "TENSORFLOWLITE_TEST_BACKEND=cupy",
-        "benchmarks check-kernels", "train digits --device cuda", "benchmarks sanitize",
-        "benchmarks --device cuda --against torch,torch-compile,cupy,cublaslt",
-    ]  # fmt: skip
-    places = [done.stdout.index(part) for part in parts]
-    assert places == sorted(places) and "--keep-going" in done.stdout

@@ -75,13 +75,11 @@ def test_the_library_passes_its_own_samples() -> None:
 
 
 def test_small_runs_are_small() -> None:
-    for name, maker in SAMPLES.items():
-        count = len(samples(name))
-        assert 1 <= count <= 80, name
-        arrays = [x for one in samples(name) for x in one.args if isinstance(x, np.ndarray)]
+    for name in SAMPLES:
+        found = samples(name)
+        assert 1 <= len(found) <= 80, name
+        arrays = [x for one in found for x in one.args if isinstance(x, np.ndarray)]
         assert max((x.size for x in arrays), default=0) <= 4096, name
-        more = sum(1 for _ in maker(Maker(np.random.default_rng(0), False, REFERENCE)))
-        assert more >= count, name
 
 
 def test_products_are_exact_on_integers_in_each_layout() -> None:

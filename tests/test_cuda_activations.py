@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tensorflowlite.backend import cuda_activation_slots, dtypes, numpy_backend
+from tensorflowlite.backend import cuda_activation_slots, dtypes, library_slots, numpy_backend
+from tensorflowlite.backend.base import Backend
 from tensorflowlite.ops.fused import ACTIVATIONS
 from tests.host_kernels import ORDERS, HostKernels, why_not
 from tests.kernel_comparing import (
@@ -81,6 +82,7 @@ def test_forward_and_backward(name, dtype):
             check(dz, derivative(name, g, saved), dtype)
 
 
+@pytest.mark.sanitized
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize(
     "shape", [(2, 3, 4, 4), (3, 5, 7), (1, 2, 520), (2, 9, 1), (40, 1, 8), (2, 3, 3, 5, 7)]
@@ -95,6 +97,7 @@ def test_channels(shape, dtype):
     check_gradient(name, array(5, shape, dtype), saved_of(name, 3, shape, dtype), 1)
 
 
+@pytest.mark.sanitized
 def test_pieces_of_a_long_channel_are_summed():
     # One image: its lengths are divided among blocks.
     assert cuda_activation_slots.chunks_of(5000, 1, 2048) == (2048, 3)
@@ -102,6 +105,7 @@ def test_pieces_of_a_long_channel_are_summed():
                    saved_of("relu", 1, (1, 2, 20000), np.float32), 1)  # fmt: skip
 
 
+@pytest.mark.sanitized
 def test_many_chunks_of_rows_are_summed():
     shape = (4200, 8)
     check_gradient("relu", array(0, shape, np.float32),
@@ -119,6 +123,7 @@ def test_every_order_of_threads_gives_the_same_bits(order):
             np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.sanitized
 @pytest.mark.parametrize("view", [strided, shifted])
 def test_arrays_as_they_lie(view):
     g, saved = array(0, (33, 24), np.float32), saved_of("gelu", 1, (33, 24), np.float32)
@@ -181,9 +186,27 @@ def test_elementwise(slot, attributes, dtype):
     assert falls(np.zeros((0, 3), dtype), *attributes).shape == (0, 3)
 
 
+def test_the_backend_takes_kernels_where_they_accept():
+    slots = {**library_slots.slots(np), **slots_of(library=library)}
+    k = Backend("cuda", np, np.ndarray, slots)
+    g, saved = array(0, (3, 4, 5), np.float32), saved_of("gelu", 1, (3, 4, 5), np.float32)
+    exact = derivative("gelu", g, saved)
+    for axis in (0, 1, 2):  # 0 by the decomposition
+        dz, db = k.bias_activation_gradient(g, saved, "gelu", axis)
+        check(dz, exact, g.dtype)
+        check(db, exact.sum(tuple({0, 1, 2} - {axis})), g.dtype, magnitude=np.abs(exact).sum())
+    dz, db = k.product_activation_gradient(g[0, :, :3], g[0, :3], saved[0], "gelu")
+    exact = derivative("gelu", wide(g[0, :, :3]) @ wide(g[0, :3]), saved[0])
+    check(dz, exact, g.dtype, magnitude=10.0)
+    check(db, exact.sum(0), g.dtype, magnitude=10.0)
+    loss, _ = k.softmax_cross_entropy(g[0], np.array([0, 1, 2, 9]), -100, 0.0)
+    assert np.isnan(loss).tolist() == [False, False, False, True]
+
+
 def test_quick_functions_keep_the_tails_digits():
     """On the host the normal distribution's quick tail is the device's polynomial."""
-    x = np.linspace(-5.5, -3, 200).astype(dtypes.float16)
-    wanted = library("gelu")(wide(x), "none")
-    found = wide(SLOTS["gelu"](x, "none"))
-    assert np.abs(found - wanted).max() < 2.0**-25 + 2e-5 + ROUNDING[x.dtype] * 1e-2
+    for dtype, least in ((dtypes.float16, 2.0**-25), (dtypes.bfloat16, 0.0)):
+        x = np.linspace(-5, 3, 400).astype(dtype)
+        wanted = library("gelu")(wide(x), "none")
+        error = np.abs(wide(SLOTS["gelu"](x, "none")) - wanted)
+        assert (error <= np.abs(wanted) * (ROUNDING[dtype] * 1.001 + 2e-5) + least).all()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tensorflowlite as tfl
-from tensorflowlite.backend import cuda_blas, cuda_gemm, cuda_hopper, cuda_tuning, dtypes
+from tensorflowlite.backend import cuda_gemm, cuda_hopper, cuda_tuning, dtypes
 from tensorflowlite.backend.cuda_gemm import Candidate, Operands, Problem
 from tensorflowlite.backend.cuda_gemm_sources import epilogue_of
 from tensorflowlite.errors import ArgumentError, DeviceError, DtypeError
@@ -311,10 +311,10 @@ def test_epilogues_only_where_they_mean_the_same() -> None:
 
 def test_workspaces_are_kept_per_stream(shop: Shop) -> None:
     blas = shop.gemm.blas
-    first = blas.workspace()
-    assert first.nbytes == cuda_blas.WORKSPACE_BYTES and blas.workspace() is first
-    shop.queue.stream = lambda: 0x58  # type: ignore[method-assign]
-    assert blas.workspace() is not first
+    first = blas.workspace(0x57)
+    assert blas.workspace(0x57) == first and blas.workspace(0x58) != first
+    shop.driver.number = 1
+    assert blas.workspace(0x57) != first
 
 
 # -- tune ------------------------------------------------------------------------------------------

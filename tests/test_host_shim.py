@@ -488,21 +488,3 @@ def test_functions(write: Callable[..., None]) -> None:
     np.testing.assert_array_equal(numbers, np.array(wanted, np.float32))
     a, b = (int(one) for one in n)
     assert words.tolist() == [a.bit_count(), 8, 10, a * b >> 32, -1, b]
-
-
-@pytest.mark.sanitized
-@pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize(("rows", "columns"), [(1, 4), (3, 20), (70, 12)])
-def test_a_kernel_of_the_package(order: str, rows: int, columns: int) -> None:
-    rng = np.random.default_rng(0)
-    z, bias = (rng.normal(size=n).astype(np.float32) for n in ((rows, columns), columns))
-    out, saved = np.empty_like(z), np.empty_like(z)
-    HostKernels(order).launch(
-        "bias_activation.cu", "bias_activation_forward",
-        {"TFL_TYPE": "float", "TFL_ACTIVATION": "tfl::Silu"}, 2, 64,
-        z, bias, out, saved, rows * columns // 4, columns, 0.0,
-    )  # fmt: skip
-    x = z + bias
-    np.testing.assert_array_equal(saved, x)
-    wide = x.astype(np.float64)
-    np.testing.assert_allclose(out, wide / (1 + np.exp(-wide)), 1e-6)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tensorflowlite as tfl
+from tensorflowlite.backend import INDEX, dtypes
 from tensorflowlite.errors import (
     DeviceError,
     DtypeError,
@@ -279,6 +280,90 @@ def test_errors_name_the_key(backend) -> None:
             x[0] = tfl.tensor([1.0, 2.0, 3.0])
         with pytest.raises(DeviceError, match="must be on one device"):
             x[tfl.tensor([0])]
+
+
+def test_indices_out_of_range_count_round_on_a_device(backend) -> None:
+    """On the CPU they raise; a device would have to be waited for."""
+    x, index = backend.tensor(numbered((3,))), backend.tensor(np.array([0, 4, -5]))
+    for read in (
+        lambda: x[index], lambda: tfl.take(x, index), lambda: tfl.take_along_axis(x, index),
+        lambda: tfl.gather(x, 0, index),
+    ):  # fmt: skip
+        if backend.on_host:
+            with pytest.raises(OutOfRangeError):
+                read()
+        else:
+            np.testing.assert_array_equal(backend.host(read()), numbered((3,))[[0, 1, 1]])
+
+
+def test_the_last_of_several_values_for_a_place_stays(backend) -> None:
+    """Also where the device would keep any of them; and the gradient goes to that one."""
+    rng = np.random.default_rng(0)
+    for keys in (
+        lambda i, j, mask: (i,), lambda i, j, mask: (i, j), lambda i, j, mask: (slice(None), j),
+        lambda i, j, mask: (i, slice(1, 3), j), lambda i, j, mask: (i[:, None], j),
+        lambda i, j, mask: (slice(None), i[:2], j[:2]), lambda i, j, mask: (mask, j[:1], 0),
+    ):  # fmt: skip
+        given = keys(rng.integers(-4, 4, 9), rng.integers(-4, 4, 9), np.arange(4) > 1)
+        expected = numbered((4, 4, 4))
+        values = rng.normal(size=expected[given].shape)
+        expected[given] = values
+        x, value = backend.tensor(numbered((4, 4, 4))), backend.leaf(values)
+        x[tuple(backend.tensor(p) if isinstance(p, np.ndarray) else p for p in given)] = value
+        np.testing.assert_array_equal(backend.host(x), expected)
+        x.sum().backward()
+        stays = backend.host(value.grad) == 1
+        np.testing.assert_array_equal(np.sort(values[stays]), np.sort(np.setdiff1d(
+            expected, numbered((4, 4, 4)))))  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "uint8", "uint16", "bool", "complex64",
+                                   "bfloat16", "float16", "uint64"])  # fmt: skip
+def test_sums_at_places_in_dtypes_that_devices_lack(backend, dtype) -> None:
+    """Small integers wrap, halves are rounded once."""
+    kind = dtypes.as_dtype(dtype)
+    rng = np.random.default_rng(1)
+    values = rng.integers(0, 2 if dtype == "bool" else 120, 50).astype(kind)
+    index = rng.integers(0, 3, 50)
+    wide = np.complex128 if kind.kind == "c" else np.float64 if kind.kind in "fV" else np.int64
+    expected = np.zeros(3, wide)
+    np.add.at(expected, index, values.astype(wide))
+    found = backend.backend.scatter_along_axis(
+        backend.array(values), backend.array(index), 0, (3,)
+    )
+    assert found.dtype == kind
+    np.testing.assert_array_equal(backend.host(found), expected.astype(kind))
+    rows = backend.backend.scatter_add(
+        backend.array(values.reshape(25, 2)), backend.array(index[:25]), (INDEX,), (3, 2)
+    )
+    expected = np.zeros((3, 2), wide)
+    np.add.at(expected, index[:25], values.reshape(25, 2).astype(wide))
+    np.testing.assert_array_equal(backend.host(rows), expected.astype(kind))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "int64", "uint8", "uint64"])
+def test_extremes_at_places(backend, dtype) -> None:
+    """Of float64 in all its digits; of numbers beside NaN it is NaN, whatever its sign."""
+    kind = dtypes.as_dtype(dtype)
+    rng = np.random.default_rng(2)
+    x, source, index = rng.normal(size=4), rng.normal(size=40), rng.integers(0, 4, 40)
+    if kind.kind in "iu":
+        x, source = (np.abs(a * 50) for a in (x, source))
+    else:
+        source[:6] = [np.inf, -np.inf, 0.0, -0.0, np.nan, -np.nan]
+        index[:6] = [0, 1, 2, 2, 3, 3]
+    x, source = x.astype(kind), source.astype(kind)
+    for largest in (True, False):
+        expected = x.astype(np.float64 if kind.kind in "fV" else kind)
+        combine = np.fmax if largest else np.fmin  # without a warning of NaN
+        combine.at(expected, index, source.astype(expected.dtype))
+        if kind.kind not in "iu":
+            expected[3] = np.nan
+        found = backend.backend.scatter_extreme(
+            backend.array(x), backend.array(source), backend.array(index), 0, largest
+        )
+        assert found.dtype == kind
+        np.testing.assert_array_equal(backend.host(found).astype(expected.dtype), expected)
 
 
 def test_sums_of_many_rows_in_bfloat16_are_accumulated_in_float32() -> None:

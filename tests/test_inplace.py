@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import tensorflowlite as tfl
+from tensorflowlite.core.primitive import traced
 from tensorflowlite.errors import (
     GradientError,
     StaleValueError,
@@ -230,9 +231,14 @@ def a_reshape_that_copies(m, x, w):
     return y * w + c.sum()
 
 
+def laid_out_alike(m, x):
+    """Return a copy in the order of x's memory; of other operations a device's lies in C order."""
+    return np.array(x, order="K") if m is np else traced.cast(x, x.dtype)
+
+
 def of_a_fortran_ordered_root(m, x, w):
     """y lies in Fortran order, so its transpose can be reshaped without a copy."""
-    y = x.T * 2.0
+    y = laid_out_alike(m, x.T)
     v = y.T.reshape(24)
     v[3:9] *= 3.0
     v *= w.reshape(24)
@@ -240,7 +246,7 @@ def of_a_fortran_ordered_root(m, x, w):
 
 
 def read_of_a_fortran_ordered_root(m, x, w):
-    y = x.T * 2.0
+    y = laid_out_alike(m, x.T)
     v = y.T.reshape(24)
     y *= w.T
     return v[:5] * v[:5]
@@ -523,6 +529,18 @@ class Program:
             y[..., 0] *= w[1, 0, 1]
 
 
+class InCOrder(np.ndarray):
+    """NumPy's arrays, but results lie in C order, as a device's do: a reshape may copy others."""
+
+    def __array_ufunc__(self, ufunc, method, *inputs, out=None, **options):
+        plain = [np.asarray(x) if isinstance(x, InCOrder) else x for x in inputs]
+        if out is not None:
+            getattr(ufunc, method)(*plain, out=tuple(map(np.asarray, out)), **options)
+            return out[0]
+        order = {"order": "C"} if method == "__call__" else {}
+        return np.asarray(getattr(ufunc, method)(*plain, **order, **options)).view(InCOrder)
+
+
 def test_random_programs(backend: TestBackend) -> None:
     """Right or refused: a stale value may be reported, a wrong gradient may not."""
     right = refused = 0
@@ -536,9 +554,11 @@ def test_random_programs(backend: TestBackend) -> None:
         except StaleValueError:
             refused += 1
             continue
-        value = program(np, x.copy(), w.copy())
+        if not backend.on_host:
+            x, w = x.view(InCOrder), w.view(InCOrder)
+        value = np.asarray(program(np, x.copy(), w.copy()))
         np.testing.assert_allclose(backend.host(out), value, 1e-11, err_msg=f"seed {seed}")
-        expected = gradients_by_difference(program, [x, w])
+        expected = [np.asarray(g) for g in gradients_by_difference(program, [x, w])]
         for leaf, g in zip(leaves, expected, strict=True):
             found = np.zeros_like(g) if leaf.grad is None else backend.host(leaf.grad)
             scale = 1 + np.abs(g).max()

@@ -17,7 +17,15 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tensorflowlite.backend import cuda_hopper, dtypes, kernels, nvrtc
+from tensorflowlite.backend import (
+    cuda_activation_slots,
+    cuda_hopper,
+    cuda_layout,
+    cuda_normalization_slots,
+    dtypes,
+    kernels,
+    nvrtc,
+)
 
 from .compilers import need_nvrtc
 
@@ -28,13 +36,37 @@ FILES = sorted(path.name for path in FOLDER.glob("*.cu"))
 Defines = dict[str, Any]
 
 
-def types(*names: str, **others: Any) -> list[Defines]:
-    """Return a variant per type; all of TYPE_NAMES where none is named."""
-    return [{"TFL_TYPE": name} | others for name in names or kernels.TYPE_NAMES.values()]
+def types() -> list[Defines]:
+    return [{"TFL_TYPE": name} for name in kernels.TYPE_NAMES.values()]
+
+
+def activations(*names: str) -> list[Defines]:
+    return [
+        cuda_activation_slots.defines_of(dtype, name)
+        for name in names
+        for dtype in kernels.TYPE_NAMES
+    ]
 
 
 def hopper(columns: int, *problem: Any) -> Defines:
     return cuda_hopper.defines(cuda_hopper.Problem(512, 512, 512, *problem), columns)
+
+
+def rows(long_blocks: int, *columns: int) -> list[Defines]:
+    """Return the variants for rows of so many columns, of each type."""
+    return [
+        cuda_layout.row_layout(1, n, dtype, long_blocks).defines
+        for n in columns
+        for dtype in kernels.TYPE_NAMES
+    ]
+
+
+def gradient_rows(*columns: int) -> list[Defines]:
+    return [
+        cuda_normalization_slots.gradient_layout(1, n, dtype, 1).defines
+        for n in columns
+        for dtype in kernels.TYPE_NAMES
+    ]
 
 
 # The variants of each file that stand for all: every type, and what takes the most registers.
@@ -44,10 +76,7 @@ VARIANTS: dict[str, list[Defines]] = {
         *types("tfl::float16", "float", TFL_WIDTH=64),
         *types("tfl::bfloat16", "float", TFL_WIDTH=32),
     ],
-    "bias_activation.cu": [
-        *types(TFL_ACTIVATION="tfl::Gelu"),
-        *types("tfl::bfloat16", "float", TFL_ACTIVATION="tfl::Relu"),
-    ],
+    "bias_activation.cu": activations("gelu", "relu", "gelu_tanh"),
     "embedding.cu": types(),
     "gemm_hopper.cu": [
         hopper(256, dtypes.bfloat16, False, False, cuda_hopper.BACKWARD, "gelu"),
@@ -55,8 +84,11 @@ VARIANTS: dict[str, list[Defines]] = {
         hopper(192, dtypes.float16, False, False, cuda_hopper.FORWARD, "gelu_tanh"),
         hopper(128, dtypes.float16, False, True, cuda_hopper.BACKWARD, "silu"),
     ],
+    "normalization.cu": rows(1, 1000, 4096, 32000),
+    "normalization_gradient.cu": gradient_rows(200, 1000, 4096, 8192),
     "optimizers.cu": types(),
     "random.cu": types(),
+    "softmax.cu": rows(2, 100, 1000, 4096, 32000),
 }
 
 # Bytes that a kernel may spill, and why: (file, kernel) -> (bytes of stores, reason).

@@ -78,7 +78,7 @@ def test_no_gradient(row: Row, backend: TestBackend) -> None:
         pytest.param(row, backend, *error, id=f"{row.name}-{backend.name}-{i}")
         for row in ROWS
         for backend in all_backends()
-        for i, error in enumerate(row.errors)
+        for i, error in enumerate((*row.errors, *(row.host_errors if backend.on_host else ())))
     ],
 )
 def test_errors(row: Row, backend: TestBackend, arguments: Any, exception: Any, text: str) -> None:
@@ -126,8 +126,8 @@ def test_rows_without_the_native_extension() -> None:
     found = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", __file__,
          "-k", f"numpy and ({' or '.join(rows)})"],
-        env={**os.environ, "TENSORFLOWLITE_NATIVE": "0"}, capture_output=True, text=True,
-        cwd=Path(__file__).parents[1],
+        env={**os.environ, "TENSORFLOWLITE_NATIVE": "0", "TENSORFLOWLITE_TEST_BACKEND": ""},
+        capture_output=True, text=True, cwd=Path(__file__).parents[1],
     )  # fmt: skip
     assert found.returncode == 0, found.stdout[-3000:]
     assert " passed" in found.stdout and "TENSORFLOWLITE_NATIVE=0" in found.stdout

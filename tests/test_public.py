@@ -229,7 +229,10 @@ NAMES = {
     "amp": "autocast GradScaler custom_fwd custom_bwd is_autocast_available",
     "autograd": "grad backward Function once_differentiable gradcheck gradgradcheck "
         "detect_anomaly set_detect_anomaly is_anomaly_enabled",
-    "cuda": "is_available why_not synchronize memory_stats empty_cache",
+    "cuda": (
+        "is_available why_not synchronize memory_stats empty_cache tune "
+        "set_float32_matmul_precision get_float32_matmul_precision"
+    ),
     "random": "uniform normal randint permutation manual_seed get_state set_state",
     "linalg": (
         "cholesky cross det diagonal eig eigh eigvals eigvalsh inv matmul matrix_norm matrix_power "

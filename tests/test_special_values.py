@@ -83,6 +83,17 @@ def test_of_complex(
         same(backend.host(found), np.full(shape, expected, dtype))
 
 
+@pytest.mark.parametrize("dtype", [*FLOATS, "complex64"])
+def test_zero_keeps_its_sign_on_the_way_to_the_device(backend: TestBackend, dtype: str) -> None:
+    zero = np.array(-0.0).astype(dtypes.as_dtype(dtype))
+    x = backend.tensor(np.ones(3, zero.dtype))
+    x[1] = backend.tensor(zero)
+    x[2] = -0.0
+    for found in (backend.tensor(zero), tfl.tensor(-0.0, dtype=dtype, device=backend.device),
+                  tfl.full((2,), -0.0, dtype=dtype, device=backend.device), x[1:]):  # fmt: skip
+        assert np.signbit(backend.host(found).real.astype(np.float64)).all()
+
+
 # -- the extension's ufuncs ------------------------------------------------------------------------
 def mended(module: ModuleType, name: str) -> Any:
     return module.mended_ufunc(getattr(np, name), dtypes.bfloat16.num)

@@ -25,7 +25,7 @@ struct Greatest {
   }
   template <typename T>
   static TFL_DEVICE T nothing() {
-    return T(-__builtin_huge_val());
+    return -infinity<T>();
   }
 };
 

@@ -129,6 +129,15 @@ TFL_DEVICE float16 narrow<float16>(float x) { return to_float16(x); }
 template <>
 TFL_DEVICE bfloat16 narrow<bfloat16>(float x) { return to_bfloat16(x); }
 
+template <typename W>
+TFL_DEVICE W not_a_number() {
+  return float_of(0x7fc00000u);
+}
+template <typename W>
+TFL_DEVICE W infinity() {
+  return float_of(0x7f800000u);
+}
+
 // 16 bytes of a type, read and written at once where the address is a multiple of 16.
 template <typename T>
 struct alignas(16) Pack {
@@ -156,6 +165,21 @@ TFL_DEVICE Pack<T> read_once(const Pack<T>* from) {
   return read.pack;
 #else
   return *from;
+#endif
+}
+
+// Keeps a compiler from holding what one pass made of a pack (its numbers as floats, their
+// exponentials) for the next pass: that is more registers than there are.
+template <typename T>
+TFL_DEVICE void forget([[maybe_unused]] Pack<T>& pack) {
+#if defined(__CUDA_ARCH__)
+  union {
+    Pack<T> pack;
+    unsigned int words[4];
+  } same;
+  same.pack = pack;
+  asm volatile("" : "+r"(same.words[0]), "+r"(same.words[1]), "+r"(same.words[2]), "+r"(same.words[3]));
+  pack = same.pack;
 #endif
 }
 

@@ -16,6 +16,7 @@ from . import dtypes
 from .dtypes import half
 from .indexing_slots import INDEX as INDEX
 from .indexing_slots import indexing_slots
+from .portable import chooser
 from .product_slots import product_slots
 from .reduction_slots import Kept as Kept
 from .reduction_slots import reduction_slots
@@ -36,7 +37,7 @@ def slots(xp: Any) -> dict[str, Callable[..., Any]]:
 
 
 def _public(names: dict[str, Any]) -> dict[str, Any]:
-    own = ("xp", "found", "plain_tanh")
+    own = ("xp", "found", "plain_tanh", "choose")
     return {name: value for name, value in names.items() if name not in own}
 
 
@@ -115,6 +116,7 @@ def _gradient_slots(xp: Any) -> dict[str, Any]:
 
 def _elementwise_slots(xp: Any) -> dict[str, Any]:
     clip_low, clip_high = xp.maximum, xp.minimum
+    choose = chooser(xp)
 
     def rsqrt(x: Any) -> Any:
         return 1 / xp.sqrt(x)
@@ -126,7 +128,7 @@ def _elementwise_slots(xp: Any) -> dict[str, Any]:
             return out
         # With an infinite operand the standard has the floor of the quotient.
         infinite = xp.isinf(x) | xp.isinf(y)
-        return xp.where(infinite, xp.floor(xp.divide(x, y)), out)
+        return choose(infinite, xp.floor(xp.divide(x, y)), out)
 
     plain_tanh = xp.tanh
 

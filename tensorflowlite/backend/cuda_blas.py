@@ -43,7 +43,11 @@ class CupyQueue:
     """CuPy's current stream, timed by events."""
 
     def __init__(self, cupy: Any) -> None:
-        self._cuda = cupy.cuda
+        self._cupy = cupy
+
+    @property
+    def _cuda(self) -> Any:
+        return self._cupy.cuda
 
     def stream(self) -> int:
         return self._cuda.get_current_stream().ptr
@@ -192,7 +196,7 @@ class Blas:
         self._libraries: dict[int, Any] = {}
         self._plans: dict[Any, Any] = {}
         # A graph of captured work goes on using its stream's workspace: none is ever given back.
-        self._workspaces: dict[tuple[int, int], Any] = {}
+        self._workspaces: dict[tuple[int, int], tuple[Any, int]] = {}
         self.reason: str | None = None  # why there is none; "" where there is
 
     def why_not(self) -> str:
@@ -247,18 +251,19 @@ class Blas:
             self._plans[key] = found
         return found
 
-    def workspace(self) -> Any:
-        """Return the memory that products on the current stream work in."""
-        key = (self._driver.device(), self.queue.stream())
+    def workspace(self, stream: int) -> int:
+        """Return the address of the memory that products on a stream work in."""
+        key = (self._driver.device(), stream)
         found = self._workspaces.get(key)
         if found is None:
-            found = self._workspaces[key] = self._xp.empty(WORKSPACE_BYTES, "uint8")
-        return found
+            array = self._xp.empty(WORKSPACE_BYTES, "uint8")
+            found = self._workspaces[key] = (array, self._driver.address(array))
+        return found[1]
 
     def run(self, plan: Any, algorithm: int, a: Any, b: Any, out: Any, bias: Any = None,
             aux: Any = None, alpha: float = 1.0, beta: float = 0.0) -> None:  # fmt: skip
         """Hand a product to the current stream; ``out`` is alpha a b + beta out."""
-        address = self._driver.address
+        address, stream = self._driver.address, self.queue.stream()
         try:
             self.library().run(
                 plan,
@@ -268,9 +273,9 @@ class Blas:
                 address(out),
                 0 if bias is None else address(bias),
                 0 if aux is None else address(aux),
-                address(self.workspace()),
+                self.workspace(stream),
                 WORKSPACE_BYTES,
-                self.queue.stream(),
+                stream,
                 alpha,
                 beta,
             )

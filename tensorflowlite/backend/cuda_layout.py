@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import dtypes
 from .kernels import TYPE_NAMES
 
 _BLOCKS_WANTED = 2048  # a few per multiprocessor of the largest GPU
+REGISTERS = 65536  # per multiprocessor
 _MOST_CHUNKS = 65535
 
 
@@ -36,24 +36,6 @@ def in_c_order(xp: Any, array: Any) -> Any:
     (16, 8)
     """
     return array if array.flags.c_contiguous else xp.ascontiguousarray(array)
-
-
-@functools.cache
-def _processors(device: Any) -> int:
-    return int(device.attributes["MultiProcessorCount"])
-
-
-def processors(xp: Any) -> int:
-    """Return how many multiprocessors the current device has; 2 where none is there.
-
-    Examples
-    --------
-    >>> import numpy
-    >>> processors(numpy)
-    2
-    """
-    cuda = getattr(xp, "cuda", None)
-    return 2 if cuda is None else _processors(cuda.Device())
 
 
 def pack_size(dtype: Any) -> int:
@@ -102,3 +84,56 @@ def chunks_of(rows: int, strips: int, least: int) -> tuple[int, int]:
     wanted = max(-(-rows * strips // _BLOCKS_WANTED), -(-rows // _MOST_CHUNKS), 1)
     chunk = -(-wanted // least) * least
     return chunk, -(-rows // chunk)
+
+
+class RowLayout(NamedTuple):
+    """Which threads share a row (kernels/include/rows.cuh), and the macros that say so."""
+
+    grid: int
+    block: tuple[int, int]
+    defines: dict[str, Any]
+
+
+_WARPS_PER_BLOCK, _WARP = 8, 32
+_HELD, _MOST_THREADS = 4, 512  # packs per thread, of rows up to 2048 packs
+# Of longer ones: two such blocks have 72 registers per thread, half of which hold the row.
+_THREADS_OF_LONG = 448
+
+
+def row_layout(rows: int, columns: int, dtype: Any, long_blocks: int = 2) -> RowLayout:
+    """Return the threads for kernels that hold rows in registers, where they fit.
+
+    Parameters
+    ----------
+    rows, columns
+        How many there are.
+    dtype
+        The dtype of the rows.
+    long_blocks
+        How many blocks with long rows of half precision a multiprocessor must have room for.
+
+    Examples
+    --------
+    >>> row_layout(100, 256, dtypes.float32).block, row_layout(100, 4096, dtypes.bfloat16).block
+    ((32, 8), (128, 1))
+    """
+    packs = -(-columns // pack_size(dtype))
+    registers = 128 if dtype.itemsize == 8 else 64
+    if packs <= _WARP * _HELD:
+        held, block, threads = power_of_2(-(-packs // _WARP)), (_WARP, _WARPS_PER_BLOCK), 256
+    elif packs <= _MOST_THREADS * _HELD:
+        held, block = _HELD, (-(-packs // (_WARP * _HELD)) * _WARP, 1)
+        threads = max(128, power_of_2(block[0]))
+    else:
+        held, threads = 9 if dtype in dtypes.half else 8, _THREADS_OF_LONG
+        block = (min(-(-packs // (_WARP * held)) * _WARP, threads), 1)
+    blocks = REGISTERS // (threads * registers)
+    if threads == _THREADS_OF_LONG:
+        blocks = long_blocks if dtype in dtypes.half else 1
+    defines = {
+        **type_defines(dtype),
+        "TFL_PACKS": held,
+        "TFL_THREADS": threads,
+        "TFL_BLOCKS": blocks,
+    }
+    return RowLayout(-(-rows // block[1]), block, defines)

@@ -24,6 +24,7 @@ from .cuda_gemm_sources import (
     epilogue_of,
 )
 from .kernels import Kernels
+from .product_slots import product_slots
 
 _TYPES = (dtypes.float16, dtypes.bfloat16, dtypes.float32, dtypes.float64)
 
@@ -37,27 +38,26 @@ class Products:
 
     def usable(self, *arrays: Any) -> bool:
         """Return whether these arrays of one dtype can be multiplied here."""
-        dtype = arrays[0].dtype
-        if dtype not in _TYPES:
+        dtype, driver = arrays[0].dtype, self._driver
+        if dtype not in _TYPES or (self.gemm.blas.reason != "" and not self._found()):
             return False
+        here = driver.device()
+        for array in arrays:
+            if array.dtype != dtype or not array.size or driver.device_of(array) != here:
+                return False
+            if array.size > MOST_ELEMENTS and max(array.shape) > MOST_ELEMENTS:
+                return False
+        return True
+
+    def _found(self) -> bool:
+        """Return whether cuBLASLt was found; tell once where it wasn't."""
         reason = self.gemm.blas.why_not()
-        if reason:
-            if not self._told:
-                self._told = True
-                warnings.warn(
-                    f"matmul: {reason}; CuPy's slower products are taken",
-                    RuntimeWarning,
-                    stacklevel=4,
-                )
-            return False
-        here, driver = self._driver.device(), self._driver
-        return all(
-            array.dtype == dtype
-            and array.size > 0
-            and driver.device_of(array) == here
-            and max(array.shape, default=1) <= MOST_ELEMENTS
-            for array in arrays
-        )
+        if reason and not self._told:
+            self._told = True
+            warnings.warn(
+                f"matmul: {reason}; CuPy's slower products are taken", RuntimeWarning, stacklevel=5
+            )
+        return not reason
 
     def matrix(self, array: Any) -> tuple[Any, tuple[bool, int]]:
         """Return a matrix, copied if it lies neither in C order nor transposed, and its layout."""
@@ -280,6 +280,7 @@ def slots(
     product_activation_gradient.accepts = accepts_gradient  # type: ignore[attr-defined]
     return {
         "matmul": matmul,
+        "einsum": product_slots(xp, products.matmul)["einsum"],
         "linear_act": linear_act,
         "product_activation_gradient": product_activation_gradient,
     }

@@ -49,7 +49,9 @@ _FAMILIES = (
     "cuda_activation_slots",
     "cuda_attention_slots",
     "cuda_embedding_slots",
+    "cuda_normalization_slots",
     "cuda_optimizer_slots",
     "cuda_product_slots",
     "cuda_random_slots",
+    "cuda_softmax_slots",
 )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 
 from ..errors import DeviceError
-from . import cuda, library_slots
+from . import cuda, library_slots, special
 from .base import Backend, Device, at_first_use, register
 
 
@@ -21,7 +21,11 @@ class CupyBackend(Backend):
 
     def from_host(self, array: numpy.ndarray[Any, Any], device: Device) -> Any:
         with self._on(device):
-            return self.namespace.asarray(array)
+            if array.ndim:
+                return self.namespace.asarray(array)
+            out = self.namespace.empty((), array.dtype)  # asarray would make 0 of -0
+            out.set(array)
+            return out
 
     def to_host(self, array: Any) -> numpy.ndarray[Any, Any]:
         return self.namespace.asnumpy(array)
@@ -56,12 +60,13 @@ def cupy_backend() -> Backend:
     import cupy
     import cupyx.scipy.special
 
+    # They take 10 ms to import, which a program without a GPU shouldn't.
     from . import cuda_slots
     from .cupy_driver import CupyDriver
     from .kernels import Kernels
 
     slots = library_slots.slots(cupy)
-    slots["erf"] = cupyx.scipy.special.erf
+    slots["erf"] = special.of_wide(cupyx.scipy.special.erf)  # of float16 it gives float64
 
     def filled(shape: Any, value: Any, dtype: Any, device: Device) -> Any:
         with backend._on(device):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy
 
 from . import dtypes
+from .portable import adder, last_writer
 
 INDEX = "index"  # in the template of a key: an index array goes here
 _ALL = slice(None)
@@ -25,6 +26,7 @@ def fill_key(template: tuple[Any, ...], indices: Any) -> tuple[Any, ...]:
 
 def indexing_slots(xp: Any) -> dict[str, Callable[..., Any]]:
     """Return the slots of indexing."""
+    add_at = adder(xp)
     to_scalar = xp is numpy  # NumPy turns x[0] of one axis into a scalar, which is no view
 
     def getitem(x: Any, key: Any) -> Any:
@@ -53,8 +55,40 @@ def indexing_slots(xp: Any) -> dict[str, Callable[..., Any]]:
 
     def setitem_arrays(x: Any, value: Any, *rest: Any) -> Any:
         *indices, template = rest
-        x[fill_key(template, indices)] = value
+        key = fill_key(template, indices)
+        if xp is not numpy:  # one value broadcasts to any shape
+            one = value.size == 1
+            value = value.reshape(()) if one else one_value_each(x, value, indices, template)
+        x[key] = value
         return x
+
+    def one_value_each(x: Any, value: Any, indices: Any, template: Any) -> Any:
+        """Return values of which those for one place are equal: the last one; CuPy keeps any."""
+        key = fill_key(template, indices)
+        lead = _rows_from(template)
+        if all(index.dtype.kind == "b" for index in indices):  # a mask names no element twice
+            region = x[key].shape
+        elif lead is None or any(index.dtype.kind == "b" for index in indices):
+            region = x[key].shape
+            last = last_writer(xp, key, region, x.shape)
+            value = broadcast(value, region).reshape(-1)[last]
+        else:
+            count = numpy.broadcast_shapes(*[index.shape for index in indices])
+            stop = lead + len(indices)
+            region = (*x.shape[:lead], *count, *x.shape[stop:])
+            if value.ndim > len(region) - lead - len(count):  # else it is the same everywhere
+                last = last_writer(xp, tuple(indices), count, x.shape[lead:stop])
+                flat = (*x.shape[:lead], math.prod(count), *x.shape[stop:])
+                rows = broadcast(value, region).reshape(flat)
+                value = rows[(*(_ALL,) * lead, last)]
+        surplus = max(value.ndim - len(region), 0)
+        return value.reshape(value.shape[surplus:])  # NumPy alone allows more axes of length 1
+
+    def broadcast(value: Any, shape: tuple[int, ...]) -> Any:
+        surplus = max(value.ndim - len(shape), 0)
+        if value.shape[:surplus] == (1,) * surplus:
+            value = value.reshape(value.shape[surplus:])
+        return xp.broadcast_to(value, shape)
 
     def clear_arrays(x: Any, *rest: Any) -> Any:
         *indices, template = rest
@@ -66,10 +100,7 @@ def indexing_slots(xp: Any) -> dict[str, Callable[..., Any]]:
         """Whether each element written at a key stays: none with the same place comes after it."""
         *indices, template, shape = rest
         order = xp.arange(x.size).reshape(x.shape)
-        key = fill_key(template, indices)
-        written = xp.zeros(shape, order.dtype)
-        written[key] = order
-        return written[key] == order
+        return last_writer(xp, fill_key(template, indices), x.shape, shape) == order
 
     def scatter_add(x: Any, *rest: Any) -> Any:
         *indices, template, shape = rest
@@ -82,9 +113,7 @@ def indexing_slots(xp: Any) -> dict[str, Callable[..., Any]]:
             out = xp.zeros(shape, x.dtype)
             out[key] = x  # a mask names no element twice
             return out
-        out = xp.zeros(shape, dtypes.accumulator(x.dtype))
-        xp.add.at(out, key, x.astype(out.dtype, copy=False))
-        return out.astype(x.dtype, copy=False)
+        return add_at(shape, key, x)
 
     def add_rows(x: Any, indices: Any, lead: int, shape: tuple[int, ...]) -> Any:
         """Sum what goes to the same row; the rows are the axes from ``lead`` that indices name."""
@@ -100,16 +129,14 @@ def indexing_slots(xp: Any) -> dict[str, Callable[..., Any]]:
         index = index.reshape(-1)
         count = math.prod(named)
         width = rows.shape[1]
-        rows = rows.astype(dtypes.accumulator(x.dtype), copy=False)
-        if xp is not numpy or width == 1:
-            out = xp.zeros((count, width), rows.dtype)
-            if width == 1:
-                xp.add.at(out.reshape(-1), index, rows.reshape(-1))
-            else:
-                xp.add.at(out, index, rows)
+        if width == 1:
+            out = add_at((count,), index, rows.reshape(-1))
+        elif xp is not numpy:
+            out = add_at((count, width), index, rows)
         else:
-            out = _sum_runs(rows, index, count)
-        out = out.astype(x.dtype, copy=False).reshape((*named, *shape[:lead], *shape[stop:]))
+            wide = rows.astype(dtypes.accumulator(x.dtype), copy=False)
+            out = _sum_runs(wide, index, count).astype(x.dtype, copy=False)
+        out = out.reshape((*named, *shape[:lead], *shape[stop:]))
         if not lead:
             return out
         back = (*range(len(named), len(named) + lead), *range(len(named)))
@@ -136,12 +163,10 @@ def indexing_slots(xp: Any) -> dict[str, Callable[..., Any]]:
         indices = indices.astype(dtypes.int64, copy=False)
         for one, length in zip(along(indices, axis, shape), shape, strict=True):
             flat = flat * length + one % max(length, 1)
-        out = xp.zeros(math.prod(shape), dtypes.accumulator(x.dtype))
-        xp.add.at(out, flat.reshape(-1), x.astype(out.dtype, copy=False).reshape(-1))
-        return out.astype(x.dtype, copy=False).reshape(shape)
+        return add_at((math.prod(shape),), flat.reshape(-1), x.reshape(-1)).reshape(shape)
 
     found = locals()
-    for name in ("xp", "to_scalar", "add_rows", "along"):
+    for name in ("xp", "add_at", "to_scalar", "add_rows", "along", "one_value_each", "broadcast"):
         del found[name]
     return found
 

@@ -56,6 +56,18 @@ def slots(xp: Any) -> dict[str, Callable[..., Any]]:
                 return f" in batch {index}"
         return ""
 
+    def checked(run: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """Refuse what isn't finite, of which no algorithm converges; NumPy's tell by themselves."""
+        if xp is numpy:
+            return run
+
+        def run_finite(x: Any) -> Any:
+            if not xp.isfinite(x).all().item():
+                raise numpy.linalg.LinAlgError
+            return run(x)
+
+        return run_finite
+
     def inv(x: Any) -> Any:
         return attempt("inv", xp.linalg.inv, x)
 
@@ -116,18 +128,18 @@ def slots(xp: Any) -> dict[str, Callable[..., Any]]:
         return tuple(attempt("qr", lambda a: xp.linalg.qr(a, mode), x))
 
     def eigh(x: Any, uplo: str) -> Any:
-        return tuple(attempt("eigh", lambda a: xp.linalg.eigh(a, uplo), x))
+        return tuple(attempt("eigh", checked(lambda a: xp.linalg.eigh(a, uplo)), x))
 
     def eigvalsh(x: Any, uplo: str) -> Any:
-        return attempt("eigvalsh", lambda a: xp.linalg.eigvalsh(a, uplo), x)
+        return attempt("eigvalsh", checked(lambda a: xp.linalg.eigvalsh(a, uplo)), x)
 
     def eig(x: Any) -> Any:
-        values, vectors = attempt("eig", general("eig"), x)
+        values, vectors = attempt("eig", checked(general("eig")), x)
         kind = dtypes.complex_of(x.dtype)
         return values.astype(kind, copy=False), vectors.astype(kind, copy=False)
 
     def eigvals(x: Any) -> Any:
-        values = attempt("eigvals", general("eigvals"), x)
+        values = attempt("eigvals", checked(general("eigvals")), x)
         return values.astype(dtypes.complex_of(x.dtype), copy=False)
 
     def general(name: str) -> Callable[[Any], Any]:
@@ -140,10 +152,10 @@ def slots(xp: Any) -> dict[str, Callable[..., Any]]:
         return found
 
     def svd(x: Any, full: bool) -> Any:
-        return tuple(attempt("svd", lambda a: xp.linalg.svd(a, full), x))
+        return tuple(attempt("svd", checked(lambda a: xp.linalg.svd(a, full)), x))
 
     def svdvals(x: Any) -> Any:
-        return attempt("svdvals", lambda a: xp.linalg.svd(a, compute_uv=False), x)
+        return attempt("svdvals", checked(lambda a: xp.linalg.svd(a, compute_uv=False)), x)
 
     def pinv(x: Any, rtol: Any) -> Any:
         left, right = _inverted(x, rtol)
@@ -155,7 +167,7 @@ def slots(xp: Any) -> dict[str, Callable[..., Any]]:
 
     def _inverted(x: Any, rtol: Any) -> tuple[Any, Any]:
         """Return the adjoint of U, and V over the singular values that count."""
-        u, s, vh = attempt("pinv", lambda a: xp.linalg.svd(a, False), x)
+        u, s, vh = attempt("pinv", checked(lambda a: xp.linalg.svd(a, False)), x)
         if s.shape[-1]:
             counts = s > rtol[..., None] * xp.max(s, -1, keepdims=True)
             s = xp.where(counts, 1 / xp.where(counts, s, xp.ones_like(s)), xp.zeros_like(s))

@@ -12,10 +12,12 @@ import numpy
 
 from ..errors import OutOfRangeError
 from . import dtypes
+from .portable import chooser
 
 
 def slots(xp: Any) -> dict[str, Any]:
     """Return the slots of the losses."""
+    choose = chooser(xp)
 
     def class_weights(name: str, target: Any, weight: Any, classes: int, ignored: int,
                       dtype: Any) -> tuple[Any, Any, Any]:  # fmt: skip
@@ -33,9 +35,9 @@ def slots(xp: Any) -> dict[str, Any]:
             )
         safe = xp.where(inside, target, 0)
         chosen = weight[safe].astype(dtype) if weight is not None else xp.ones(target.shape, dtype)
-        chosen = xp.where(kept, chosen, dtype.type(0))
+        chosen = choose(kept, chosen, dtype.type(0))
         if xp is not numpy:
-            chosen = xp.where(inside | ~kept, chosen, dtype.type("nan"))
+            chosen = choose(inside | ~kept, chosen, dtype.type("nan"))
         return safe, chosen, kept
 
     def pick(x: Any, index: Any) -> Any:
@@ -140,7 +142,7 @@ def slots(xp: Any) -> dict[str, Any]:
                 )
             return weight[indices]
         out = weight[xp.where(inside, indices, 0)]
-        return xp.where(xp.expand_dims(inside, -1), out, out.dtype.type("nan"))
+        return choose(xp.expand_dims(inside, -1), out, out.dtype.type("nan"))
 
     def one_hot(x: Any, classes: int) -> Any:
         inside = (x >= 0) & (x < classes)

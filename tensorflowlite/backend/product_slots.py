@@ -13,8 +13,14 @@ from .dtypes import half
 Labels = tuple[int, ...]
 
 
-def product_slots(xp: Any) -> dict[str, Callable[..., Any]]:
-    """Return the slots of products; half precision is accumulated in float32, rounded once."""
+def product_slots(
+    xp: Any, multiply: Callable[[Any, Any], Any] | None = None
+) -> dict[str, Callable[..., Any]]:
+    """Return the slots of products; half precision is accumulated in float32, rounded once.
+
+    ``multiply`` is another product of (stacks of) matrices for contractions than the library's: one
+    that does so with half precision itself.
+    """
 
     float32, float64 = dtypes.float32, dtypes.float64
 
@@ -34,7 +40,9 @@ def product_slots(xp: Any) -> dict[str, Callable[..., Any]]:
     def einsum(*rest: Any) -> Any:
         *arrays, labels, out_labels = rest
         dtype = arrays[0].dtype
-        if dtype in half or any(array.dtype is not dtype for array in arrays):
+        # With more than one product what lies between them would be rounded, too.
+        wide_half = dtype in half and (multiply is None or len(arrays) > 2)
+        if wide_half or any(array.dtype is not dtype for array in arrays):
             dtype = dtypes.promote(*[array.dtype for array in arrays])
             wide = dtypes.accumulator(dtype)
             arrays = [array.astype(wide, copy=False) for array in arrays]
@@ -50,6 +58,8 @@ def product_slots(xp: Any) -> dict[str, Callable[..., Any]]:
         y = y.transpose(step.y_order).reshape(step.y_shape)
         if step.kind == "multiply":
             out = x * y
+        elif multiply is not None:
+            out = multiply(x, y)
         else:
             out = (xp.dot if step.kind == "dot" else xp.matmul)(x, y)
         return out.reshape(step.out_shape)

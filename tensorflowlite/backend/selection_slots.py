@@ -10,6 +10,7 @@ import numpy
 from ..errors import OutOfRangeError
 from . import dtypes
 from .base import backend_of
+from .portable import extreme_at
 
 
 def slots(xp: Any) -> dict[str, Callable[..., Any]]:
@@ -29,18 +30,11 @@ def slots(xp: Any) -> dict[str, Callable[..., Any]]:
         return indices % length if length else indices
 
     def scatter_extreme(x: Any, source: Any, indices: Any, axis: int, largest: bool) -> Any:
-        out = xp.array(x, order="C")
         key = []
         for i, length in enumerate(indices.shape):
             shape = (1,) * i + (length,) + (1,) * (indices.ndim - i - 1)
             key.append(indices if i == axis else xp.arange(length).reshape(shape))
-        write = xp.maximum if largest else xp.minimum
-        if out.dtype in dtypes.half:  # the libraries' own `at` doesn't know them all
-            wide = out.astype(dtypes.float32)
-            write.at(wide, tuple(key), source.astype(dtypes.float32))
-            return wide.astype(out.dtype)
-        write.at(out, tuple(key), source.astype(out.dtype, copy=False))
-        return out
+        return extreme_at(xp, x, tuple(key), source, largest)
 
     def bin_counts(x: Any, length: int) -> Any:
         out = xp.bincount(x.reshape(-1), minlength=length)

@@ -11,6 +11,7 @@ import numpy
 
 from . import dtypes
 from .base import backend_for, backend_of
+from .portable import chooser
 
 
 def alike(*arrays: Any) -> tuple[Any, ...]:
@@ -38,6 +39,8 @@ def transfer(array: Any, device: Any) -> Any:
 def shaping_slots(xp: Any) -> dict[str, Callable[..., Any]]:
     """Return the slots of the shaping operations that differ from ``xp``'s functions."""
 
+    choose = chooser(xp)
+
     reshape: Any
     permute_dims: Any
     mT: Any
@@ -63,10 +66,10 @@ def shaping_slots(xp: Any) -> dict[str, Callable[..., Any]]:
         return xp.roll(x, *by)
 
     def tril(x: Any, offset: int) -> Any:
-        return xp.tril(x, offset)
+        return xp.tril(x, offset).astype(x.dtype, copy=False)  # of bfloat16 CuPy makes float32
 
     def triu(x: Any, offset: int) -> Any:
-        return xp.triu(x, offset)
+        return xp.triu(x, offset).astype(x.dtype, copy=False)
 
     def concat(*rest: Any) -> Any:
         *arrays, axis = rest
@@ -90,7 +93,7 @@ def shaping_slots(xp: Any) -> dict[str, Callable[..., Any]]:
     def where(condition: Any, x: Any, y: Any) -> Any:
         if x.dtype is not y.dtype:
             x, y = alike(x, y)
-        return xp.where(condition, x, y)
+        return choose(condition, x, y)
 
     def clone(x: Any) -> Any:
         return xp.array(x, order="C")
@@ -99,7 +102,7 @@ def shaping_slots(xp: Any) -> dict[str, Callable[..., Any]]:
         return transfer(x, move[1])
 
     found = locals()
-    del found["xp"]
+    del found["xp"], found["choose"]
     if xp is numpy:
         found["broadcast_to"] = _broadcast_to
     return found

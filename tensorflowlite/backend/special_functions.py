@@ -14,6 +14,7 @@ import numpy
 
 from . import dtypes
 from .dtypes import half
+from .portable import chooser
 from .special import slots as error_function
 
 _LOG_GAMMA = (
@@ -134,6 +135,7 @@ def _wide(function: Callable[..., Any]) -> Callable[..., Any]:
 def slots(xp: Any) -> dict[str, Callable[..., Any]]:
     """Return the slots of the special functions."""
     erf = error_function(xp)["erf"]
+    choose = chooser(xp)
 
     def sine_of_pi(x: Any) -> Any:
         """Return sin(pi x) up to its sign, exact also for large ``x``."""
@@ -283,7 +285,7 @@ def slots(xp: Any) -> dict[str, Callable[..., Any]]:
             x = x.astype(dtypes.float64)
         with numpy.errstate(all="ignore"):
             out = x * log(y)
-            return xp.where((x == 0) & ~xp.isnan(y), xp.zeros_like(out), out)
+            return choose((x == 0) & ~xp.isnan(y), xp.zeros_like(out), out)
 
     def xlogy(x: Any, y: Any) -> Any:
         return times_log(x, y, xp.log)

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from .primitive import Primitive
 
 
+# NumPy's and CuPy's words where shapes broadcast to more than what is changed.
+_NO_ROOM = ("output operand", "Out shape is mismatched")
+
+
 def explain(op: Primitive, error: Exception, arrays: Sequence[Any], attributes: tuple[Any, ...],
             name: str | None = None) -> Exception:  # fmt: skip
     """Return the error to raise for an operation's call that raised ``error``."""
@@ -46,11 +50,12 @@ def explain(op: Primitive, error: Exception, arrays: Sequence[Any], attributes: 
         text = broadcast_conflict(arrays[0].shape, arrays[1].shape)
         if text is not None:
             return ShapeError(f"{name}: shapes must broadcast, got {text}")
-        if "output operand" in str(error):  # the shapes broadcast to more than what is changed
+        if any(words in str(error) for words in _NO_ROOM):
             shapes = f"{tuple(arrays[0].shape)} and {tuple(arrays[1].shape)}"
             return ShapeError(f"{name}: the result must fit in the changed tensor, got {shapes}")
     reason = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
     if isinstance(error, IndexError):
+        reason = reason[0].lower() + reason[1:]  # CuPy begins with a capital
         return OutOfRangeError(f"{name}: {reason}, got {got}")
     if isinstance(error, ValueError):
         kind = ArgumentError if op.form == "binary" else ShapeError  # the shapes do broadcast

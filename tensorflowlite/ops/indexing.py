@@ -180,7 +180,8 @@ def getitem(x: Tensor, key: Any) -> Tensor:
     Raises
     ------
     OutOfRangeError
-        An index lies outside its axis.
+        An index lies outside its axis. Those in index arrays on a device count round instead:
+        the device would have to be waited for.
     """
     if type(key) in _BASIC:
         return _getitem(x, key)
@@ -319,7 +320,7 @@ def take(x: Tensor, indices: Any, /, axis: int | None = None) -> Tensor:
     Raises
     ------
     OutOfRangeError
-        An index lies outside the axis.
+        An index lies outside the axis; on a device it counts round instead.
 
     Examples
     --------
@@ -358,7 +359,7 @@ def take_along_axis(x: Tensor, indices: Tensor, /, axis: int = -1) -> Tensor:
     ShapeError
         The numbers of axes differ.
     OutOfRangeError
-        An index lies outside the axis.
+        An index lies outside the axis; on a device it counts round instead.
 
     Examples
     --------

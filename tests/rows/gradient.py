@@ -65,8 +65,8 @@ def clear_view_reference(x, path):
 
 
 def write_view(x, value, path):
-    """Assign to a view of a tensor that isn't a leaf."""
-    root = x * 1.0
+    """Assign to a view of a tensor that isn't a leaf, and that lies as ``x`` does."""
+    root = traced.cast(x, x.dtype)
     view = root
     for name, attribute in path:
         view = {"getitem": tfl.Tensor.__getitem__, "reshape": tfl.reshape,

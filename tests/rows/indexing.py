@@ -199,12 +199,14 @@ rows = [
         name="getitem by arrays",
         dtypes=every,
         covers=("getitem_arrays", "scatter_add"),
-        errors=[
+        host_errors=[
             (
                 (line, Key(np.array([0, 7]))),
                 OutOfRangeError,
                 "got x float64 (3,) indexed by int64 (2,)",
             ),
+        ],
+        errors=[
             (
                 (line, Key(np.array([0.0]))),
                 DtypeError,
@@ -288,8 +290,8 @@ rows = [
                 DtypeError,
                 "take: indices must be integers, got booleans; use x[mask]",
             ),
-            ((line, np.array([3])), OutOfRangeError, "take: index 3 is out of bounds"),
         ],
+        host_errors=[((line, np.array([3])), OutOfRangeError, "take: index 3 is out of bounds")],
     ),
     Row(
         tfl.take_along_axis,
@@ -308,6 +310,8 @@ rows = [
                 DtypeError,
                 "take_along_axis: indices must be integers, got float64",
             ),
+        ],
+        host_errors=[
             (
                 (matrix, np.array([[2]])),
                 OutOfRangeError,
