@@ -168,7 +168,8 @@ extern "C" TFL_KERNEL(threads, blocks_of_queries)
   for (long long first = 0; first < end; first += forward_columns) {
     __syncthreads();
     load_tile<forward_columns>(keys, key, first, shape.columns, shape.width, shape.packed, 1.0f);
-    load_tile<forward_columns>(values, value, first, shape.columns, shape.depth, shape.packed, 1.0f);
+    load_tile<forward_columns>(values, value, first, shape.columns, shape.depth, shape.packed,
+                               1.0f);
     __syncthreads();
     float p[forward_columns / 8][4] = {};
     Strips::by_columns<forward_columns, width>(p, queries + 16 * warp * stride, keys);
@@ -178,8 +179,10 @@ extern "C" TFL_KERNEL(threads, blocks_of_queries)
     for (int j = 0; j < forward_columns / 8; ++j) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
+        const int row = g + i / 2 * 8;
+        const int column = 8 * j + 2 * t + i % 2;
         p[j][i] = plain ? p[j][i] * scores.factor
-                        : scores.at(p[j][i], first_row + g + i / 2 * 8, first + 8 * j + 2 * t + i % 2);
+                        : scores.at(p[j][i], first_row + row, first + column);
         new_top[i / 2] = fmaxf(new_top[i / 2], p[j][i]);
       }
     }
@@ -306,8 +309,10 @@ extern "C" TFL_KERNEL(threads, blocks_of_queries)
     for (int j = 0; j < tile / 8; ++j) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
+        const int row = g + i / 2 * 8;
+        const int column = 8 * j + 2 * t + i % 2;
         p[j][i] = plain ? p[j][i] * scores.factor
-                        : scores.at(p[j][i], first_row + g + i / 2 * 8, first + 8 * j + 2 * t + i % 2);
+                        : scores.at(p[j][i], first_row + row, first + column);
         to_gradient(p[j][i], ds[j][i], row_sums[i / 2], row_inner[i / 2]);
       }
     }

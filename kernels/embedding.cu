@@ -32,7 +32,8 @@ TFL_DEVICE long long column_of_thread() {
 }
 
 template <int SIZE>
-TFL_DEVICE void store_sum(const Runs& runs, long long place, long long column, const W (&sum)[SIZE]) {
+TFL_DEVICE void store_sum(const Runs& runs, long long place, long long column,
+                          const W (&sum)[SIZE]) {
   Columns<SIZE> rounded;
 #pragma unroll
   for (int j = 0; j < SIZE; ++j) rounded.at[j] = tfl::narrow<T>(sum[j]);

@@ -211,5 +211,5 @@ def test_bfloat16_needs_tensor_cores_that_have_it(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("dtype", [FLOAT, *HALVES], ids=str)
 @pytest.mark.parametrize("width", [32, 64, 96, 128])
 def test_shared_memory_is_what_every_chip_has(width: int, dtype: Any) -> None:
-    tiles = cuda_attention_slots._tiles_of(dtype, width)
+    tiles = cuda_attention_slots.tiles_of(dtype, width)
     assert max(tiles.forward_bytes, tiles.backward_bytes) <= 64 * 1024

@@ -19,6 +19,7 @@ import pytest
 
 from tensorflowlite.backend import (
     cuda_activation_slots,
+    cuda_attention_slots,
     cuda_hopper,
     cuda_layout,
     cuda_normalization_slots,
@@ -48,6 +49,10 @@ def activations(*names: str) -> list[Defines]:
     ]
 
 
+def attention(width: int, *names: Any) -> list[Defines]:
+    return [cuda_attention_slots.tiles_of(dtype, width).variant for dtype in names]
+
+
 def hopper(columns: int, *problem: Any) -> Defines:
     return cuda_hopper.defines(cuda_hopper.Problem(512, 512, 512, *problem), columns)
 
@@ -72,9 +77,9 @@ def gradient_rows(*columns: int) -> list[Defines]:
 # The variants of each file that stand for all: every type, and what takes the most registers.
 VARIANTS: dict[str, list[Defines]] = {
     "attention.cu": [
-        *types("tfl::bfloat16", "tfl::float16", "float", TFL_WIDTH=128),
-        *types("tfl::float16", "float", TFL_WIDTH=64),
-        *types("tfl::bfloat16", "float", TFL_WIDTH=32),
+        *attention(128, dtypes.bfloat16, dtypes.float16, dtypes.float32),
+        *attention(64, dtypes.float16, dtypes.float32),
+        *attention(32, dtypes.bfloat16, dtypes.float32),
     ],
     "bias_activation.cu": activations("gelu", "relu", "gelu_tanh"),
     "embedding.cu": types(),

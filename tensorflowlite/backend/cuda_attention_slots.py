@@ -17,7 +17,7 @@ _TYPES = (dtypes.float16, dtypes.bfloat16, dtypes.float32)
 _MOST_WIDTH, _WIDTH_STEP = 128, 32
 
 
-class _Tiles(NamedTuple):
+class Tiles(NamedTuple):
     """The sizes that a variant's kernels have: as in the kernels, and bytes of shared memory."""
 
     variant: dict[str, Any]
@@ -27,7 +27,8 @@ class _Tiles(NamedTuple):
     backward_bytes: int
 
 
-def _tiles_of(dtype: Any, width: int) -> _Tiles:
+def tiles_of(dtype: Any, width: int) -> Tiles:
+    """Return the variant for rows of a dtype and a width, and its sizes."""
     single = dtype == dtypes.float32
     warps, forward, backward = (2, 32, 16) if single else (4, 64, 32)
     padding, scratch = (4, 16) if single else (8, 0)
@@ -37,7 +38,7 @@ def _tiles_of(dtype: Any, width: int) -> _Tiles:
     def elements(own: int, tile: int) -> int:
         return (own * rows + 2 * tile) * stride + warps * scratch * (tile + padding)
 
-    return _Tiles(
+    return Tiles(
         {"TFL_TYPE": TYPE_NAMES[dtype], "TFL_WIDTH": width},
         32 * warps,
         rows,
@@ -76,7 +77,7 @@ class _Call:
         self.heads, self.groups = math.prod(self.lead[:split]), math.prod(self.lead[split:])
         self.causal = causal
         self.mask = mask
-        self.tiles = _tiles_of(query.dtype, max(self.width, self.depth))
+        self.tiles = tiles_of(query.dtype, max(self.width, self.depth))
         self._set_mask_strides()
 
     def _set_mask_strides(self) -> None:
