@@ -70,8 +70,8 @@ TFL_DEVICE void gradient_of_packs(const T* g, const T* saved, T* dz, long long f
   Pack x[count], s[count];
 #pragma unroll
   for (int k = 0; k < count; ++k) {
-    x[k] = reinterpret_cast<const Pack*>(g)[first + k * threads];
-    s[k] = reinterpret_cast<const Pack*>(saved)[first + k * threads];
+    x[k] = tfl::read_once(reinterpret_cast<const Pack*>(g) + first + k * threads);
+    s[k] = tfl::read_once(reinterpret_cast<const Pack*>(saved) + first + k * threads);
   }
 #pragma unroll
   for (int k = 0; k < count; ++k) {
@@ -93,7 +93,9 @@ struct Forward {
   TFL_DEVICE void packs(long long first) const {
     Pack x[count];
 #pragma unroll
-    for (int k = 0; k < count; ++k) x[k] = reinterpret_cast<const Pack*>(z)[first + k * threads];
+    for (int k = 0; k < count; ++k) {
+      x[k] = tfl::read_once(reinterpret_cast<const Pack*>(z) + first + k * threads);
+    }
     const long long period = channels * length;
     const long long step = threads * Pack::size % period;
     long long position = bias ? first * Pack::size % period : 0;
@@ -170,11 +172,36 @@ extern "C" TFL_KERNEL(256, 2) activation_gradient(const T* g, const T* saved, T*
 
 namespace {
 
-// What is read and written at once: a pack's numbers, or 1.
+// What is read and written at once: a pack, or one number.
 template <int size>
-struct alignas(size * sizeof(T)) Piece {
+struct Piece {
   T at[size];
 };
+
+template <int size>
+TFL_DEVICE Piece<size> read_piece(const T* from) {
+  Piece<size> piece;
+  if constexpr (size == 1) {
+    piece.at[0] = *from;
+  } else {
+    const Pack pack = tfl::read_once(reinterpret_cast<const Pack*>(from));
+#pragma unroll
+    for (int j = 0; j < size; ++j) piece.at[j] = pack.at[j];
+  }
+  return piece;
+}
+
+template <int size>
+TFL_DEVICE void write_piece(T* to, const Piece<size>& piece) {
+  if constexpr (size == 1) {
+    *to = piece.at[0];
+  } else {
+    Pack pack;
+#pragma unroll
+    for (int j = 0; j < size; ++j) pack.at[j] = piece.at[j];
+    *reinterpret_cast<Pack*>(to) = pack;
+  }
+}
 
 // One piece of the gradient; its sum in W, unrounded, goes to `sums`.
 template <int size>
@@ -194,17 +221,16 @@ TFL_DEVICE void gradient_piece(Piece<size>& g, const Piece<size>& saved, W* sums
 template <int size, int count>
 TFL_DEVICE void sweep_rows(const T* g, const T* saved, T* dz, long long row, long long stride,
                            long long columns, W* sums, W slope) {
-  using Wide = Piece<size>;
-  Wide x[count], s[count];
+  Piece<size> x[count], s[count];
 #pragma unroll
   for (int k = 0; k < count; ++k) {
-    x[k] = *reinterpret_cast<const Wide*>(g + (row + k * stride) * columns);
-    s[k] = *reinterpret_cast<const Wide*>(saved + (row + k * stride) * columns);
+    x[k] = read_piece<size>(g + (row + k * stride) * columns);
+    s[k] = read_piece<size>(saved + (row + k * stride) * columns);
   }
 #pragma unroll
   for (int k = 0; k < count; ++k) {
     gradient_piece<size>(x[k], s[k], sums, slope);
-    *reinterpret_cast<Wide*>(dz + (row + k * stride) * columns) = x[k];
+    write_piece<size>(dz + (row + k * stride) * columns, x[k]);
   }
 }
 
