@@ -10,7 +10,7 @@ using W = tfl::wide<T>;
 using Pack = tfl::Pack<T>;
 
 constexpr int threads = 256;
-constexpr int at_once = 4;  // packs that a thread has under way
+constexpr int at_once = 2;  // packs that a thread has under way
 
 namespace {
 
