@@ -63,8 +63,8 @@ TFL_DEVICE T gradient(T g, T saved, W slope) {
   return tfl::narrow<T>(tfl::widen(g) * A::template derivative<W>(tfl::widen(saved), slope));
 }
 
-// `count` packs from `first` on, a block's threads apart: all loads are under way before the first is
-// waited for, which a branch between them would prevent.
+// `count` packs from `first` on, a block's threads apart: all loads are under way before the first
+// is waited for, which a branch between them would prevent.
 template <int count>
 TFL_DEVICE void gradient_of_packs(const T* g, const T* saved, T* dz, long long first, W slope) {
   Pack x[count], s[count];
@@ -138,8 +138,9 @@ extern "C" TFL_KERNEL(256, 2)
     }
     for (long long i = first; i < packs; i += threads) forward.packs<1>(i);
   }
-  for (long long i = packs * Pack::size + static_cast<long long>(blockIdx.x) * threads + threadIdx.x;
-       i < count; i += static_cast<long long>(gridDim.x) * threads) {
+  const long long thread = static_cast<long long>(blockIdx.x) * threads + threadIdx.x;
+  for (long long i = packs * Pack::size + thread; i < count;
+       i += static_cast<long long>(gridDim.x) * threads) {
     T x = z[i], y;
     activate(x, y, bias ? tfl::widen(bias[Place(i % period, length).channel]) : W(0), slope);
     if (saved) saved[i] = x;
@@ -148,8 +149,8 @@ extern "C" TFL_KERNEL(256, 2)
 }
 
 // dz = g * act'(saved) over `count` elements.
-extern "C" TFL_KERNEL(256, 2) activation_gradient(const T* g, const T* saved, T* dz, long long count,
-                                               double slope_) {
+extern "C" TFL_KERNEL(256, 2)
+    activation_gradient(const T* g, const T* saved, T* dz, long long count, double slope_) {
   const W slope = static_cast<W>(slope_);
   const bool packed = tfl::aligned(g) && tfl::aligned(saved) && tfl::aligned(dz);
   const long long packs = packed ? count / Pack::size : 0;
@@ -164,8 +165,9 @@ extern "C" TFL_KERNEL(256, 2) activation_gradient(const T* g, const T* saved, T*
       gradient_of_packs<1>(g, saved, dz, i, slope);
     }
   }
-  for (long long i = packs * Pack::size + static_cast<long long>(blockIdx.x) * threads + threadIdx.x;
-       i < count; i += static_cast<long long>(gridDim.x) * threads) {
+  const long long thread = static_cast<long long>(blockIdx.x) * threads + threadIdx.x;
+  for (long long i = packs * Pack::size + thread; i < count;
+       i += static_cast<long long>(gridDim.x) * threads) {
     dz[i] = gradient(g[i], saved[i], slope);
   }
 }
