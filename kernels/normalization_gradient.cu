@@ -124,7 +124,8 @@ TFL_DEVICE void store_sums(W* to, W (&sums)[held][Pack::size], int columns) {
 
 // For columns that the threads hold, a multiple of a pack at addresses that are multiples of 16. A
 // group of threads (a warp, or the block) takes every so many-th row and keeps the sums of its
-// rows; the block writes them to its row of `weight_partials` and `bias_partials` (null: not asked for).
+// rows; the block writes them to its row of `weight_partials` and `bias_partials` (null: not asked
+// for).
 extern "C" TFL_KERNEL(TFL_THREADS, TFL_BLOCKS)
     normalize_gradient(const T* y, const T* x, const W* statistics, const T* weight, T* dx,
                        W* weight_partials, W* bias_partials, long long rows, long long columns_,
