@@ -10,7 +10,7 @@ using W = tfl::wide<T>;
 using Pack = tfl::Pack<T>;
 
 constexpr int threads = 256;
-constexpr int at_once = 4;  // packs that a thread has under way
+constexpr int at_once = 2;  // packs that a thread has under way
 
 namespace {
 
@@ -63,15 +63,15 @@ TFL_DEVICE T gradient(T g, T saved, W slope) {
   return tfl::narrow<T>(tfl::widen(g) * A::template derivative<W>(tfl::widen(saved), slope));
 }
 
-// `count` packs from `first` on, a block's threads apart: all loads are under way before the first is
-// waited for, which a branch between them would prevent.
+// `count` packs from `first` on, a block's threads apart: all loads are under way before the first
+// is waited for, which a branch between them would prevent.
 template <int count>
 TFL_DEVICE void gradient_of_packs(const T* g, const T* saved, T* dz, long long first, W slope) {
   Pack x[count], s[count];
 #pragma unroll
   for (int k = 0; k < count; ++k) {
-    x[k] = reinterpret_cast<const Pack*>(g)[first + k * threads];
-    s[k] = reinterpret_cast<const Pack*>(saved)[first + k * threads];
+    x[k] = tfl::read_once(reinterpret_cast<const Pack*>(g) + first + k * threads);
+    s[k] = tfl::read_once(reinterpret_cast<const Pack*>(saved) + first + k * threads);
   }
 #pragma unroll
   for (int k = 0; k < count; ++k) {
@@ -93,7 +93,9 @@ struct Forward {
   TFL_DEVICE void packs(long long first) const {
     Pack x[count];
 #pragma unroll
-    for (int k = 0; k < count; ++k) x[k] = reinterpret_cast<const Pack*>(z)[first + k * threads];
+    for (int k = 0; k < count; ++k) {
+      x[k] = tfl::read_once(reinterpret_cast<const Pack*>(z) + first + k * threads);
+    }
     const long long period = channels * length;
     const long long step = threads * Pack::size % period;
     long long position = bias ? first * Pack::size % period : 0;
@@ -136,8 +138,9 @@ extern "C" TFL_KERNEL(256, 2)
     }
     for (long long i = first; i < packs; i += threads) forward.packs<1>(i);
   }
-  for (long long i = packs * Pack::size + static_cast<long long>(blockIdx.x) * threads + threadIdx.x;
-       i < count; i += static_cast<long long>(gridDim.x) * threads) {
+  const long long thread = static_cast<long long>(blockIdx.x) * threads + threadIdx.x;
+  for (long long i = packs * Pack::size + thread; i < count;
+       i += static_cast<long long>(gridDim.x) * threads) {
     T x = z[i], y;
     activate(x, y, bias ? tfl::widen(bias[Place(i % period, length).channel]) : W(0), slope);
     if (saved) saved[i] = x;
@@ -146,8 +149,8 @@ extern "C" TFL_KERNEL(256, 2)
 }
 
 // dz = g * act'(saved) over `count` elements.
-extern "C" TFL_KERNEL(256, 2) activation_gradient(const T* g, const T* saved, T* dz, long long count,
-                                               double slope_) {
+extern "C" TFL_KERNEL(256, 2)
+    activation_gradient(const T* g, const T* saved, T* dz, long long count, double slope_) {
   const W slope = static_cast<W>(slope_);
   const bool packed = tfl::aligned(g) && tfl::aligned(saved) && tfl::aligned(dz);
   const long long packs = packed ? count / Pack::size : 0;
@@ -162,19 +165,45 @@ extern "C" TFL_KERNEL(256, 2) activation_gradient(const T* g, const T* saved, T*
       gradient_of_packs<1>(g, saved, dz, i, slope);
     }
   }
-  for (long long i = packs * Pack::size + static_cast<long long>(blockIdx.x) * threads + threadIdx.x;
-       i < count; i += static_cast<long long>(gridDim.x) * threads) {
+  const long long thread = static_cast<long long>(blockIdx.x) * threads + threadIdx.x;
+  for (long long i = packs * Pack::size + thread; i < count;
+       i += static_cast<long long>(gridDim.x) * threads) {
     dz[i] = gradient(g[i], saved[i], slope);
   }
 }
 
 namespace {
 
-// What is read and written at once: a pack's numbers, or 1.
+// What is read and written at once: a pack, or one number.
 template <int size>
-struct alignas(size * sizeof(T)) Piece {
+struct Piece {
   T at[size];
 };
+
+template <int size>
+TFL_DEVICE Piece<size> read_piece(const T* from) {
+  Piece<size> piece;
+  if constexpr (size == 1) {
+    piece.at[0] = *from;
+  } else {
+    const Pack pack = tfl::read_once(reinterpret_cast<const Pack*>(from));
+#pragma unroll
+    for (int j = 0; j < size; ++j) piece.at[j] = pack.at[j];
+  }
+  return piece;
+}
+
+template <int size>
+TFL_DEVICE void write_piece(T* to, const Piece<size>& piece) {
+  if constexpr (size == 1) {
+    *to = piece.at[0];
+  } else {
+    Pack pack;
+#pragma unroll
+    for (int j = 0; j < size; ++j) pack.at[j] = piece.at[j];
+    *reinterpret_cast<Pack*>(to) = pack;
+  }
+}
 
 // One piece of the gradient; its sum in W, unrounded, goes to `sums`.
 template <int size>
@@ -194,17 +223,16 @@ TFL_DEVICE void gradient_piece(Piece<size>& g, const Piece<size>& saved, W* sums
 template <int size, int count>
 TFL_DEVICE void sweep_rows(const T* g, const T* saved, T* dz, long long row, long long stride,
                            long long columns, W* sums, W slope) {
-  using Wide = Piece<size>;
-  Wide x[count], s[count];
+  Piece<size> x[count], s[count];
 #pragma unroll
   for (int k = 0; k < count; ++k) {
-    x[k] = *reinterpret_cast<const Wide*>(g + (row + k * stride) * columns);
-    s[k] = *reinterpret_cast<const Wide*>(saved + (row + k * stride) * columns);
+    x[k] = read_piece<size>(g + (row + k * stride) * columns);
+    s[k] = read_piece<size>(saved + (row + k * stride) * columns);
   }
 #pragma unroll
   for (int k = 0; k < count; ++k) {
     gradient_piece<size>(x[k], s[k], sums, slope);
-    *reinterpret_cast<Wide*>(dz + (row + k * stride) * columns) = x[k];
+    write_piece<size>(dz + (row + k * stride) * columns, x[k]);
   }
 }
 

@@ -123,8 +123,9 @@ TFL_DEVICE void store_sums(W* to, W (&sums)[held][Pack::size], int columns) {
 }  // namespace
 
 // For columns that the threads hold, a multiple of a pack at addresses that are multiples of 16. A
-// group of threads (a warp, or the block) takes every so many-th row and keeps the sums of its rows;
-// the block writes them to its row of `weight_partials` and `bias_partials` (null: not asked for).
+// group of threads (a warp, or the block) takes every so many-th row and keeps the sums of its
+// rows; the block writes them to its row of `weight_partials` and `bias_partials` (null: not asked
+// for).
 extern "C" TFL_KERNEL(TFL_THREADS, TFL_BLOCKS)
     normalize_gradient(const T* y, const T* x, const W* statistics, const T* weight, T* dx,
                        W* weight_partials, W* bias_partials, long long rows, long long columns_,
@@ -170,8 +171,8 @@ extern "C" TFL_KERNEL(TFL_THREADS)
   }
 }
 
-// The sums for the weight and the bias of any columns. Grid: strips of blockDim.x columns, chunks of
-// rows.
+// The sums for the weight and the bias of any columns. Grid: strips of blockDim.x columns,
+// chunks of rows.
 extern "C" TFL_KERNEL(256)
     normalize_parameter_gradient(const T* y, const T* x, const W* statistics, W* weight_partials,
                                  W* bias_partials, long long rows, long long columns,

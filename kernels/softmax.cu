@@ -92,8 +92,8 @@ struct Target {
   }
 };
 
-// What smoothing takes from every class: the sum of the weighted logarithms. With weights the row is
-// read again, by numbers: the weights would take the registers that hold it.
+// What smoothing takes from every class: the sum of the weighted logarithms. With weights the row
+// is read again, by numbers: the weights would take the registers that hold it.
 TFL_DEVICE W spread_of(const T* x, const Norm& norm, W log_sum, const Classes& classes) {
   const W scale = W(-classes.smoothing / classes.count);
   if (!classes.weight) return (norm.shifted - W(classes.count) * log_sum) * scale;
@@ -159,7 +159,8 @@ extern "C" TFL_KERNEL(TFL_THREADS, TFL_ROW_BLOCKS)
 
 namespace {
 
-// What a row's gradient is made of: probability * scale - spread * weight, less `hit` at the target.
+// What a row's gradient is made of: probability * scale - spread * weight, less `hit` at the
+// target.
 struct RowGradient {
   Target target;
   W hit, scale, spread;
@@ -180,8 +181,8 @@ struct RowGradient {
   }
 };
 
-// `count` packs of a row's gradient: all loads are under way before the first is waited for, which a
-// branch between them would prevent.
+// `count` packs of a row's gradient: all loads are under way before the first is waited for, which
+// a branch between them would prevent.
 template <int count>
 TFL_DEVICE void gradient_of_some(const RowGradient& gradient, const Classes& classes,
                                  const Pack* from, Pack* to, long long first, long long stride) {

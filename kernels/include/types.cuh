@@ -178,7 +178,9 @@ TFL_DEVICE void forget([[maybe_unused]] Pack<T>& pack) {
     unsigned int words[4];
   } same;
   same.pack = pack;
-  asm volatile("" : "+r"(same.words[0]), "+r"(same.words[1]), "+r"(same.words[2]), "+r"(same.words[3]));
+  asm volatile(""
+               : "+r"(same.words[0]), "+r"(same.words[1]), "+r"(same.words[2]),
+                 "+r"(same.words[3]));
   pack = same.pack;
 #endif
 }

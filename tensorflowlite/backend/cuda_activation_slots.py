@@ -22,7 +22,7 @@ from .cuda_layout import (
 from .kernels import TYPE_NAMES, Kernels
 
 _FILE = "bias_activation.cu"
-_THREADS, _PACKS_AT_ONCE = 256, 4  # as in the kernel
+_THREADS, _PACKS_AT_ONCE = 256, 2  # as in the kernel
 _MOST_BLOCKS = 1 << 16
 
 # Name: the kernels' name, and whether its gradient reads the output.
