@@ -193,6 +193,10 @@ class ShadowArray:
         self._array.fill(device_ways.without_sign_of_zero(value))
 
     def set(self, array: Any) -> None:
+        if not isinstance(array, np.ndarray):
+            raise TypeError("Only numpy.ndarray can be set to cupy.ndarray")
+        if (array.shape, array.dtype) != (self.shape, self.dtype):
+            raise TypeError(f"{array.dtype} {array.shape} cannot be set to {self.dtype} array")
         self._array[...] = array
 
     def __deepcopy__(self, memo: Any) -> ShadowArray:
@@ -382,7 +386,7 @@ class ShadowBackend(Backend):
 
     def from_host(self, array: Any, device: Device) -> ShadowArray:
         out = ShadowArray(np.empty(array.shape, array.dtype))
-        out.set(array)
+        out.set(np.asarray(array))
         return out
 
     def to_host(self, array: ShadowArray) -> Any:

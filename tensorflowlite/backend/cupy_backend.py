@@ -24,7 +24,7 @@ class CupyBackend(Backend):
             if array.ndim:
                 return self.namespace.asarray(array)
             out = self.namespace.empty((), array.dtype)  # asarray would make 0 of -0
-            out.set(array)
+            out.set(numpy.asarray(array))
             return out
 
     def to_host(self, array: Any) -> numpy.ndarray[Any, Any]:

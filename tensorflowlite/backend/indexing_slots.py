@@ -64,11 +64,12 @@ def indexing_slots(xp: Any) -> dict[str, Callable[..., Any]]:
 
     def one_value_each(x: Any, value: Any, indices: Any, template: Any) -> Any:
         """Return values of which those for one place are equal: the last one; CuPy keeps any."""
-        key = fill_key(template, indices)
+        masks = [index.dtype.kind == "b" for index in indices]
+        if all(masks):  # they name no element twice
+            return value
         lead = _rows_from(template)
-        if all(index.dtype.kind == "b" for index in indices):  # a mask names no element twice
-            region = x[key].shape
-        elif lead is None or any(index.dtype.kind == "b" for index in indices):
+        if lead is None or any(masks):
+            key = fill_key(template, indices)
             region = x[key].shape
             last = last_writer(xp, key, region, x.shape)
             value = broadcast(value, region).reshape(-1)[last]
