@@ -14,7 +14,7 @@ from typing import Any
 import numpy
 
 import tensorflowlite as tfl
-from tensorflowlite.backend import Backend, Device, backend_for, dtypes, library_slots
+from tensorflowlite.backend import Backend, Device, backend_for, dtypes, library_slots, special
 
 from .cuda_cublaslt import CublasLt
 from .measure_cuda import Call, CpuTimer, CudaTimer, Plan, Timer
@@ -112,7 +112,7 @@ def plain_backend(xp: Any, device_type: str = "plain") -> Backend:
     if xp is not numpy:
         import cupyx.scipy.special
 
-        slots["erf"] = cupyx.scipy.special.erf
+        slots["erf"] = special.of_wide(cupyx.scipy.special.erf)
     return Backend(device_type, xp, xp.ndarray, slots)
 
 

@@ -258,7 +258,7 @@ def test_each_device_chooses(fake: Fake, all_large: None) -> None:
 
 def test_all_ways_of_a_layer_race(fake: Fake, all_large: None) -> None:
     """cuBLASLt's epilogues against two passes, whose product has a race of its own."""
-    x, w, b = normal((4, 7), "f4", 1), normal((8, 7), "f4", 2), normal((8,), "f4", 3)
+    x, w, b = normal((4, 7), "f2", 1), normal((8, 7), "f2", 2), normal((8,), "f2", 3)
     z = x.astype("f8") @ w.T + b
     for cheap in ("gelu_aux_bias", "default"):
         shop = Shop(KERNELS)
@@ -271,8 +271,8 @@ def test_all_ways_of_a_layer_race(fake: Fake, all_large: None) -> None:
 
         shop.queue.cost = cost
         out, saved = shop.linear_act(x, w, b, "gelu_tanh")
-        close(out, gelu(z), dtypes.float32, 3)
-        close(saved, z, dtypes.float32, 2)
+        close(out, gelu(z), dtypes.float16, 3)
+        close(saved, z, dtypes.float16, 2)
         names = {problem.kind: name for problem, name in shop.gemm.chosen().items()}
         if cheap == "default":
             assert names == {"forward": "unfused", "product": "cublaslt default 3"}
@@ -293,8 +293,8 @@ def test_algorithms_that_fail_leave_the_others(shop: Shop, fake: Fake) -> None:
 
 
 def test_epilogues_only_where_they_mean_the_same() -> None:
-    forward = PROBLEM._replace(kind="forward", bias=True)
-    backward = PROBLEM._replace(kind="backward")
+    forward = PROBLEM._replace(kind="forward", bias=True, dtype=dtypes.bfloat16)
+    backward = PROBLEM._replace(kind="backward", dtype=dtypes.bfloat16)
     found = {
         name: (
             epilogue_of(forward._replace(activation=name)),
@@ -307,6 +307,7 @@ def test_epilogues_only_where_they_mean_the_same() -> None:
     assert found["relu"] == ("relu_bias", None, None)
     assert found["gelu_tanh"] == ("gelu_aux_bias", "gelu_aux", "dgelu_bgrad")
     assert epilogue_of(forward._replace(activation="gelu_tanh", n=6)) is None
+    assert epilogue_of(forward._replace(activation="gelu_tanh", dtype=dtypes.float32)) is None
 
 
 def test_workspaces_are_kept_per_stream(shop: Shop) -> None:

@@ -22,6 +22,7 @@ from .host_kernels import SANITIZE_VARIABLE, sanitizer_variables
 
 ROOT = Path(__file__).resolve().parents[1]
 MARK = "mark.sanitized"
+BACKEND_VARIABLE = "TENSORFLOWLITE_TEST_BACKEND"
 
 
 @pytest.fixture
@@ -31,7 +32,9 @@ def variables(tmp_path: Path) -> dict[str, str]:
     found = sanitizer_variables()
     if not found:
         pytest.skip("AddressSanitizer (libasan.so) isn't installed")
-    return os.environ | found | {SANITIZE_VARIABLE: str(tmp_path / "ran")}
+    # On the host, whatever backend the other tests run on.
+    environment = {name: os.environ[name] for name in os.environ if name != BACKEND_VARIABLE}
+    return environment | found | {SANITIZE_VARIABLE: str(tmp_path / "ran")}
 
 
 PROGRAM = """

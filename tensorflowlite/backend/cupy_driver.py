@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import re
+import struct
 from typing import Any
 
 from ..errors import DeviceError
@@ -13,16 +15,12 @@ _DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 _SHARED_WITHOUT_ASKING = 48 * 1024
 
 
-class _Packed(ctypes.Structure):
-    """How ``cuLaunchKernel`` takes packed arguments: marks of cuda.h, each before what it means."""
-
-    _fields_ = (
-        ("pointer_mark", ctypes.c_void_p),
-        ("arguments", ctypes.c_char_p),
-        ("size_mark", ctypes.c_void_p),
-        ("size", ctypes.c_void_p),
-        ("end", ctypes.c_void_p),
-    )
+@functools.lru_cache(maxsize=1024)
+def _offsets(layout: str) -> tuple[int, ...]:
+    """Return where each packed argument begins."""
+    letters = re.findall(r"\d*\w", layout)
+    ends = [struct.calcsize("".join(letters[: i + 1])) for i in range(len(letters))]
+    return tuple([end - struct.calcsize(one) for one, end in zip(letters, ends, strict=True)])
 
 
 class CupyDriver:
@@ -55,8 +53,6 @@ class CupyDriver:
         launch_kernel = ctypes.CDLL("libcuda.so.1").cuLaunchKernel
         stream = self._cupy.cuda.get_current_stream
         handle = ctypes.c_void_p(function.ptr)
-        size = ctypes.c_size_t()  # the same at every launch
-        size_address = ctypes.addressof(size)
 
         def launch(grid: Any, block: Any, shared: int, layout: str, packed: bytes) -> None:
             nonlocal allowed
@@ -65,11 +61,14 @@ class CupyDriver:
                 allowed = shared
             x, y, z = (*grid, 1, 1)[:3]
             columns, rows, layers = (*block, 1, 1)[:3]
-            size.value = len(packed)
+            # One by one, not as one buffer: only the driver knows where the compiler has put
+            # structures whose alignment is more than that of numbers.
+            start = ctypes.cast(packed, ctypes.c_void_p).value or 0
+            pointers = [start + offset for offset in _offsets(layout)]
             status = launch_kernel(
                 handle, x, y, z, columns, rows, layers, shared,
-                ctypes.c_void_p(stream().ptr), None,
-                ctypes.byref(_Packed(1, packed, 2, size_address, None)),
+                ctypes.c_void_p(stream().ptr),
+                (ctypes.c_void_p * len(pointers))(*pointers), None,
             )  # fmt: skip
             if status:
                 raise DeviceError(
