@@ -15,6 +15,7 @@ from ...ops.gradient import cast
 from ...ops.reduction import as_tensor
 from ...ops.reduction import max as _max
 from ...ops.reduction import sum as _sum
+from ...ops.shaping import broadcast_arrays
 
 
 def length_along(x: Tensor, p: float, dim: Any, keepdim: bool) -> Tensor:
@@ -80,7 +81,7 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Tens
     Parameters
     ----------
     x1, x2 : Tensor
-        The vectors; they broadcast.
+        The vectors; they broadcast, along ``dim`` too.
     dim : int
         The axis along which a vector lies.
     eps : float
@@ -98,7 +99,8 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Tens
     >>> F.cosine_similarity(tfl.tensor([[3.0, 0.0]]), tfl.tensor([[2.0, 0.0]]))
     tensor([1.])
     """
-    return _sum(_direction(as_tensor(x1), dim, eps) * _direction(as_tensor(x2), dim, eps), axis=dim)
+    x1, x2 = broadcast_arrays(as_tensor(x1), as_tensor(x2))
+    return _sum(_direction(x1, dim, eps) * _direction(x2, dim, eps), axis=dim)
 
 
 def _direction(x: Tensor, dim: int, eps: float) -> Tensor:

@@ -74,7 +74,7 @@ def huber_loss(
     delta : float
         Where the square turns into a line of slope ``delta``; above 0.
     weight : Tensor, optional
-        A factor for each element, of the shape of ``input``.
+        A factor for each element, of the shape of ``input``; the mean is that of the products.
 
     Returns
     -------
@@ -98,7 +98,7 @@ def huber_loss(
     target = same_shape("huber_loss", input, target)
     size = _abs(input - target)
     loss = where(size <= delta, 0.5 * square(size), delta * (size - 0.5 * delta))
-    return weighted_loss("huber_loss", loss, weight, reduction)
+    return weighted_loss("huber_loss", loss, weight, reduction, by_weight=False)
 
 
 @in_full_precision
