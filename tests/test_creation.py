@@ -19,6 +19,14 @@ def test_python_data_takes_the_default_dtypes(make) -> None:
         assert make(data).dtype.name == dtype, data
 
 
+def test_a_range_is_rounded_once() -> None:
+    exact = np.arange(0.0, 100.0, 0.3)
+    for dtype in ("float32", "float16"):
+        np.testing.assert_array_equal(
+            tfl.arange(0.0, 100.0, 0.3, dtype=dtype).numpy(), exact.astype(dtype)
+        )
+
+
 @pytest.mark.parametrize("make", [tfl.tensor, tfl.asarray])
 def test_arrays_keep_their_dtype(make) -> None:
     for dtype in ("float64", "float16", "int8", "uint16", "complex128", "bool"):

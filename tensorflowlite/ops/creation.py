@@ -421,7 +421,9 @@ def arange(
         floating = any(isinstance(value, float) for value in (start, stop, step))
         dtype = dtypes.default["f" if floating else "i"]
     found = dtypes.as_dtype(dtype)
-    exact = dtypes.accumulator(found)  # half precision would round the step before it is added
+    # In the dtype itself the step would be rounded before it is added so many times.
+    real = found in dtypes.inexact and found.kind != "c"
+    exact = dtypes.float64 if real else found
     array = numpy_backend.arange(start, stop, step, dtype=exact).astype(found, copy=False)
     return _from_host(array, device, requires_grad)
 
