@@ -235,6 +235,32 @@ def selu(input: Any, inplace: bool = False) -> Tensor:
     return _activation.selu(input)
 
 
+def sigmoid(input: Any) -> Tensor:
+    """Return ``1 / (1 + exp(-input))``.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> from tensorflowlite.nn import functional as F
+    >>> F.sigmoid(tfl.tensor([0.0]))
+    tensor([0.5])
+    """
+    return _activation.sigmoid(input)
+
+
+def tanh(input: Any) -> Tensor:
+    """Return the hyperbolic tangent.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> from tensorflowlite.nn import functional as F
+    >>> F.tanh(tfl.tensor([0.0]))
+    tensor([0.])
+    """
+    return _tanh(input)
+
+
 def silu(input: Any, inplace: bool = False) -> Tensor:
     """Return ``input * sigmoid(input)``, also called swish.
 
