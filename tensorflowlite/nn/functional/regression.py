@@ -7,12 +7,12 @@ import math
 from ...core.tensor import Tensor
 from ...errors import ArgumentError, ShapeError
 from ...ops import losses as _losses
+from ...ops.arguments import happens
 from ...ops.creation import asarray
 from ...ops.elementwise import abs as _abs
 from ...ops.elementwise import exp, log, maximum, square, where
 from ...ops.gradient import cast
 from ...ops.losses import check_reduction, reduce_loss
-from ...ops.reduction import any as _any
 from ...ops.reduction import sum as _sum
 from .losses import constants_as, same_shape, weighted_loss
 from .precision import in_full_precision
@@ -266,6 +266,11 @@ def gaussian_nll_loss(
     Tensor
         0-d, or of the shape of ``input``; in its dtype.
 
+    Raises
+    ------
+    ArgumentError
+        A variance is negative.
+
     Examples
     --------
     >>> import tensorflowlite as tfl
@@ -285,7 +290,7 @@ def gaussian_nll_loss(
                 f"gaussian_nll_loss: var must have the shape {input.shape} of input, or a last "
                 f"axis of length 1 or none, got {var.shape}"
             )
-    if _any(var < 0).item():
+    if happens(var < 0):
         raise ArgumentError("gaussian_nll_loss: var must not be negative, got a variance below 0")
     constant = var.detach()
     var = var + (maximum(constant, eps) - constant)
