@@ -182,6 +182,9 @@ SILENT: dict[str, Callable[[], bool]] = {
     "`model(x)`, float64 `x`, float32 model": lambda: (
         tfl.nn.Linear(3, 1)(x.double()).dtype == tfl.float64
     ),
+    "`tfl.tensor([a, b])`, `tfl.full(shape, a)` of tensors": lambda: (
+        tfl.grad(lambda y: (tfl.tensor([y, y]) + tfl.full(2, y)).sum())(tfl.ones(())).item() == 4
+    ),
     "`x.T` of three axes": lambda: tfl.zeros((2, 3, 4)).T.shape == (4, 3, 2),
     "`F.relu(x, inplace=True)`, `nn.ReLU(inplace=True)`": lambda: (
         leaves(lambda y: F.relu(y, inplace=True)) and leaves(tfl.nn.ReLU(inplace=True))
