@@ -16,6 +16,7 @@ from ...ops.reduction import as_tensor
 from ...ops.reduction import max as _max
 from ...ops.reduction import sum as _sum
 from ...ops.shaping import broadcast_arrays
+from .precision import in_float32
 
 
 def length_along(x: Tensor, p: float, dim: Any, keepdim: bool) -> Tensor:
@@ -45,6 +46,7 @@ def length_along(x: Tensor, p: float, dim: Any, keepdim: bool) -> Tensor:
     return where(total == 0, 0.0, where(total == 0, 1.0, total) ** (1 / p))
 
 
+@in_float32
 def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
     """Return ``input`` divided by its p-norm along ``dim``.
 
@@ -75,6 +77,7 @@ def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> T
     return input / maximum(length_along(input, p, dim, True), eps)
 
 
+@in_float32
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """Return the cosine of the angle between vectors along ``dim``.
 
@@ -109,6 +112,7 @@ def _direction(x: Tensor, dim: int, eps: float) -> Tensor:
     return x / (size + (maximum(constant, eps) - constant))
 
 
+@in_float32
 def pairwise_distance(
     x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> Tensor:
@@ -139,6 +143,7 @@ def pairwise_distance(
     return length_along(as_tensor(x1) - as_tensor(x2) + eps, p, -1, keepdim)
 
 
+@in_float32
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Tensor:
     """Return ``input1 @ weight[o] @ input2`` for each output ``o``.
 

@@ -236,6 +236,7 @@ def poisson_nll_loss(
     return reduce_loss(loss, reduction)
 
 
+@in_full_precision
 def gaussian_nll_loss(
     input: Tensor,
     target: Tensor,

@@ -18,7 +18,7 @@ from ...ops.gradient import cast
 from ...ops.joining import split
 from ...ops.reduction import argmax, as_tensor
 from ...ops.shaping import reshape
-from .activation import in_float32
+from .precision import in_float32
 
 
 def _dim(name: str, dim: int | None, ndim: int) -> int:
