@@ -312,6 +312,15 @@ def test_modes_are_per_thread():
     assert seen == [True, False]
 
 
+def test_inference_mode_turned_off_records():
+    x = tfl.ones(2, requires_grad=True)
+    for outer in (tfl.no_grad(), tfl.inference_mode()):
+        with outer, tfl.inference_mode(False):
+            assert (x * 2).requires_grad
+        with tfl.inference_mode(True):
+            assert not (x * 2).requires_grad
+
+
 def test_inference_mode_records_nothing_and_registers_no_views():
     x = tfl.zeros((2, 2))
     with tfl.inference_mode():

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 import tensorflowlite as tfl
-from tensorflowlite.errors import ArgumentError, DeviceError, DtypeError, ShapeError
+from tensorflowlite.errors import (
+    ArgumentError,
+    DeviceError,
+    DtypeError,
+    GradientError,
+    ShapeError,
+)
+
+from .backends import TestBackend
+from .backends import backend as backend
 
 
 @pytest.mark.parametrize("make", [tfl.tensor, tfl.asarray])
@@ -17,6 +26,14 @@ def test_python_data_takes_the_default_dtypes(make) -> None:
         ([tfl.tensor(1.0), 2.0], "float32"), ([True, False], "bool"), (range(3), "int64"),
     ]:  # fmt: skip
         assert make(data).dtype.name == dtype, data
+
+
+def test_a_range_is_rounded_once() -> None:
+    exact = np.arange(0.0, 100.0, 0.3)
+    for dtype in ("float32", "float16"):
+        np.testing.assert_array_equal(
+            tfl.arange(0.0, 100.0, 0.3, dtype=dtype).numpy(), exact.astype(dtype)
+        )
 
 
 @pytest.mark.parametrize("make", [tfl.tensor, tfl.asarray])
@@ -188,3 +205,59 @@ def test_refusals() -> None:
         with pytest.raises(error) as caught:
             call()
         assert text in str(caught.value)
+
+
+# -- of tensors: their gradients stay --------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("make", "expected", "count"),
+    [
+        (lambda t: tfl.full((2, 3), t), np.full((2, 3), 1.5), 6),
+        (lambda t: tfl.full((), t, dtype=tfl.float64), np.array(1.5), 1),
+        (lambda t: tfl.full(2, t[None]), np.full(2, 1.5), 2),
+        (lambda t: tfl.full((0,), t), np.zeros(0), 0),
+        (lambda t: tfl.full_like(tfl.zeros(3), t), np.full(3, 1.5), 3),
+        (lambda t: tfl.zeros(1, dtype=tfl.float64).new_full((2,), t), np.full(2, 1.5), 2),
+        (lambda t: tfl.tensor([t, t * 2, 7.0]), np.array([1.5, 3, 7]), 3),
+        (lambda t: tfl.tensor([[t, 1], [2.5, t]], dtype=tfl.float64), [[1.5, 1], [2.5, 1.5]], 2),
+        (lambda t: tfl.asarray((t, np.float32(2))), [1.5, 2], 1),
+        (lambda t: tfl.tensor([t.broadcast_to((2,)), [3, 4]]), [[1.5, 1.5], [3, 4]], 2),
+        (lambda t: tfl.zeros(1).new_tensor([t, 2]), [1.5, 2], 1),
+    ],
+)  # fmt: skip
+def test_gradients_flow_to_tensors_among_the_data(make, expected, count) -> None:
+    t = tfl.tensor(1.5, requires_grad=True)
+    made = make(t)
+    np.testing.assert_array_equal(made.detach().numpy(), expected)
+    made.sum().backward()
+    assert t.grad.item() == count
+    with tfl.no_grad():
+        assert not make(t).requires_grad
+
+
+def test_sequences_of_tensors_on_a_device(backend: TestBackend) -> None:
+    t, whole = backend.leaf(np.array([1.5, 2.5])), backend.tensor(np.array([1, 2]))
+    for made in (tfl.tensor([t, [3.0, 4.0]]), tfl.full((2, 2), t[0]), tfl.tensor([[t[0], 1]] * 2)):
+        assert made.requires_grad and made.device == t.device and made.dtype == "float64"
+    assert tfl.tensor([whole, t]).dtype == "float64" and tfl.tensor([whole, whole]).dtype == "int64"
+    assert tfl.tensor([t, t], device="cpu").device == "cpu"
+    leaf = tfl.tensor([t, t], requires_grad=True)
+    assert leaf.is_leaf and leaf.requires_grad
+
+
+def test_what_cannot_keep_a_gradient_raises() -> None:
+    t = tfl.tensor(1.5, requires_grad=True)
+    for call, text in (
+        (lambda: tfl.arange(t, 3), "arange: start and step must be numbers, got a tensor that req"),
+        (lambda: tfl.arange(0, 3, t), r"requires grad; use start \+ step \* arange\(n\)"),
+        (lambda: tfl.linspace(0, t, 3), "linspace: start and stop must be numbers, got a tensor"),
+    ):
+        with pytest.raises(GradientError, match=text):
+            call()
+    assert tfl.arange(0, t).tolist() == [0, 1]
+    assert tfl.linspace(0, t.detach(), 3).tolist() == [0, 0.75, 1.5]
+    with pytest.raises(ShapeError, match=r"tensor: nested data must be rectangular, got .* \(1,\)"):
+        tfl.tensor([t, [1.0]])
+    with pytest.raises(ShapeError, match=r"full: the value must be one number, got shape \(2,\)"):
+        tfl.full(2, tfl.zeros(2))
+    with pytest.raises(ShapeError, match=r"full: lengths must not be negative, got \(-1,\)"):
+        tfl.full(-1, t)

@@ -16,6 +16,7 @@ from tensorflowlite.errors import (
     OutOfRangeError,
     ShapeError,
 )
+from tensorflowlite.nn import functional as F
 from tensorflowlite.ops import embedding, losses
 
 from .backends import TestBackend, backend  # noqa: F401
@@ -271,3 +272,18 @@ def test_binary_cross_entropy_of_what_is_no_probability(
     else:
         found = backend.host(losses.binary_probabilities(x, y))
         np.testing.assert_array_equal(np.isnan(found), [False, True])
+
+
+def test_the_mean_of_weighted_huber_losses_is_that_of_the_products() -> None:
+    x, weight = tfl.tensor([1.0, 4.0]), tfl.tensor([3.0, 1.0])
+    one, other = F.huber_loss(x, tfl.zeros(2), reduction="none").tolist()
+    found = F.huber_loss(x, tfl.zeros(2), weight=weight)
+    np.testing.assert_allclose(found.item(), (3 * one + other) / 2, 1e-6)
+
+
+def test_vectors_broadcast_before_their_angle_is_taken() -> None:
+    x, y = normal(3, 4), normal(3, 1)
+    whole = np.broadcast_to(y, x.shape)
+    expected = (x * whole).sum(1) / np.linalg.norm(x, axis=1) / np.linalg.norm(whole, axis=1)
+    found = F.cosine_similarity(tfl.tensor(x), tfl.tensor(y))
+    np.testing.assert_allclose(found.numpy(), expected, 1e-12)

@@ -160,6 +160,19 @@ def test_state_dict_round_trip_keeps_the_tensors():
     assert b.head.weight.dtype == tfl.float64
 
 
+def test_older_states_without_a_count_of_batches():
+    a, b = nn.BatchNorm1d(2), nn.BatchNorm1d(2)
+    a(tfl.tensor([[1.0, 2.0], [3.0, 5.0]]))
+    state = a.state_dict()
+    del state["num_batches_tracked"]
+    assert b.load_state_dict(state) == ([], [])
+    assert b.running_mean.tolist() == a.running_mean.tolist()
+    assert b.num_batches_tracked.item() == 0
+    del state["running_var"]
+    with pytest.raises(StateError, match="got missing 'running_var';"):
+        b.load_state_dict(state)
+
+
 def test_loading_lists_everything_that_does_not_fit_and_changes_nothing():
     model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
     before = {name: t.numpy().copy() for name, t in model.state_dict().items()}

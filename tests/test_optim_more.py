@@ -247,3 +247,24 @@ def test_lbfgs_takes_complex_parameters_as_pairs():
 
     optimizer.step(closure)
     np.testing.assert_allclose(z.detach().numpy(), target.numpy(), 0, 1e-7)
+
+
+def test_an_optimizer_with_a_step_of_its_own():
+    class Halving(optim.Optimizer):
+        def __init__(self, params):
+            super().__init__(params, {"lr": 0.5})
+
+        def step(self, closure=None):
+            with tfl.no_grad():
+                for group in self.param_groups:
+                    for p in group["params"]:
+                        state = self.state[p]
+                        state["count"] = state.get("count", 0) + 1
+                        p.mul_(group["lr"])
+
+    p = leaf([4.0, 8.0])
+    optimizer = Halving([p])
+    for _ in range(2):
+        optimizer.step()
+    assert p.tolist() == [1.0, 2.0] and optimizer.state[p]["count"] == 2
+    assert optimizer.param_groups[0]["lr"] == 0.5

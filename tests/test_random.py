@@ -129,3 +129,9 @@ def test_threads_draw_different_numbers():
     finally:
         sys.setswitchinterval(before)
     assert len({number for one in drawn for number in one}) == 8000
+
+
+def test_whole_numbers_with_one_bound_and_a_shape():
+    for shape in ((50,), [5, 10], 50):
+        x = tfl.randint(3, shape) if shape != 50 else tfl.randint(3, shape=shape)
+        assert set(x.ravel().tolist()) == {0, 1, 2}

@@ -159,6 +159,23 @@ SILENT: dict[str, Callable[[], bool]] = {
     "`x.sort()`": lambda: x.sort().tolist() == [[1, 3, 5], [2, 4, 6]],
     "`x.nonzero()`": lambda: [index.tolist() for index in tfl.tensor([0, 5]).nonzero()] == [[1]],
     "`x.repeat(2)`": lambda: tfl.tensor([1, 2]).repeat(2).tolist() == [1, 1, 2, 2],
+    "`x.median()`, `x.nanmedian()`, of an even number of values": lambda: (
+        x.median().item() == x.nanmedian().item() == 3.5
+    ),
+    "`x.median(1)`, `x.nanmedian(1)`": lambda: (
+        x.median(1).tolist() == x.nanmedian(1).tolist() == [3, 4]
+    ),
+    "`x.unique()` of several NaN": lambda: tfl.tensor([np.nan, np.nan]).unique().shape == (1,),
+    "`tfl.histogram(x)`": lambda: (
+        tfl.histogram(x)[0].shape == (10,) and tfl.histogram(x)[0].dtype == tfl.int64
+    ),
+    "`tfl.tril_indices(3, 3)`, `triu_indices`": lambda: (
+        tfl.tril_indices(3, 3)[0].shape == (9,) and tfl.triu_indices(3, 3)[0].shape == (0,)
+    ),
+    "`tfl.can_cast(tfl.float64, tfl.float32)`": lambda: not tfl.can_cast(tfl.float64, tfl.float32),
+    "`tfl.select(conditions, choices)`": lambda: (
+        tfl.select([x > 4, x > 2], [x, -x], 0.0).tolist() == [[0, 5, -3], [-4, 0, 6]]
+    ),
     "`x.size`": lambda: x.size == 6,
     "`float32 * int64`, `int / int`": lambda: (
         (x * tfl.tensor([1, 2, 3])).dtype == tfl.float64
@@ -166,6 +183,9 @@ SILENT: dict[str, Callable[[], bool]] = {
     ),
     "`model(x)`, float64 `x`, float32 model": lambda: (
         tfl.nn.Linear(3, 1)(x.double()).dtype == tfl.float64
+    ),
+    "`tfl.tensor([a, b])`, `tfl.full(shape, a)` of tensors": lambda: (
+        tfl.grad(lambda y: (tfl.tensor([y, y]) + tfl.full(2, y)).sum())(tfl.ones(())).item() == 4
     ),
     "`x.T` of three axes": lambda: tfl.zeros((2, 3, 4)).T.shape == (4, 3, 2),
     "`F.relu(x, inplace=True)`, `nn.ReLU(inplace=True)`": lambda: (
@@ -182,6 +202,7 @@ REFUSED: dict[str, dict[str, tuple[Callable[[], Any], ...]]] = {
     },
     "`x.split(2, dim=0)`": {"axis": (lambda: x.split(2, dim=0),)},
     "`x.repeat(2, 3)`": {"tile": (lambda: x.repeat(2, 3),)},
+    "`tfl.logspace(0, 3, 4, 2.0)`": {"base=": (lambda: tfl.logspace(0, 3, 4, 2.0),)},
     "`x.transpose(0, 1)`": {"swapaxes": (lambda: x.transpose(0, 1),)},
 }
 
@@ -204,6 +225,10 @@ DIFFERENT: dict[str, tuple[Callable[[], Any], str]] = {
     "`torch.utils.checkpoint.checkpoint(f, x, use_reentrant=False)`": (
         lambda: tfl.checkpoint(tfl.tanh, x, use_reentrant=False),
         "use_reentrant",
+    ),
+    "`torch.slogdet(x)`, `logdet`, differentiated at a singular matrix": (
+        lambda: tfl.grad(lambda y: tfl.linalg.slogdet(y)[1])(tfl.zeros((2, 2))),
+        "singular",
     ),
     "`torch.utils.data.DataLoader`": (lambda: tfl.utils, "utils"),  # type: ignore[attr-defined]
 }

@@ -338,3 +338,9 @@ def test_a_number_is_sent_to_a_device_once() -> None:
     with np.errstate(divide="ignore"):
         signs = [1.0 / (x * value) for value in (0.0, -0.0)]
     assert [s.tolist() for s in signs] == [[np.inf, np.inf], [-np.inf, -np.inf]]
+
+
+def test_devices_by_kind_and_number() -> None:
+    device = tfl.device("cuda", 1)
+    assert device == "cuda:1" and (device.type, device.index) == ("cuda", 1)
+    assert tfl.device("cpu").index is None

@@ -200,6 +200,33 @@ def test_changes_in_place_of_what_is_shared_raise() -> None:
     assert float(shared.sum()) == 0
 
 
+def test_new_tensors_hold_a_value_for_every_sample() -> None:
+    for make in (
+        lambda a: a.new_zeros(3), lambda a: a.new_zeros((3,), dtype=tfl.float64),
+        lambda a: a.new_ones(3) - 1, lambda a: a.new_full((3,), 0.0), lambda a: a.new_empty(3) * 0,
+        lambda a: a.new_full((3,), a.sum() * 0), lambda a: tfl.empty_like(a) * 0,
+        lambda a: tfl.full_like(a, a.sum() * 0),
+    ):  # fmt: skip
+        close(tfl.vmap(lambda a, make=make: make(a).add_(a))(t(X)), X)
+    close(tfl.vmap(tfl.vmap(lambda a: a.new_zeros(2).add_(a)))(t(X)), np.stack([X, X], -1))
+    assert tfl.vmap(lambda a: a.new_zeros(2, 1))(t(X)).shape == (len(X), 2, 1)
+
+
+def test_tensors_of_samples_in_a_sequence() -> None:
+    close(tfl.vmap(lambda a: tfl.tensor([a[0], a[1] * 2]))(t(X)), X[:, :2] * [1, 2])
+    close(tfl.vmap(lambda a: tfl.full((2,), a[0]))(t(X)), X[:, [0, 0]])
+
+
+def test_a_loss_that_checks_its_values() -> None:
+    variance = np.abs(X) + 0.1
+    gaussian = tfl.nn.functional.gaussian_nll_loss
+    found = tfl.vmap(gaussian)(t(X), t(X[::-1].copy()), t(variance))
+    close(found, [gaussian(*map(t, one)).item() for one in zip(X, X[::-1], variance, strict=True)])
+    variance[1, 0] = -1
+    with pytest.raises(ArgumentError, match="gaussian_nll_loss: var must not be negative"):
+        tfl.vmap(gaussian)(t(X), t(X), t(variance))
+
+
 # -- derivatives -----------------------------------------------------------------------------------
 def loss(p: Any, a: Any) -> Any:
     return (tfl.tanh(F.linear(a, p["w"], p["b"], "relu")) ** 2).sum() + p["b"].prod()

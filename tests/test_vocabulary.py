@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tensorflowlite as tfl
-from tensorflowlite.errors import OutOfRangeError
+from tensorflowlite.errors import OutOfRangeError, UnsupportedArgumentError
 
 LINE, BEYOND = tfl.zeros(3), tfl.tensor([3])
 
@@ -32,3 +32,18 @@ def test_indices_out_of_range_raise_on_the_cpu(name: str, arguments: Any) -> Non
     with pytest.raises(OutOfRangeError, match=text):
         getattr(tfl, name)(*arguments)
     np.testing.assert_array_equal(LINE.numpy(), [0, 0, 0])
+
+
+def test_a_base_is_no_endpoint() -> None:
+    with pytest.raises(UnsupportedArgumentError, match=r"^logspace: endpoint must be True .* 2.0"):
+        tfl.logspace(0, 3, 4, 2.0)
+
+
+def test_running_extremes_stand_at_the_last_nan() -> None:
+    x = tfl.tensor([1.0, float("nan"), 0.5, float("nan"), 2.0])
+    assert tfl.cummax(x, 0).indices.tolist() == [0, 1, 1, 3, 3]
+    assert tfl.cummin(x, 0).indices.tolist() == [0, 1, 1, 3, 3]
+
+
+def test_pieces_of_nothing() -> None:
+    assert [piece.shape for piece in tfl.zeros((0, 3)).chunk(2)] == [(0, 3), (0, 3)]

@@ -21,6 +21,13 @@ from ..errors import DeviceError, DtypeError
 class Device(str):
     """Where an array lives: ``"cpu"`` or ``"cuda:0"``. A string with a type and an index.
 
+    Parameters
+    ----------
+    name : str
+        The kind of device, with a colon and the index or without.
+    index : int, optional
+        The number of the device among those of its kind, if the name has none.
+
     Examples
     --------
     >>> import tensorflowlite as tfl
@@ -31,6 +38,9 @@ class Device(str):
     """
 
     __slots__ = ()
+
+    def __new__(cls, name: str, index: int | None = None) -> Device:
+        return str.__new__(cls, name if index is None else f"{name}:{index}")
 
     @property
     def type(self) -> str:

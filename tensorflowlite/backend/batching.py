@@ -234,11 +234,14 @@ class BatchingBackend(Backend):
         inner = by_array_type[type(like.value)]
         return BatchedArray(like.level, inner.zeros_for(like.value, shape, dtype), False)
 
-    def filled_like(self, x: Any, value: Any, dtype: Any, device: Device) -> Any:
-        """Return an array of one value with the shape and the batch of ``x``."""
+    def filled_like(self, x: Any, shape: Any, value: Any, dtype: Any, device: Device) -> Any:
+        """Return an array of one value with the batch of ``x``; ``shape`` is a sample's."""
         if type(x) is not BatchedArray:
-            return backend_for(device).filled(x.shape, value, dtype, device)
-        return BatchedArray(x.level, self.filled_like(x.value, value, dtype, device), x.batched)
+            return backend_for(device).filled(shape, value, dtype, device)
+        if x.batched:
+            shape = (x.value.shape[0], *shape)
+        inner = self.filled_like(x.value, shape, value, dtype, device)
+        return BatchedArray(x.level, inner, x.batched)
 
     def empty_strided(self, like: Any, shape: Any, dtype: Any, strides: Any, dense: bool) -> Any:
         return BatchedArray(like.level, like.value, like.batched)

@@ -55,7 +55,7 @@ def slots(xp: Any) -> dict[str, Callable[..., Any]]:
         return xp.asarray(xp.digitize(x, edges, right)).astype(dtypes.int64, copy=False)
 
     def running_places(x: Any, along: tuple[int, bool]) -> Any:
-        """Return where the extreme up to each place stands: the last one, or the first NaN."""
+        """Return where the extreme up to each place stands: the last one, or the last NaN."""
         axis, largest = along
         if x.dtype == dtypes.bfloat16:
             x = x.astype(dtypes.float32)
@@ -64,9 +64,7 @@ def slots(xp: Any) -> dict[str, Callable[..., Any]]:
         top = running(x, axis, xp.maximum if largest else xp.minimum)
         holds = x == top
         if x.dtype.kind in "fc":
-            wrong = xp.isnan(x)
-            first = wrong & (xp.cumsum(wrong, axis) == 1)
-            holds = (holds & ~xp.isnan(top)) | first
+            holds = xp.where(xp.isnan(top), xp.isnan(x), holds)
         return running(xp.where(holds, count, 0), axis, xp.maximum).astype(dtypes.int64, copy=False)
 
     def running(x: Any, axis: int, combine: Any) -> Any:

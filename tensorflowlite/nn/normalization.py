@@ -21,6 +21,7 @@ class _BatchNorm(Module):
     running_mean: Tensor | None
     running_var: Tensor | None
     num_batches_tracked: Tensor | None
+    _spare = frozenset(("num_batches_tracked",))  # older networks' states don't have it
     _ndims: tuple[int, ...] = ()
 
     def __init__(

@@ -33,6 +33,7 @@ class Stateful(Hooked):
     _state_pre_hooks: Mapping[int, Any] = {}
     _load_hooks: Mapping[int, Any] = {}
     _load_pre_hooks: Mapping[int, Any] = {}
+    _spare: frozenset[str] = frozenset()  # what a state may lack: it stays as it is then
 
     # -- saving and loading ----------------------------------------------------------------------
     def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> dict[str, Any]:
@@ -220,7 +221,11 @@ def load_state_dict(
     extra = {
         start + EXTRA: one for start, one in everything if _has_extra(one, "set_extra_state")
     }
-    missing += [path for path in (*places, *extra) if path not in given]
+    missing += [
+        path
+        for path in (*places, *extra)
+        if path not in given and not (path in places and places[path][1] in places[path][0]._spare)
+    ]
     unexpected += [path for path in given if path not in places and path not in extra]
     values, misfits = _fitting(places, given)
     if misfits:

@@ -118,12 +118,12 @@ def selu(x: Any) -> Tensor:
     return _elu(as_tensor(x), 1.6732632423543772) * 1.0507009873554805
 
 
-def gelu(x: Any, approximate: str = "none") -> Tensor:
-    """Return ``x`` times the normal distribution function of ``x`` (Hendrycks and Gimpel, 2016).
+def gelu(input: Any, approximate: str = "none") -> Tensor:
+    """Return ``input`` times its normal distribution function (Hendrycks and Gimpel, 2016).
 
     Parameters
     ----------
-    x : Tensor
+    input : Tensor
         Any shape.
     approximate : str
         'none' for the error function, 'tanh' for the approximation by tanh.
@@ -141,20 +141,20 @@ def gelu(x: Any, approximate: str = "none") -> Tensor:
     """
     if approximate not in ("none", "tanh"):
         raise ArgumentError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
-    return _gelu(as_tensor(x), approximate)
+    return _gelu(as_tensor(input), approximate)
 
 
-def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
-    """Return ``log(1 + exp(beta * x)) / beta``, and ``x`` where ``beta * x > threshold``.
+def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """Return ``log(1 + exp(beta * input)) / beta``, and ``input`` above a threshold.
 
     Parameters
     ----------
-    x : Tensor
+    input : Tensor
         Any shape.
     beta : float
         How sharply it bends; not 0.
     threshold : float
-        Above this ``beta * x`` the result is ``x`` itself.
+        Above this ``beta * input`` the result is ``input`` itself.
 
     Examples
     --------
@@ -165,7 +165,7 @@ def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """
     if beta == 0:
         raise ArgumentError("softplus: beta must not be 0, got 0")
-    return _softplus(as_tensor(x), float(beta), float(threshold))
+    return _softplus(as_tensor(input), float(beta), float(threshold))
 
 
 def hardtanh(x: Any, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
@@ -219,8 +219,8 @@ def mish(x: Any) -> Tensor:
     return x * tanh(_softplus(x, 1.0, math.inf))
 
 
-def logsigmoid(x: Any) -> Tensor:
-    """Return ``log(sigmoid(x))``, exact also where the sigmoid underflows.
+def logsigmoid(input: Any) -> Tensor:
+    """Return ``log(sigmoid(input))``, exact also where the sigmoid underflows.
 
     Examples
     --------
@@ -229,7 +229,7 @@ def logsigmoid(x: Any) -> Tensor:
     >>> logsigmoid(tfl.tensor([-1000.0]))
     tensor([-1000.])
     """
-    return -_softplus(-as_tensor(x), 1.0, math.inf)
+    return -_softplus(-as_tensor(input), 1.0, math.inf)
 
 
 def softmax(x: Any, axis: int = -1) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 from ..backend import backend_of, from_data, is_array, number_types
 from ..core.entry import lift
 from ..core.tensor import Tensor, wrap
-from ..errors import AxisError, DtypeError, ShapeError
+from ..errors import AxisError, DtypeError, GradientError, ShapeError
 
 
 def as_tensor(x: Any) -> Tensor:
@@ -21,6 +21,15 @@ def as_tensor(x: Any) -> Tensor:
     if isinstance(x, number_types):
         return wrap(from_data("tensor", x), None)
     return lift(x, x)  # raises for what is no operand
+
+
+def plain_numbers(what: str, instead: str, *values: Any) -> list[Any]:
+    """Return numbers, also of tensors without axes; raise where a gradient would be lost."""
+    if any(type(value) is Tensor and value.requires_grad for value in values):
+        raise GradientError(
+            f"{what} must be numbers, got a tensor that requires grad; use {instead}"
+        )
+    return [value.item() if hasattr(value, "item") else value for value in values]
 
 
 def tensor_list(name: str, xs: Any) -> Any:

@@ -18,8 +18,9 @@ from ..backend import (
 from ..backend.shaping_slots import transfer
 from ..core.tensor import Tensor, wrap
 from ..errors import ArgumentError, DtypeError, ShapeError
-from .arguments import as_tensor, shape_argument
+from .arguments import as_tensor, plain_numbers, shape_argument
 from .casting import astype, clone, to_device
+from .nested import holds_tensors, stacked
 from .shaping import _broadcast_to, _reshape
 
 
@@ -29,13 +30,15 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     Parameters
     ----------
     data : array, number or nested sequence of them
-        Python numbers become float32, int64, complex64 or bool; an array keeps its dtype.
+        Python numbers become float32, int64, complex64 or bool; an array keeps its dtype. A
+        tensor is copied without its history, as PyTorch does (``clone()`` keeps it); gradients
+        flow to tensors in a sequence, as with `stack`.
     dtype : dtype, optional
         The dtype to convert to.
     device : str, optional
         Where the tensor lives; by default where ``data`` is, the CPU for Python data.
     requires_grad : bool
-        Whether to accumulate gradients of it.
+        Whether to accumulate gradients of it; then it has no history.
 
     Returns
     -------
@@ -105,6 +108,9 @@ def asarray(
 
 def _make(name: str, data: Any, dtype: Any, device: Any, copy: bool | None) -> Tensor:
     dtype = None if dtype is None else dtypes.as_dtype(dtype)
+    if isinstance(data, list | tuple) and copy is not False and holds_tensors(data):
+        joined = stacked(name, data, lambda one: _make(name, one, None, None, True), dtype)
+        return joined if device is None else to_device(joined, device)
     source = data.array if type(data) is Tensor else data
     array = source if is_array(source) else from_data(name, source, dtype)
     if copy is False and not is_array(source):
@@ -132,7 +138,9 @@ def _make(name: str, data: Any, dtype: Any, device: Any, copy: bool | None) -> T
 
 
 def _finish(made: Tensor, requires_grad: bool) -> Tensor:
-    return made.requires_grad_() if requires_grad else made
+    if not requires_grad:
+        return made
+    return (made if made.is_leaf else made.detach()).requires_grad_()
 
 
 def move(array: Any, device: Any) -> Any:
@@ -212,12 +220,12 @@ def full(
     ----------
     shape : int or tuple of int
         The shape of the result.
-    fill_value : number
-        What to fill it with.
+    fill_value : number, or Tensor of one element
+        What to fill it with; gradients flow to a tensor.
     dtype : dtype, optional
-        By default that of the value's kind: float32, int64, complex64 or bool.
+        By default that of the value's kind: float32, int64, complex64 or bool; a tensor's own.
     device : str, optional
-        Where the tensor lives.
+        Where the tensor lives; by default the CPU, or where ``fill_value`` is.
     requires_grad : bool
         Whether to accumulate gradients of it.
 
@@ -227,8 +235,24 @@ def full(
     >>> tfl.full(2, 7), tfl.full(2, 0.5)
     (tensor([7, 7]), tensor([0.5, 0.5]))
     """
+    if type(fill_value) is Tensor:
+        return _finish(_spread("full", fill_value, shape, dtype, device), requires_grad)
     value, found = _number("full", fill_value)
     return _fill("full", shape, value, dtype or found, device, requires_grad)
+
+
+def _spread(name: str, value: Tensor, shape: Any, dtype: Any, device: Any) -> Tensor:
+    """Return a tensor's one element everywhere, recorded."""
+    wanted = shape_argument(name, shape)
+    if value.array.size != 1:
+        raise ShapeError(f"{name}: the value must be one number, got shape {value.shape}")
+    if any(n < 0 for n in wanted):
+        raise ShapeError(f"{name}: lengths must not be negative, got {wanted}")
+    if dtype is not None:
+        value = astype(value, dtype, copy=False)
+    if device is not None:
+        value = to_device(value, device)
+    return clone(_broadcast_to(_reshape(value, ()), wanted))
 
 
 def _number(name: str, value: Any) -> tuple[Any, Any]:
@@ -272,16 +296,32 @@ def empty(
 
 def _like(name: str, x: Any, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
     x = as_tensor(x)
+    return filled_as(name, x, x.array.shape, value, dtype, device, requires_grad)
+
+
+def filled_as(
+    name: str, x: Tensor, shape: Any, value: Any, dtype: Any, device: Any, requires_grad: bool
+) -> Tensor:
+    """Return one value everywhere, by default of the dtype and on the device of ``x``.
+
+    Inside vmap it may hold a value for every sample, as ``x`` does.
+    """
     found = x.array.dtype if dtype is None else dtype
-    if type(x.array) is not ndarray and backend_of(x.array).join is not None:
-        return _batched_like(x, value, dtypes.as_dtype(found), device or x.device, requires_grad)
-    return _fill(name, x.array.shape, value, found, device or x.device, requires_grad)
-
-
-def _batched_like(x: Tensor, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
-    """Return what may hold a value for every sample, as ``x`` does inside vmap."""
+    if type(value) is Tensor:
+        spread = _spread(name, value, shape, found, device or x.device)
+        if _batched(x):  # its own gradient is zero: it only says for which samples
+            spread = spread + filled_as(name, x, shape, 0, found, device, False)
+        return _finish(spread, requires_grad)
+    if not _batched(x):
+        return _fill(name, shape, value, found, device or x.device, requires_grad)
     filled: Any = backend_of(x.array).filled_like
-    return _finish(wrap(filled(x.array, value, dtype, Device(device)), None), requires_grad)
+    wanted, dtype = shape_argument(name, shape), dtypes.as_dtype(found)
+    array = filled(x.array, wanted, value, dtype, Device(device or x.device))
+    return _finish(wrap(array, None), requires_grad)
+
+
+def _batched(x: Tensor) -> bool:
+    return type(x.array) is not ndarray and backend_of(x.array).join is not None
 
 
 def zeros_like(
@@ -341,8 +381,8 @@ def full_like(
     ----------
     x : Tensor
         What gives shape, dtype and device.
-    fill_value : number
-        What to fill it with.
+    fill_value : number, or Tensor of one element
+        What to fill it with; gradients flow to a tensor.
     dtype, device, requires_grad
         As in `tensor`; by default as ``x``.
 
@@ -352,7 +392,7 @@ def full_like(
     >>> tfl.full_like(tfl.zeros(2), 3)
     tensor([3., 3.])
     """
-    value, _ = _number("full_like", fill_value)
+    value = fill_value if type(fill_value) is Tensor else _number("full_like", fill_value)[0]
     return _like("full_like", x, value, dtype, device, requires_grad)
 
 
@@ -375,6 +415,8 @@ def empty_like(
     (2, 3)
     """
     x = as_tensor(x)
+    if _batched(x):
+        return _like("empty_like", x, 0, dtype, device, requires_grad)
     found = x.array.dtype if dtype is None else dtype
     return empty(x.array.shape, dtype=found, device=device or x.device, requires_grad=requires_grad)
 
@@ -414,14 +456,17 @@ def arange(
     """
     if stop is None:
         start, stop = 0, start
-    start, stop, step = [v.item() if hasattr(v, "item") else v for v in (start, stop, step)]
+    stop = stop.item() if hasattr(stop, "item") else stop
+    start, step = plain_numbers("arange: start and step", "start + step * arange(n)", start, step)
     if step == 0:
         raise ArgumentError("arange: step must not be 0, got 0")
     if dtype is None:
         floating = any(isinstance(value, float) for value in (start, stop, step))
         dtype = dtypes.default["f" if floating else "i"]
     found = dtypes.as_dtype(dtype)
-    exact = dtypes.accumulator(found)  # half precision would round the step before it is added
+    # In the dtype itself the step would be rounded before it is added so many times.
+    real = found in dtypes.inexact and found.kind != "c"
+    exact = dtypes.float64 if real else found
     array = numpy_backend.arange(start, stop, step, dtype=exact).astype(found, copy=False)
     return _from_host(array, device, requires_grad)
 
@@ -458,10 +503,12 @@ def linspace(
     """
     if num < 0:
         raise ArgumentError(f"linspace: num must not be negative, got {num}")
+    hint = "start + (stop - start) * linspace(0, 1, num)"
+    first, last = plain_numbers("linspace: start and stop", hint, start, stop)
     if dtype is None:
-        is_complex = isinstance(start, complex) or isinstance(stop, complex)
+        is_complex = isinstance(first, complex) or isinstance(last, complex)
         dtype = dtypes.default["c" if is_complex else "f"]
-    array = numpy_backend.linspace(start, stop, num, endpoint=endpoint)
+    array = numpy_backend.linspace(first, last, num, endpoint=endpoint)
     return _from_host(array.astype(dtypes.as_dtype(dtype), copy=False), device, requires_grad)
 
 

@@ -217,13 +217,13 @@ def check_activation(name: str, activation: str | None) -> None:
         )
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None,
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None,
            activation: str | None = None) -> Tensor:  # fmt: skip
-    """Return ``activation(x @ weight.T + bias)``, as one operation forward and backward.
+    """Return ``activation(input @ weight.T + bias)``, as one operation forward and backward.
 
     Parameters
     ----------
-    x : Tensor, shape (..., in_features)
+    input : Tensor, shape (..., in_features)
     weight : Tensor, shape (out_features, in_features)
     bias : Tensor, shape (out_features,), optional
     activation : str, optional
@@ -236,7 +236,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None,
     Raises
     ------
     ShapeError
-        The last axis of ``x`` isn't in_features.
+        The last axis of ``input`` isn't in_features.
 
     Examples
     --------
@@ -247,7 +247,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None,
             [0.]])
     """
     check_activation("linear", activation)
-    x, weight = as_tensor(x), as_tensor(weight)
+    x, weight = as_tensor(input), as_tensor(weight)
     shape = x.array.shape
     if not shape or weight.ndim != 2 or shape[-1] != weight.array.shape[1]:
         wanted = weight.shape[1] if weight.ndim == 2 else "2-D weight's second axis"

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..backend import dtypes, numpy_backend
 from ..core.tensor import Tensor
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, ShapeError, UnsupportedArgumentError
 from . import elementwise as e
 from .arguments import as_tensor, shape_argument
 from .creation import _from_host, arange, asarray, eye, ones
@@ -332,6 +332,10 @@ def logspace(
     >>> tfl.logspace(0, 2, 3)
     tensor([  1.,  10., 100.])
     """
+    if not isinstance(endpoint, bool):
+        raise UnsupportedArgumentError(
+            f"logspace: endpoint must be True or False, got {endpoint!r}; name the base: base=..."
+        )
     return _made(numpy_backend.logspace(start, stop, num, endpoint, base), dtype, device)
 
 

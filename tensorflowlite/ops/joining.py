@@ -226,7 +226,7 @@ def chunk(x: Tensor, chunks: int, /, axis: int = 0) -> tuple[Tensor, ...]:
     x : Tensor
         At least one axis.
     chunks : int
-        How many pieces at most.
+        How many pieces at most; so many empty ones of an axis of length 0.
     axis : int
         The axis to cut.
 
@@ -242,7 +242,8 @@ def chunk(x: Tensor, chunks: int, /, axis: int = 0) -> tuple[Tensor, ...]:
         raise ArgumentError(f"chunk: at least one piece is needed, got chunks={chunks}")
     length = x.array.shape[axis]
     size = max(1, math.ceil(length / chunks))
-    return _pieces(x, (0, *range(size, length, size), length), axis)
+    bounds = (0, *range(size, length, size), length) if length else (0,) * (chunks + 1)
+    return _pieces(x, bounds, axis)
 
 
 def unstack(x: Tensor, /, axis: int = 0) -> tuple[Tensor, ...]:

@@ -275,13 +275,13 @@ def _over_last(name: str, op: Any, x: Any, normalized_shape: Any, parameters: di
     return op(x, *given, len(shape), float(eps))
 
 
-def layer_norm(x: Any, normalized_shape: Any, weight: Any = None, bias: Any = None,
+def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None,
                eps: float = 1e-5) -> Tensor:  # fmt: skip
     """Normalise over the last axes: each row by its own mean and variance.
 
     Parameters
     ----------
-    x : Tensor, shape (..., *normalized_shape)
+    input : Tensor, shape (..., *normalized_shape)
         A float dtype. The statistics are taken in float32 at least.
     normalized_shape : int or tuple of int
         The lengths of the axes to normalise over.
@@ -293,7 +293,7 @@ def layer_norm(x: Any, normalized_shape: Any, weight: Any = None, bias: Any = No
     Returns
     -------
     Tensor
-        Of the shape and dtype of ``x``.
+        Of the shape and dtype of ``input``.
 
     References
     ----------
@@ -307,27 +307,29 @@ def layer_norm(x: Any, normalized_shape: Any, weight: Any = None, bias: Any = No
     tensor([[-1.,  1.]])
     """
     parameters = {"weight": weight, "bias": bias}
-    return _over_last("layer_norm", _layer_norm, x, normalized_shape, parameters, eps)
+    return _over_last("layer_norm", _layer_norm, input, normalized_shape, parameters, eps)
 
 
-def rms_norm(x: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Tensor:
+def rms_norm(
+    input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None
+) -> Tensor:
     """Divide by the root of the mean square over the last axes.
 
     Parameters
     ----------
-    x : Tensor, shape (..., *normalized_shape)
+    input : Tensor, shape (..., *normalized_shape)
         A float dtype. The mean square is taken in float32 at least.
     normalized_shape : int or tuple of int
         The lengths of the axes to normalise over.
     weight : Tensor, shape normalized_shape, optional
         Scale of what was normalised.
     eps : float, optional
-        Added to the mean square; by default the rounding unit of the dtype of ``x``.
+        Added to the mean square; by default the rounding unit of the dtype of ``input``.
 
     Returns
     -------
     Tensor
-        Of the shape and dtype of ``x``.
+        Of the shape and dtype of ``input``.
 
     References
     ----------
@@ -340,7 +342,7 @@ def rms_norm(x: Any, normalized_shape: Any, weight: Any = None, eps: float | Non
     >>> rms_norm(tfl.tensor([[3.0, 4.0, 0.0, 0.0]]), 4)
     tensor([[1.2, 1.6, 0. , 0. ]])
     """
-    x = as_tensor(x)
+    x = as_tensor(input)
     if eps is None:
         _check_float("rms_norm", x)
         eps = dtypes.float_limits(x.dtype).eps

@@ -273,13 +273,13 @@ def randn(
     return drawn.requires_grad_() if requires_grad else drawn
 
 
-def randint(low: int, high: int | None = None, shape: Any = (), *, device: Any = None) -> Tensor:
+def randint(low: int, high: Any = None, shape: Any = (), *, device: Any = None) -> Tensor:
     """Return int64 numbers drawn evenly from [low, high), or from [0, low) with one bound.
 
     Parameters
     ----------
     low, high : int
-        The bounds.
+        The bounds; ``randint(high, shape)`` leaves the first of them out, as PyTorch does.
     shape : int or tuple of int
         The shape of the result.
     device : str, optional
@@ -292,7 +292,9 @@ def randint(low: int, high: int | None = None, shape: Any = (), *, device: Any =
     >>> bool(((x >= 0) & (x < 10)).all())
     True
     """
-    if high is None:
+    if isinstance(high, tuple | list):
+        low, high, shape = 0, low, high
+    elif high is None:
         low, high = 0, low
     if low >= high:
         raise ArgumentError(f"randint: low must be below high, got {low} and {high}")

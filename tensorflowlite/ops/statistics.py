@@ -274,7 +274,7 @@ def cummax(x: Any, /, dim: int | None = None, *, axis: int | None = None) -> Run
     Returns
     -------
     Running
-        A pair ``(values, indices)``; of equal elements the last, of NaN the first.
+        A pair ``(values, indices)``; of equal elements, and of NaN, the last.
 
     Examples
     --------
@@ -299,7 +299,7 @@ def cummin(x: Any, /, dim: int | None = None, *, axis: int | None = None) -> Run
     Returns
     -------
     Running
-        A pair ``(values, indices)``; of equal elements the last, of NaN the first.
+        A pair ``(values, indices)``; of equal elements, and of NaN, the last.
 
     Examples
     --------

@@ -83,7 +83,8 @@ class Optimizer(Hooked):
     """Base class of optimizers.
 
     A subclass names the states of a parameter (`state_names`) and updates a list of parameters
-    by one primitive (`update`). Gradients are dense: there are no sparse ones.
+    by one primitive (`update`), or has a `step` of its own, as PyTorch's do. Gradients are dense:
+    there are no sparse ones.
 
     Parameters
     ----------
@@ -157,8 +158,8 @@ class Optimizer(Hooked):
         """Raise unless a group's hyperparameters are in their domains."""
 
     def state_names(self, group: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return the names of the states that each parameter of a group has."""
-        raise NotImplementedError
+        """Return the names of the states that each parameter of a group has; none by default."""
+        return ()
 
     def update(
         self,

@@ -8,7 +8,7 @@ from .. import runtime
 
 
 class _Switch(runtime.set_mode):
-    _grad, _views = False, True
+    _grad = False
 
     def __new__(cls, function: object = None) -> object:  # type: ignore[misc]
         switch = super().__new__(cls)
@@ -18,7 +18,7 @@ class _Switch(runtime.set_mode):
         return switch
 
     def __init__(self, function: object = None) -> None:
-        super().__init__(self._grad, self._views)
+        super().__init__(self._grad)
 
 
 class no_grad(_Switch):
@@ -87,6 +87,12 @@ class inference_mode(_Switch):
 
     A view made inside must not be changed in place outside: its root wouldn't learn of it.
 
+    Parameters
+    ----------
+    mode : bool
+        Whether to; with False operations and views are recorded inside, whatever is in force
+        outside.
+
     Examples
     --------
     >>> import tensorflowlite as tfl
@@ -95,7 +101,8 @@ class inference_mode(_Switch):
     False
     """
 
-    _views = False
+    def __init__(self, mode: bool = True) -> None:
+        runtime.set_mode.__init__(self, not mode, not mode)
 
 
 def is_grad_enabled() -> bool:

@@ -7,24 +7,32 @@ compares must stand in `APART` or `UNCOMPARED`, with the reason.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 import tensorflowlite as tfl
-from tests.op_table import Constant, Row, Sample, all_rows
+from tests.op_table import Row, Sample, all_rows
+
+from .surface import (
+    CLOSE,
+    NoDerivative,
+    found,
+    near,
+    ours_of,
+    place_of,
+    same_gradients,
+    shared_names,
+    their_place,
+    theirs_of,
+    translated,
+)
 
 importlib.import_module("tests.test_op_table")  # what rows name comes in with it
-PLACES = {
-    "": (tfl, (torch, torch.special)),
-    "linalg": (tfl.linalg, (torch.linalg,)),
-    "fft": (tfl.fft, (torch.fft,)),
-    "nn.functional": (tfl.nn.functional, (torch.nn.functional,)),
-}
 RENAMED = {
     "axis": "dim", "axes": "dim", "keepdims": "keepdim", "indices": "index", "a_min": "min",
 }  # fmt: skip
@@ -36,46 +44,24 @@ ADAPTED: dict[str, Any] = {
     "var": lambda x, dim=None, correction=0, **o: torch.var(x, dim, correction=correction, **o),
     "std": lambda x, dim=None, correction=0, **o: torch.std(x, dim, correction=correction, **o),
     "sort": lambda x, dim=-1, **o: torch.sort(x, dim=dim, **o)[0],
-    "flip": lambda x, dim=None: torch.flip(x, tuple(range(x.ndim)) if dim is None else (
-        dim if isinstance(dim, tuple) else (dim,))),
+    "flip": lambda x, dim=None: torch.flip(
+        x, tuple(range(x.ndim)) if dim is None else (dim if isinstance(dim, tuple) else (dim,))
+    ),
     "meshgrid": lambda *xs, indexing="xy": torch.meshgrid(*xs, indexing=indexing),
     "nonzero": lambda x: torch.nonzero(x, as_tuple=True),
 }
-# Relative to the larger of 1 and the value: sums of a few dozen products in another order.
-CLOSE = {"float64": 1e-9, "float32": 2e-4}
+ADAPTED_METHODS: dict[str, Any] = {
+    name: ADAPTED[name] for name in ("max", "min", "var", "std", "sort", "nonzero", "flip")
+}
 
 
 def torch_function(function: Any) -> tuple[str, Any] | None:
     """The public name of one of our functions, and PyTorch's function of that name."""
-    name = function.__name__
-    for place, (ours, theirs) in PLACES.items():
-        if getattr(ours, name, None) is not function:
-            continue
-        for module in theirs:
-            found = getattr(module, name, None)
-            if callable(found) and not isinstance(found, type):
-                return f"{place}.{name}".lstrip("."), found
+    for place in ("", "linalg", "fft", "nn.functional"):
+        if getattr(place_of(tfl, place), function.__name__, None) is function:
+            name = f"{place}.{function.__name__}".lstrip(".")
+            return (name, found(torch, name)) if their_place(name) else None
     return None
-
-
-def translated(value: Any, leaves: list[Any], make: Any) -> Any:
-    if isinstance(value, Constant):
-        return make(value.array, False)
-    if isinstance(value, np.ndarray):
-        leaves.append(make(value, value.dtype.kind in "fc"))
-        return leaves[-1]
-    if isinstance(value, list | tuple):
-        return type(value)(translated(one, leaves, make) for one in value)
-    return value
-
-
-def ours_of(array: Any, requires_grad: bool) -> tfl.Tensor:
-    return tfl.Tensor(array.copy(order="K"), requires_grad=requires_grad)
-
-
-def theirs_of(array: Any, requires_grad: bool) -> Any:
-    made = torch.from_numpy(np.array(array, order="C"))  # negative strides it doesn't take
-    return made.requires_grad_(requires_grad)
 
 
 def flat(value: Any) -> list[Any]:
@@ -100,42 +86,17 @@ def compare(function: Any, theirs: Any, sample: Sample, dtype: str) -> None:
         wanted = flat(theirs(*args, **options))
     except (TypeError, RuntimeError, ValueError, IndexError, NotImplementedError) as error:
         raise NotComparable from error
-    found = flat(function(*translated(sample.args, xs, ours_of),
-                          **{k: translated(v, xs, ours_of) for k, v in sample.kwargs.items()}))
-    assert len(found) == len(wanted)
-    rng = np.random.default_rng(0)
-    total: Any = 0.0
-    expected: Any = 0.0
-    for ours, other in zip(found, wanted, strict=True):
-        near(ours, other, dtype, "value")
-        if getattr(ours, "requires_grad", False) or getattr(other, "requires_grad", False):
-            weights = rng.normal(size=ours.shape).astype(dtype)
-            total = total + (ours * tfl.tensor(weights)).real.sum()
-            expected = expected + (other * torch.from_numpy(np.array(weights))).real.sum()
-    if not isinstance(expected, float) and expected.requires_grad:
-        try:
-            expected.backward()
-        except RuntimeError:  # PyTorch has no derivative of it, or can't compute it
-            return
-        if isinstance(total, tfl.Tensor) and total.requires_grad:
-            total.backward()
-        for x, t in zip(xs, ts, strict=True):
-            zero = np.zeros(x.shape)
-            gradient = zero if x.grad is None else x.grad.numpy()
-            near(gradient, zero if t.grad is None else t.grad.numpy(), dtype, "gradient")
-
-
-def near(ours: Any, other: Any, dtype: str, what: str) -> None:
-    a = ours.detach().numpy() if isinstance(ours, tfl.Tensor) else np.asarray(ours)
-    b = other.detach().resolve_conj().numpy() if isinstance(other, torch.Tensor) else (
-        np.asarray(other)
+    results = flat(
+        function(
+            *translated(sample.args, xs, ours_of),
+            **{k: translated(v, xs, ours_of) for k, v in sample.kwargs.items()},
+        )
     )
-    assert a.shape == b.shape, f"{what}: {a.shape} {b.shape}"
-    scale = np.maximum(1, np.abs(np.nan_to_num(b.astype("c16"))))
-    with np.errstate(all="ignore"):
-        distance = np.abs(a.astype("c16") - b.astype("c16")) / scale
-    same = (a == b) | (np.isnan(a) & np.isnan(b)) if a.dtype.kind in "fc" else a == b
-    assert np.all(same | (distance <= CLOSE[dtype])), f"{what}: {a} {b}"
+    assert len(results) == len(wanted)
+    for ours, other in zip(results, wanted, strict=True):
+        near(ours, other, CLOSE[dtype], "value")
+    with contextlib.suppress(NoDerivative):
+        same_gradients(xs, ts, list(zip(results, wanted, strict=True)), CLOSE[dtype])
 
 
 def pairs() -> Iterator[tuple[str, Row, Any]]:
@@ -146,43 +107,97 @@ def pairs() -> Iterator[tuple[str, Row, Any]]:
 
 
 PAIRS = list(pairs())
-# What means something else by design, or is right where PyTorch isn't, and is held elsewhere.
-UNCOMPARED = {"nn.functional.conv2d": "its samples name an activation; see test_image_modules"}
-APART = {
+# Methods that say otherwise what an operation of the table does.
+METHODS = {
+    "absolute": "abs", "amax": "max", "amin": "min", "bitwise_not": "bitwise_invert",
+    "clamp": "clip", "div": "divide", "eq": "equal", "ge": "greater_equal", "gt": "greater",
+    "inverse": "inv", "le": "less_equal", "lt": "less", "matrix_exp": "expm", "movedim": "moveaxis",
+    "mul": "multiply", "ne": "not_equal", "neg": "negative", "pinverse": "pinv", "pow": "power",
+    "sub": "subtract", "swapdims": "swapaxes", "true_divide": "divide",
+}  # fmt: skip
+# Whose samples show where it differs by design, or where PyTorch isn't right; other lines hold it.
+ROWS_APART = {
     "median": "the mean of the two middle values, as NumPy's",
     "nanmedian": "the mean of the two middle values, as NumPy's",
     "split": "into so many parts, as NumPy's",
-    "chunk": "the parts' lengths differ by one at most",
     "select": "NumPy's choice among conditions",
     "histogram": "ten bins by default, as NumPy's; edges of another range",
     "scatter": "where places repeat, only the value that stays has a gradient",
     "ldexp": "PyTorch's derivative is zero for negative exponents",
     "linalg.det": "PyTorch's derivative is zero at singular matrices; ours are the cofactors",
     "imag": "zeros for real input, which PyTorch refuses",
-    "cummax": "the place of the first of equal values, PyTorch's of the last",
-    "cummin": "the place of the first of equal values, PyTorch's of the last",
     "nextafter": "no gradient; PyTorch's passes through",
+    "nn.functional.conv2d": "its samples name an activation",
 }
+
+
+COMPARED = [pair for pair in PAIRS if pair[0] not in ROWS_APART]
+
+
+def methods() -> Iterator[tuple[str, Row, Any]]:
+    """The methods that do what a row's function does, under its name or one of `METHODS`."""
+    rows: dict[str, list[Row]] = {}
+    for row in all_rows():
+        rows.setdefault(getattr(row.function, "__name__", ""), []).append(row)
+    for name in shared_names():
+        last = name.removeprefix("Tensor.")
+        if last == name or not callable(getattr(tfl.Tensor, last)):
+            continue
+        base = last.rstrip("_")
+        for row in rows.get(METHODS.get(base, base), []):
+            yield name, row, last
+
+
+def method(last: str) -> Any:
+    """Return a method as a function; one that changes its tensor, of a copy."""
+
+    def run(x: Any, *args: Any, **options: Any) -> Any:
+        if not isinstance(x, tfl.Tensor | torch.Tensor):
+            raise NotComparable
+        if last == "transpose" or not last.endswith("_"):
+            return getattr(x, last)(*args, **options)
+        x = x.clone()
+        assert getattr(x, last)(*args, **options) is x
+        return x
+
+    return run
+
+
+# Of these too, what differs; and where arguments stand in another order, or NaN counts once.
+METHODS_APART = {*[name.rpartition(".")[2] for name in ROWS_APART], "repeat", "unique", "where"}
+METHOD_PAIRS = [pair for pair in methods() if pair[2].rstrip("_") not in METHODS_APART]
 
 
 def test_functions_are_found() -> None:
     names = {name for name, _, _ in PAIRS}
     assert len(names) > 220
-    assert {*APART, *UNCOMPARED} <= names
+    assert set(ROWS_APART) <= names
+
+
+def compared(name: str, row: Row, ours: Any, theirs: Any, dtype: str) -> None:
+    count = 0
+    for sample in row.drawn(dtype if dtype in row.dtypes else row.dtypes[0]):
+        with contextlib.suppress(NotComparable):
+            compare(ours, theirs, sample, dtype)
+            count += 1
+    assert count, f"{name}: no sample compared"
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(
-    ("name", "row", "theirs"), PAIRS, ids=[f"{name}-{row.name}" for name, row, _ in PAIRS]
+    ("name", "row", "theirs"),
+    COMPARED,
+    ids=lambda value: str(value) if isinstance(value, str | Row) else "",
 )
 def test_same_as_pytorch(name: str, row: Row, theirs: Any, dtype: str) -> None:
-    if name in APART:
-        return
-    compared = 0
-    for sample in row.drawn(dtype if dtype in row.dtypes else row.dtypes[0]):
-        try:
-            compare(row.function, theirs, sample, dtype)
-        except NotComparable:
-            continue
-        compared += 1
-    assert compared or name in UNCOMPARED, f"{name}: no sample compared"
+    compared(name, row, row.function, theirs, dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    ("name", "row", "last"),
+    METHOD_PAIRS,
+    ids=lambda value: str(value) if isinstance(value, str | Row) else "",
+)
+def test_same_methods_as_pytorch(name: str, row: Row, last: str, dtype: str) -> None:
+    compared(name, row, method(last), ADAPTED_METHODS.get(last, method(last)), dtype)

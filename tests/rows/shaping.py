@@ -190,7 +190,9 @@ def casts(draw):
 
 
 def chunked(x, chunks, axis=0):
-    size = max(1, -(-x.shape[axis] // chunks))
+    if not x.shape[axis]:
+        return np.split(x, [0] * (chunks - 1), axis)
+    size = -(-x.shape[axis] // chunks)
     return np.split(x, range(size, x.shape[axis], size), axis)
 
 

@@ -82,7 +82,7 @@ def running_extreme(accumulate, beats):
             for i in range(x.shape[axis]):
                 at = (*key[: axis % x.ndim], i, *key[axis % x.ndim :])
                 top = (*key[: axis % x.ndim], best, *key[axis % x.ndim :])
-                if not np.isnan(x[top]) and (np.isnan(x[at]) or beats(x[at], x[top])):
+                if np.isnan(x[at]) or (not np.isnan(x[top]) and beats(x[at], x[top])):
                     best = i
                 places[at] = best
         return values, places

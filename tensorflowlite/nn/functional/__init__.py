@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from ...ops.activation import gelu as gelu
 from ...ops.activation import logsigmoid as logsigmoid
-from ...ops.activation import sigmoid as sigmoid
 from ...ops.activation import softplus as softplus
 from ...ops.attention import scaled_dot_product_attention as scaled_dot_product_attention
 from ...ops.conv import conv_transpose1d as conv_transpose1d
@@ -15,7 +14,6 @@ from ...ops.conv import conv_transpose2d as conv_transpose2d
 from ...ops.conv import conv_transpose3d as conv_transpose3d
 from ...ops.conv import fold as fold
 from ...ops.conv import unfold as unfold
-from ...ops.elementwise import tanh as tanh
 from ...ops.fused import check_activation as check_activation
 from ...ops.fused import conv1d as conv1d
 from ...ops.fused import conv2d as conv2d
@@ -49,9 +47,11 @@ from .activation import relu as relu
 from .activation import relu6 as relu6
 from .activation import rrelu as rrelu
 from .activation import selu as selu
+from .activation import sigmoid as sigmoid
 from .activation import silu as silu
 from .activation import softshrink as softshrink
 from .activation import softsign as softsign
+from .activation import tanh as tanh
 from .activation import tanhshrink as tanhshrink
 from .activation import threshold as threshold
 from .ctc import ctc_loss as ctc_loss

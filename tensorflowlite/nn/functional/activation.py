@@ -6,9 +6,7 @@ is made all the same, so use what is returned.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from ...backend import dtypes
 from ...core.tensor import Tensor
@@ -21,31 +19,7 @@ from ...ops.elementwise import tanh as _tanh
 from ...ops.gradient import cast
 from ...ops.reduction import as_tensor
 from ...ops.shaping import reshape
-
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-
-
-def in_float32(function: _Function) -> _Function:
-    """Make a function of several steps round half precision once, at its end.
-
-    Examples
-    --------
-    >>> import tensorflowlite as tfl
-    >>> from tensorflowlite.nn.functional.activation import in_float32
-    >>> third = in_float32(lambda x: x / 3)
-    >>> third(tfl.ones(1, dtype=tfl.float16)).dtype.name
-    'float16'
-    """
-
-    @functools.wraps(function)
-    def run(input: Any, *args: Any, **options: Any) -> Tensor:
-        input = as_tensor(input)
-        if input.dtype in dtypes.half:
-            wide = cast(input, dtypes.float32)
-            return cast(function(wide, *args, **options), input.dtype)
-        return function(input, *args, **options)
-
-    return run  # type: ignore[return-value]
+from .precision import in_float32
 
 
 def relu(input: Any, inplace: bool = False) -> Tensor:
@@ -233,6 +207,32 @@ def selu(input: Any, inplace: bool = False) -> Tensor:
     tensor([0.      , 1.050701])
     """
     return _activation.selu(input)
+
+
+def sigmoid(input: Any) -> Tensor:
+    """Return ``1 / (1 + exp(-input))``.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> from tensorflowlite.nn import functional as F
+    >>> F.sigmoid(tfl.tensor([0.0]))
+    tensor([0.5])
+    """
+    return _activation.sigmoid(input)
+
+
+def tanh(input: Any) -> Tensor:
+    """Return the hyperbolic tangent.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> from tensorflowlite.nn import functional as F
+    >>> F.tanh(tfl.tensor([0.0]))
+    tensor([0.])
+    """
+    return _tanh(input)
 
 
 def silu(input: Any, inplace: bool = False) -> Tensor:

@@ -15,6 +15,8 @@ from ...ops.gradient import cast
 from ...ops.reduction import as_tensor
 from ...ops.reduction import max as _max
 from ...ops.reduction import sum as _sum
+from ...ops.shaping import broadcast_arrays
+from .precision import in_float32
 
 
 def length_along(x: Tensor, p: float, dim: Any, keepdim: bool) -> Tensor:
@@ -44,6 +46,7 @@ def length_along(x: Tensor, p: float, dim: Any, keepdim: bool) -> Tensor:
     return where(total == 0, 0.0, where(total == 0, 1.0, total) ** (1 / p))
 
 
+@in_float32
 def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
     """Return ``input`` divided by its p-norm along ``dim``.
 
@@ -74,13 +77,14 @@ def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> T
     return input / maximum(length_along(input, p, dim, True), eps)
 
 
+@in_float32
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """Return the cosine of the angle between vectors along ``dim``.
 
     Parameters
     ----------
     x1, x2 : Tensor
-        The vectors; they broadcast.
+        The vectors; they broadcast, along ``dim`` too.
     dim : int
         The axis along which a vector lies.
     eps : float
@@ -98,7 +102,8 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Tens
     >>> F.cosine_similarity(tfl.tensor([[3.0, 0.0]]), tfl.tensor([[2.0, 0.0]]))
     tensor([1.])
     """
-    return _sum(_direction(as_tensor(x1), dim, eps) * _direction(as_tensor(x2), dim, eps), axis=dim)
+    x1, x2 = broadcast_arrays(as_tensor(x1), as_tensor(x2))
+    return _sum(_direction(x1, dim, eps) * _direction(x2, dim, eps), axis=dim)
 
 
 def _direction(x: Tensor, dim: int, eps: float) -> Tensor:
@@ -107,6 +112,7 @@ def _direction(x: Tensor, dim: int, eps: float) -> Tensor:
     return x / (size + (maximum(constant, eps) - constant))
 
 
+@in_float32
 def pairwise_distance(
     x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> Tensor:
@@ -137,6 +143,7 @@ def pairwise_distance(
     return length_along(as_tensor(x1) - as_tensor(x2) + eps, p, -1, keepdim)
 
 
+@in_float32
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Tensor:
     """Return ``input1 @ weight[o] @ input2`` for each output ``o``.
 

@@ -28,8 +28,12 @@ def same_shape(name: str, input: Tensor, target: Tensor) -> Tensor:
     return target if target.dtype == input.dtype else cast(target, input.dtype)
 
 
-def weighted_loss(name: str, loss: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
-    """Return losses times their weights, reduced; the mean divides by the sum of the weights.
+def weighted_loss(
+    name: str, loss: Tensor, weight: Tensor | None, reduction: str, by_weight: bool = True
+) -> Tensor:
+    """Return losses times their weights, reduced.
+
+    The mean divides by the sum of the weights, or by the number of losses without ``by_weight``.
 
     Examples
     --------
@@ -47,7 +51,7 @@ def weighted_loss(name: str, loss: Tensor, weight: Tensor | None, reduction: str
         )
     weight = weight if weight.dtype == loss.dtype else cast(weight, loss.dtype)
     loss = loss * weight
-    if reduction == "mean":
+    if reduction == "mean" and by_weight:
         return _sum(loss) / _sum(weight)
     return _losses.reduce_loss(loss, reduction)
 

@@ -23,7 +23,7 @@ from ...ops.reduction import sum as _sum
 from ...ops.shaping import reshape
 from .distance import pairwise_distance
 from .losses import constants_as, same_shape
-from .precision import in_full_precision
+from .precision import in_float32, in_full_precision
 
 
 def _above(x: Tensor) -> Tensor:
@@ -265,6 +265,7 @@ def multilabel_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "m
     return reduce_loss(reshape(loss, ()) if alone else loss, reduction)
 
 
+@in_full_precision
 def multilabel_soft_margin_loss(
     input: Tensor, target: Tensor, weight: Tensor | None = None, *, reduction: str = "mean"
 ) -> Tensor:
@@ -445,6 +446,10 @@ def triplet_margin_with_distance_loss(
         raise ShapeError(
             f"{name}: anchor, positive and negative must have as many axes, got "
             f"{anchor.shape}, {positive.shape} and {negative.shape}"
+        )
+    if distance_function is None and anchor.dtype in dtypes.half:
+        return in_float32(triplet_margin_with_distance_loss)(
+            anchor, positive, negative, margin=margin, swap=swap, reduction=reduction
         )
     distance = pairwise_distance if distance_function is None else distance_function
     near, far = distance(anchor, positive), distance(anchor, negative)

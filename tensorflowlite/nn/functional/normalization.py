@@ -16,6 +16,7 @@ from ...ops.reduction import as_tensor
 from ...ops.reduction import mean as mean_of
 from ...ops.shaping import reshape
 from ...runtime import set_mode
+from .precision import in_float32
 
 
 def batch_norm(
@@ -91,11 +92,17 @@ def batch_norm(
 
 
 def _move_towards(running: Tensor | None, value: Tensor, share: float) -> None:
-    if running is not None:
-        running *= 1 - share
-        running += cast(value, running.dtype) * share
+    if running is None:
+        return
+    if running.dtype in dtypes.half:  # rounded once
+        wide = cast(running, dtypes.float32)
+        running[...] = cast(wide + (cast(value, wide.dtype) - wide) * share, running.dtype)
+        return
+    running *= 1 - share
+    running += cast(value, running.dtype) * share
 
 
+@in_float32
 def group_norm(
     input: Tensor,
     num_groups: int,
@@ -232,13 +239,15 @@ def instance_norm(
     )  # fmt: skip
     if not input.size:
         return _scaled(input, weight, bias)
-    row = reshape(input, (1, count * channels, *input.shape[2:]))
+    # Half precision is rounded once, after scale and shift.
+    wide = cast(input, dtypes.accumulator(input.dtype))
+    row = reshape(wide, (1, count * channels, *input.shape[2:]))
     out, mean, variance = _normalization.batch_norm(row, None, None, eps)
     with set_mode(grad=False):
         variance = variance * (size / (size - 1))
         for running, found in ((running_mean, mean), (running_var, variance)):
             _move_towards(running, mean_of(reshape(found, (count, channels)), axis=0), momentum)
-    return _scaled(reshape(out, input.shape), weight, bias)
+    return cast(_scaled(reshape(out, input.shape), weight, bias), input.dtype)
 
 
 def local_response_norm(

@@ -7,12 +7,12 @@ import math
 from ...core.tensor import Tensor
 from ...errors import ArgumentError, ShapeError
 from ...ops import losses as _losses
+from ...ops.arguments import happens
 from ...ops.creation import asarray
 from ...ops.elementwise import abs as _abs
 from ...ops.elementwise import exp, log, maximum, square, where
 from ...ops.gradient import cast
 from ...ops.losses import check_reduction, reduce_loss
-from ...ops.reduction import any as _any
 from ...ops.reduction import sum as _sum
 from .losses import constants_as, same_shape, weighted_loss
 from .precision import in_full_precision
@@ -74,7 +74,7 @@ def huber_loss(
     delta : float
         Where the square turns into a line of slope ``delta``; above 0.
     weight : Tensor, optional
-        A factor for each element, of the shape of ``input``.
+        A factor for each element, of the shape of ``input``; the mean is that of the products.
 
     Returns
     -------
@@ -98,7 +98,7 @@ def huber_loss(
     target = same_shape("huber_loss", input, target)
     size = _abs(input - target)
     loss = where(size <= delta, 0.5 * square(size), delta * (size - 0.5 * delta))
-    return weighted_loss("huber_loss", loss, weight, reduction)
+    return weighted_loss("huber_loss", loss, weight, reduction, by_weight=False)
 
 
 @in_full_precision
@@ -236,6 +236,7 @@ def poisson_nll_loss(
     return reduce_loss(loss, reduction)
 
 
+@in_full_precision
 def gaussian_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -266,6 +267,11 @@ def gaussian_nll_loss(
     Tensor
         0-d, or of the shape of ``input``; in its dtype.
 
+    Raises
+    ------
+    ArgumentError
+        A variance is negative.
+
     Examples
     --------
     >>> import tensorflowlite as tfl
@@ -285,7 +291,7 @@ def gaussian_nll_loss(
                 f"gaussian_nll_loss: var must have the shape {input.shape} of input, or a last "
                 f"axis of length 1 or none, got {var.shape}"
             )
-    if _any(var < 0).item():
+    if happens(var < 0):
         raise ArgumentError("gaussian_nll_loss: var must not be negative, got a variance below 0")
     constant = var.detach()
     var = var + (maximum(constant, eps) - constant)

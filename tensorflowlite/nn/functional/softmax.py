@@ -18,7 +18,7 @@ from ...ops.gradient import cast
 from ...ops.joining import split
 from ...ops.reduction import argmax, as_tensor
 from ...ops.shaping import reshape
-from .activation import in_float32
+from .precision import in_float32
 
 
 def _dim(name: str, dim: int | None, ndim: int) -> int:
@@ -107,7 +107,9 @@ def softmin(input: Any, dim: int | None = None, *, dtype: Any = None) -> Tensor:
     return _along(_activation.softmax, "softmin", -as_tensor(input), dim, dtype)
 
 
-def gumbel_softmax(logits: Any, tau: float = 1.0, hard: bool = False, *, dim: int = -1) -> Tensor:
+def gumbel_softmax(
+    logits: Any, tau: float = 1.0, hard: bool = False, eps: float = 1e-10, dim: int = -1
+) -> Tensor:
     """Return a random, differentiable choice among classes: the softmax of disturbed logits.
 
     Parameters
@@ -118,6 +120,8 @@ def gumbel_softmax(logits: Any, tau: float = 1.0, hard: bool = False, *, dim: in
         The temperature: the lower, the nearer to one class.
     hard : bool
         Return exactly one class, with the gradient of the soft choice.
+    eps : float
+        Accepted, as PyTorch does; nothing depends on it.
     dim : int
         The axis of the classes.
 

@@ -47,7 +47,10 @@ def _norm(x: Tensor, norm_type: float) -> Tensor:
 
 
 def get_total_norm(
-    tensors: Tensors, norm_type: float = 2.0, error_if_nonfinite: bool = False
+    tensors: Tensors,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
 ) -> Tensor:
     """Return the norm of tensors taken together as one vector.
 
@@ -59,6 +62,8 @@ def get_total_norm(
         The order of the norm; ``inf`` for the greatest magnitude.
     error_if_nonfinite : bool
         Raise where the norm is infinite or NaN.
+    foreach : bool, optional
+        PyTorch's choice among implementations; it changes nothing here.
 
     Returns
     -------
@@ -101,6 +106,7 @@ def clip_grad_norm_(
     max_norm: float,
     norm_type: float = 2.0,
     error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
 ) -> Tensor:
     """Scale gradients down in place, so that their norm taken together is at most ``max_norm``.
 
@@ -110,7 +116,7 @@ def clip_grad_norm_(
         Those without a gradient are left alone.
     max_norm : float
         The greatest norm that is let pass.
-    norm_type, error_if_nonfinite
+    norm_type, error_if_nonfinite, foreach
         As in `get_total_norm`.
 
     Returns
@@ -145,7 +151,9 @@ def _scale_down(gradients: list[Tensor], max_norm: float, total: Tensor) -> None
             grad *= cast(factor, dtypes.real_of(grad.dtype))
 
 
-def clip_grads_with_norm_(parameters: Tensors, max_norm: float, total_norm: Tensor) -> None:
+def clip_grads_with_norm_(
+    parameters: Tensors, max_norm: float, total_norm: Tensor, foreach: bool | None = None
+) -> None:
     """Scale gradients down in place by a norm that is known: the second half of `clip_grad_norm_`.
 
     Parameters
@@ -156,6 +164,8 @@ def clip_grads_with_norm_(parameters: Tensors, max_norm: float, total_norm: Tens
         The greatest norm that is let pass.
     total_norm : Tensor, shape ()
         The norm of the gradients taken together, as `get_total_norm` returns it.
+    foreach
+        As in `get_total_norm`.
 
     Examples
     --------
@@ -172,8 +182,19 @@ def clip_grads_with_norm_(parameters: Tensors, max_norm: float, total_norm: Tens
     _scale_down(_gradients(parameters), max_norm, asarray(total_norm))
 
 
-def clip_grad_value_(parameters: Tensors, clip_value: float) -> None:
+def clip_grad_value_(
+    parameters: Tensors, clip_value: float, foreach: bool | None = None
+) -> None:
     """Limit each element of the gradients to ``[-clip_value, clip_value]`` in place.
+
+    Parameters
+    ----------
+    parameters : Tensor or iterable of Tensor
+        Those without a gradient are left alone.
+    clip_value : float
+        The greatest magnitude that is let pass.
+    foreach
+        As in `get_total_norm`.
 
     Examples
     --------
@@ -225,7 +246,7 @@ def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
     return concat([p.reshape(-1) for p in parameters])
 
 
-def vector_to_parameters(vector: Tensor, parameters: Iterable[Tensor]) -> None:
+def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     """Copy the elements of a vector into tensors, in their order.
 
     Raises
@@ -244,13 +265,13 @@ def vector_to_parameters(vector: Tensor, parameters: Iterable[Tensor]) -> None:
     """
     listed = list(parameters)
     size = sum(p.size for p in listed)
-    if vector.shape != (size,):
+    if vec.shape != (size,):
         raise ShapeError(
-            f"vector_to_parameters: the vector must have shape ({size},), got {vector.shape}"
+            f"vector_to_parameters: the vector must have shape ({size},), got {vec.shape}"
         )
     start = 0
     with set_mode(grad=False):
         for p in listed:
-            part = vector.detach()[start : start + p.size].reshape(p.shape)
+            part = vec.detach()[start : start + p.size].reshape(p.shape)
             p[...] = asarray(part, dtype=p.dtype, device=p.device)
             start += p.size
