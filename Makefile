@@ -1,6 +1,8 @@
 # The system's Python; `make PYTHON=python3.12 test` takes another one.
 PYTHON ?= python3
 BIN := .venv/bin
+# A test process per core; `make PARALLEL= test` takes one.
+PARALLEL ?= -n auto --dist worksteal
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # What an installed environment depends on. The package itself is installed editable.
 SOURCES := pyproject.toml setup.py $(wildcard csrc/* kernels/include/*)
@@ -11,10 +13,10 @@ train: .venv/train.stamp
 	$(BIN)/tensorflowlite train digits
 
 test: .venv/test.stamp
-	$(BIN)/python -m pytest --ignore=tests/parity $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --ignore=tests/parity $(PARALLEL) $(PYTEST_ARGS)
 
 parity: .venv/test.stamp .venv/parity.stamp
-	$(BIN)/python -m pytest tests/parity $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests/parity $(PARALLEL) $(PYTEST_ARGS)
 
 lint: .venv/dev.stamp .venv/test.stamp
 	$(BIN)/python -m ruff check .
