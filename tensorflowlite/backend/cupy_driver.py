@@ -63,7 +63,7 @@ class CupyDriver:
             columns, rows, layers = (*block, 1, 1)[:3]
             # One by one, not as one buffer: only the driver knows where the compiler has put
             # structures whose alignment is more than that of numbers.
-            start = ctypes.cast(packed, ctypes.c_void_p).value or 0
+            start = ctypes.cast(ctypes.c_char_p(packed), ctypes.c_void_p).value or 0
             pointers = [start + offset for offset in _offsets(layout)]
             status = launch_kernel(
                 handle, x, y, z, columns, rows, layers, shared,
