@@ -5,8 +5,9 @@ The shadow device calls them, so that a slot which leans on NumPy's ways fails w
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -61,8 +62,15 @@ def _axes_of(part: Any) -> int:
 
 def read(array: Any, key: Any) -> Any:
     """Return ``array[key]``."""
-    try:
+    with indices_with_a_capital():
         return array[wrapped(key, array.shape)]
+
+
+@contextlib.contextmanager
+def indices_with_a_capital() -> Iterator[None]:
+    """Tell of indices as the device does."""
+    try:
+        yield
     except IndexError as error:
         text = str(error)
         raise IndexError(text.replace("index", "Index", 1) if text[0] == "i" else text) from None
@@ -73,7 +81,8 @@ def assign(array: Any, key: Any, value: Any) -> None:
     key = wrapped(key, array.shape)
     parts = key if type(key) is tuple else (key,)
     if not any(map(_is_index, parts)):
-        array[key] = value if isinstance(value, np.ndarray) else without_sign_of_zero(value)
+        with indices_with_a_capital():
+            array[key] = value if isinstance(value, np.ndarray) else without_sign_of_zero(value)
         return
     places = np.asarray(np.arange(array.size).reshape(array.shape)[key])
     if np.ndim(value) > places.ndim:

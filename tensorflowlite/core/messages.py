@@ -53,9 +53,8 @@ def explain(op: Primitive, error: Exception, arrays: Sequence[Any], attributes: 
         if any(words in str(error) for words in _NO_ROOM):
             shapes = f"{tuple(arrays[0].shape)} and {tuple(arrays[1].shape)}"
             return ShapeError(f"{name}: the result must fit in the changed tensor, got {shapes}")
-    reason = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
+    reason = reason_of(error)
     if isinstance(error, IndexError):
-        reason = reason[0].lower() + reason[1:]  # CuPy begins with a capital
         return OutOfRangeError(f"{name}: {reason}, got {got}")
     if isinstance(error, ValueError):
         kind = ArgumentError if op.form == "binary" else ShapeError  # the shapes do broadcast
@@ -63,6 +62,13 @@ def explain(op: Primitive, error: Exception, arrays: Sequence[Any], attributes: 
     if isinstance(error, TypeError):
         return DtypeError(f"{name}: {reason}, got {got}")
     return error
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the first line of what a library says, without its capital and its full stop."""
+    reason = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
+    # CuPy begins the texts of indices with a capital.
+    return reason[0].lower() + reason[1:] if isinstance(error, IndexError) else reason
 
 
 def describe(array: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..backend import INDEX, backend_of, dtypes, index_array, is_array, ndarray
 from ..core.entry import joint_node, lift
-from ..core.messages import describe, explain
+from ..core.messages import describe, explain, reason_of
 from ..core.primitive import registry, traced
 from ..core.tensor import Tensor, wrap
 from ..core.views import finish_change, of_one_batch, prepare_change
@@ -204,10 +204,10 @@ def _read(name: str, x: Tensor, key: Any) -> Tensor:
 
 
 def _of_key(name: str, error: Exception, x: Tensor, indices: tuple[Tensor, ...]) -> OutOfRangeError:
-    cause = error.__cause__ or error
-    reason = str(cause).split("\n")[0]
-    got = " and ".join(describe(index.array) for index in indices)
-    return OutOfRangeError(f"{name}: {reason}, got x {describe(x.array)} indexed by {got}")
+    reason = reason_of(error.__cause__ or error)
+    by = " and ".join(describe(index.array) for index in indices)
+    got = f"x {describe(x.array)}" + (f" indexed by {by}" if by else "")
+    return OutOfRangeError(f"{name}: {reason}, got {got}")
 
 
 # What values may be assigned to: NumPy's same-kind rule, with bfloat16 among the floats.
