@@ -13,6 +13,7 @@
 //                      1: act(D + bias); `saved` gets D + bias where it isn't null
 //                      2: D act'(saved), and sums over each 64 rows of it for the bias gradient
 //   TFL_ACTIVATION     a struct of activations.cuh
+//   TFL_DEFERRED       1: a stage is freed while the next one's products are under way. 0: at once
 #include "activations.cuh"
 #include "types.cuh"
 #include "wgmma.cuh"
@@ -57,7 +58,7 @@ struct Tiles {
         count(rows * columns) {}
 
   __device__ void locate(int tile, int& row, int& column) const {
-    constexpr int BAND = TFL_BAND;
+    constexpr int BAND = 8;
     const int band = tile / (BAND * columns);
     const int height = min(BAND, rows - band * BAND);
     const int inside = tile - band * BAND * columns;

@@ -305,7 +305,7 @@ def test_epilogues_only_where_they_mean_the_same() -> None:
     }
     assert {name for name, ends in found.items() if any(ends)} == {"relu", "gelu_tanh"}
     assert found["relu"] == ("relu_bias", None, None)
-    assert found["gelu_tanh"] == ("gelu_aux_bias", "gelu_aux", "dgelu_bgrad")
+    assert found["gelu_tanh"] == ("gelu_aux_bias", "gelu_aux", None)
     assert epilogue_of(forward._replace(activation="gelu_tanh", n=6)) is None
     assert epilogue_of(forward._replace(activation="gelu_tanh", dtype=dtypes.float32)) is None
 

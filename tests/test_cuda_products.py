@@ -231,8 +231,7 @@ def test_product_activation_gradient(
     reference = g * FORMULAS[activation][1](saved.astype("f8"))
     close(dz, reference, dtype, 3)
     close(db, reference.reshape(-1, features).sum(0), dtype, 2 * math.prod(rows))
-    fused = activation == "gelu_tanh" and features % 8 == 0 and dtype in dtypes.half
-    assert fake.runs()[-1][1] == ("dgelu_bgrad" if fused else "default")
+    assert fake.runs()[-1][1] == "default"  # no epilogue's slope is exact enough
 
 
 @pytest.mark.skipif(bool(host_kernels.why_not()), reason=host_kernels.why_not())
@@ -288,8 +287,8 @@ def test_without_kernels_the_epilogues_remain(fake: Fake) -> None:
     assert not shop.linear_act.accepts(x.astype("f4"), w.astype("f4"), "gelu_tanh")
     assert not shop.linear_act.accepts(x, w, np.ones(8, "f2"), "relu")
     assert not shop.linear_act.accepts(x, w[:6], "gelu_tanh")
-    assert shop.gradient.accepts(np.ones((2, 3), "f2"), np.ones((3, 8), "f2"),
-                                 np.ones((2, 8), "f2"), "gelu_tanh")  # fmt: skip
+    assert not shop.gradient.accepts(np.ones((2, 3), "f2"), np.ones((3, 8), "f2"),
+                                     np.ones((2, 8), "f2"), "gelu_tanh")  # fmt: skip
     fake.refuse(160)
     shop = Shop(NO_KERNELS)
     assert not shop.linear_act.accepts(x, w, "gelu_tanh")
