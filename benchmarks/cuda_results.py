@@ -9,12 +9,13 @@ import os
 import re
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tensorflowlite.backend import nvrtc
 
-from .cuda_lab import OURS
+from .cuda_lab import OURS, PEERS
 from .measure import machine
 
 FOLDER = Path(__file__).resolve().parent / "results"
@@ -157,7 +158,7 @@ def _milliseconds(measured: dict[str, Any]) -> str:
     return f"{median:.4g} ms ({low:.4g}–{high:.4g})"
 
 
-def _verdict(row: dict[str, Any]) -> str:
+def _verdict(row: dict[str, Any], against: Sequence[str]) -> str:
     if row["status"] != "measured":
         return row["status"] + (f": {row['error']}" if row.get("error") else "")
     texts = []
@@ -165,6 +166,8 @@ def _verdict(row: dict[str, Any]) -> str:
         names = {"copy": "of copy", "matmul": "of matmul", "operations": "TFLOP/s"}
         of = names.get(bar["of"], f"× {bar['of']}")
         if bar.get("found") is None:
+            if bar["of"] in PEERS and bar["of"] not in against:
+                continue  # it wasn't asked for
             texts.append(f"{of}: not judged, {bar['why']}")
             continue
         scale = 1e-12 if bar["of"] == "operations" else 1.0
@@ -192,9 +195,14 @@ def table(content: dict[str, Any]) -> str:
         title = row.get("title", row["name"]) + (f" ({row['note']})" if row.get("note") else "")
         lines.append(
             "| " + " | ".join([*[text.replace("|", "/") for text in (title, *cells)],
-                               _verdict(row).replace("|", "/")]) + " |"
+                               _verdict(row, content.get("against", PEERS)).replace("|", "/")]) + " |"
         )  # fmt: skip
     return "\n".join(lines)
+
+
+def remarks(content: dict[str, Any]) -> str:
+    """Return what was noted beside a result, as a list in Markdown; "" where nothing was."""
+    return "".join(f"\n- {note}" for note in content.get("notes", ()))
 
 
 def heading(content: dict[str, Any]) -> str:
@@ -224,7 +232,8 @@ def block(folder: Path = FOLDER) -> str:
     content = json.loads(path.read_text(encoding="utf-8"))
     return (
         f"{heading(content)}. Median and 10th to 90th percentile "
-        f"([benchmarks/results/{path.name}](benchmarks/results/{path.name})).\n\n{table(content)}"
+        f"([benchmarks/results/{path.name}](benchmarks/results/{path.name}), "
+        f"which also holds what was tried).\n\n{table(content)}"
     )
 
 

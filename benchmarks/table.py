@@ -34,4 +34,5 @@ def main(arguments: list[str]) -> int:
     if not isinstance(content, dict) or content.get("kind") != "cuda":
         parser.error(f"{options.file}: must be a result of the CUDA suite, got another file")
     print(f"{cuda_results.heading(content)}\n\n{cuda_results.table(content)}")
+    print(cuda_results.remarks(content))
     return 0
