@@ -176,7 +176,7 @@ def _verdict(row: dict[str, Any], against: Sequence[str]) -> str:
         if bar["met"] and bar.get("stretch_met"):
             mark = "met, stretch too"
         texts.append(f"{found:.3g} {of}: {mark}")
-    return "; ".join(texts) or "no bar"
+    return "; ".join(texts) or ("not judged" if row.get("bars") else "no bar")
 
 
 def table(content: dict[str, Any]) -> str:
