@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import tensorflowlite as tfl
-from tensorflowlite.backend import native
+from tensorflowlite.backend import native, nvrtc
 from tensorflowlite.cli import main
 from tensorflowlite.cli.training import Run, load_model
 from tensorflowlite.io import read_metadata
@@ -256,6 +256,10 @@ def test_doctor(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPa
     assert rows["gpu"].startswith("usable: cuda:0" if tfl.cuda.is_available() else "not usable: ")
     loaded = native.module is not None
     assert rows["native extension"].startswith("loaded (" if loaded else "not loaded: ")
+    compiler = nvrtc.compiler()
+    told = "NVRTC {}.{}".format(*compiler.version) if compiler else nvrtc.why_not()
+    assert rows["kernel compiler"] == told
+    assert Path(rows["kernel cache"]).is_absolute()
     monkeypatch.setattr(native, "module", None)
     monkeypatch.setattr(native, "why_not", lambda: "no C++ compiler: g++ isn't installed")
     monkeypatch.setattr("tensorflowlite.backend.cuda.why_not", lambda: "CuPy isn't installed; run")

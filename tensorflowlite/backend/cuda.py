@@ -1,44 +1,12 @@
-"""Finding out about NVIDIA GPUs without importing CuPy.
-
-The driver is asked through ctypes: 0.2 ms, and nothing is initialised that a forked child could
-trip over but the driver itself.
-"""
+"""NVIDIA GPUs for users: whether one can be used, its memory, and how it multiplies matrices."""
 
 from __future__ import annotations
 
-import ctypes
-import functools
-import importlib.util
-import os
 from collections.abc import Iterable
 from typing import Any
 
 from ..errors import ArgumentError
-
-_INSTALL = 'pip install "cupy-cuda{version}x[ctk]"'
-
-
-@functools.cache
-def _probe() -> tuple[int, int, str]:
-    """Return the number of devices, the driver's CUDA version, and why there are none."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
-        return 0, 0, 'CUDA_VISIBLE_DEVICES is "", which hides every GPU; unset it'
-    for name in ("libcuda.so.1", "nvcuda.dll"):
-        try:
-            driver = ctypes.CDLL(name)
-            break
-        except OSError:
-            continue
-    else:
-        return 0, 0, "no NVIDIA driver was found (libcuda.so.1); install the driver of the GPU"
-    error = driver.cuInit(0)
-    if error:
-        return 0, 0, f"the NVIDIA driver doesn't start (cuInit gave {error}); is there a GPU?"
-    count, version = ctypes.c_int(), ctypes.c_int()
-    driver.cuDeviceGetCount(ctypes.byref(count))
-    driver.cuDriverGetVersion(ctypes.byref(version))
-    reason = "" if count.value else "the NVIDIA driver reports no GPU"
-    return count.value, version.value // 1000, reason
+from . import cuda_probe
 
 
 def device_count() -> int:
@@ -50,7 +18,7 @@ def device_count() -> int:
     >>> tfl.cuda.device_count() >= 0
     True
     """
-    return _probe()[0]
+    return cuda_probe.driver().devices
 
 
 def why_not() -> str:
@@ -62,12 +30,7 @@ def why_not() -> str:
     >>> (tfl.cuda.why_not() == "") == tfl.cuda.is_available()
     True
     """
-    count, version, reason = _probe()
-    if not count:
-        return reason
-    if importlib.util.find_spec("cupy") is None:
-        return f"CuPy isn't installed; run: {_INSTALL.format(version=12 if version < 13 else 13)}"
-    return ""
+    return cuda_probe.why_not()
 
 
 def is_available() -> bool:

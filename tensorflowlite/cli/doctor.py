@@ -7,7 +7,7 @@ import os
 import platform
 from pathlib import Path
 
-from ..backend import cuda, native
+from ..backend import cuda, kernel_cache, native, nvrtc
 from ..version import __version__
 
 _OPTIONAL = {
@@ -35,6 +35,8 @@ def doctor() -> int:
         ("native extension", _native()),
         ("cupy", _cupy()),
         ("gpu", _gpu()),
+        ("kernel compiler", _kernel_compiler()),
+        ("kernel cache", str(kernel_cache.directory())),
     ]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
@@ -63,6 +65,11 @@ def _gpu() -> str:
         return f"not usable: {reason}"
     count = cuda.device_count()
     return "usable: " + ", ".join(f"cuda:{index}" for index in range(count))
+
+
+def _kernel_compiler() -> str:
+    found = nvrtc.compiler()
+    return nvrtc.why_not() if found is None else "NVRTC {}.{}".format(*found.version)
 
 
 def _native() -> str:
