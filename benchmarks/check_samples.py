@@ -270,6 +270,14 @@ def _conv_act(make: Maker) -> Samples:
 
 
 # -- softmax and its losses ------------------------------------------------------------------------
+def _sum(make: Maker) -> Samples:
+    for dtype in make.floats():
+        for shape in make.matrices():
+            yield Sample(_name(dtype, shape, 0), (make.normal(shape, dtype), (0,)))
+        for shape, axes in [((3, 5, 24), (0, 1)), ((2, 3, 4, 8), (0, 1, 2)), ((0, 4), (0,))]:
+            yield Sample(_name(dtype, shape, axes), (make.normal(shape, dtype), axes))
+
+
 def _softmax(make: Maker) -> Samples:
     for dtype in make.floats():
         for shape in make.matrices():
@@ -551,6 +559,7 @@ SAMPLES: dict[str, Callable[[Maker], Samples]] = {
     "linear_act": _linear_act,
     "product_activation_gradient": _product_activation_gradient,
     "conv_act": _conv_act,
+    "sum": _sum,
     "softmax": _softmax,
     "log_softmax": _softmax,
     "softmax_cross_entropy": _softmax_cross_entropy,

@@ -93,6 +93,7 @@ VARIANTS: dict[str, list[Defines]] = {
     "normalization_gradient.cu": gradient_rows(200, 1000, 4096, 8192),
     "optimizers.cu": types(),
     "random.cu": types(),
+    "reduction.cu": types(),
     "softmax.cu": rows(2, 100, 1000, 4096, 32000),
 }
 

@@ -53,5 +53,6 @@ _FAMILIES = (
     "cuda_optimizer_slots",
     "cuda_product_slots",
     "cuda_random_slots",
+    "cuda_reduction_slots",
     "cuda_softmax_slots",
 )
