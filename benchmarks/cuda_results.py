@@ -193,10 +193,8 @@ def table(content: dict[str, Any]) -> str:
         found = row.get("contenders", {})
         cells = [_milliseconds(found.get(name, {})) for name in names]
         title = row.get("title", row["name"]) + (f" ({row['note']})" if row.get("note") else "")
-        lines.append(
-            "| " + " | ".join([*[text.replace("|", "/") for text in (title, *cells)],
-                               _verdict(row, content.get("against", PEERS)).replace("|", "/")]) + " |"
-        )  # fmt: skip
+        texts = (title, *cells, _verdict(row, content.get("against", PEERS)))
+        lines.append("| " + " | ".join(text.replace("|", "/") for text in texts) + " |")
     return "\n".join(lines)
 
 
