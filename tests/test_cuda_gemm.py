@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -316,6 +317,15 @@ def test_workspaces_are_kept_per_stream(shop: Shop) -> None:
     assert blas.workspace(0x57) == first and blas.workspace(0x58) != first
     shop.driver.number = 1
     assert blas.workspace(0x57) != first
+
+
+def test_the_stream_of_each_thread_has_a_workspace_in_each(shop: Shop) -> None:
+    blas, per_thread = shop.gemm.blas, 2  # cudaStreamPerThread
+    found: list[int] = []
+    thread = threading.Thread(target=lambda: found.append(blas.workspace(per_thread)))
+    thread.start()
+    thread.join()
+    assert blas.workspace(per_thread) == blas.workspace(per_thread) != found[0]
 
 
 # -- tune ------------------------------------------------------------------------------------------

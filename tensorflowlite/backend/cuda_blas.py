@@ -10,6 +10,7 @@ import glob
 import importlib.util
 import itertools
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -21,6 +22,7 @@ WORKSPACE_BYTES = 32 << 20
 MOST_ALGORITHMS = 16
 # What a size or a leading dimension may be: the library counts in 32 bits.
 MOST_ELEMENTS = 2**31 - 1
+_STREAM_OF_EACH_THREAD = 2  # cudaStreamPerThread: one address, another stream in each thread
 
 
 class Queue(Protocol):
@@ -196,7 +198,7 @@ class Blas:
         self._libraries: dict[int, Any] = {}
         self._plans: dict[Any, Any] = {}
         # A graph of captured work goes on using its stream's workspace: none is ever given back.
-        self._workspaces: dict[tuple[int, int], tuple[Any, int]] = {}
+        self._workspaces: dict[tuple[int, int, int], tuple[Any, int]] = {}
         self.reason: str | None = None  # why there is none; "" where there is
 
     def why_not(self) -> str:
@@ -253,7 +255,8 @@ class Blas:
 
     def workspace(self, stream: int) -> int:
         """Return the address of the memory that products on a stream work in."""
-        key = (self._driver.device(), stream)
+        thread = threading.get_ident() if stream == _STREAM_OF_EACH_THREAD else 0
+        key = (self._driver.device(), stream, thread)
         found = self._workspaces.get(key)
         if found is None:
             array = self._xp.empty(WORKSPACE_BYTES, "uint8")
