@@ -112,7 +112,7 @@ def test_what_the_driver_refuses(machine: Machine) -> None:
     with pytest.raises(DeviceError, match=r"^scale: .* got error 1 for grid \(3, 2\), block \(32,"):
         launch(function)
     machine.refuses = True
-    with pytest.raises(DeviceError, match="^scale: the driver must take the kernel, got no kernel"):
+    with pytest.raises(DeviceError, match=r"^scale: .* must take the kernel, got no kernel"):
         driver.load(b"code", ["scale", "shift"])
 
 

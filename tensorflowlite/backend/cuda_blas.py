@@ -92,7 +92,7 @@ def _candidates() -> Iterator[str]:
     for root in (os.environ.get("CUDA_PATH"), os.environ.get("CUDA_HOME"), "/usr/local/cuda"):
         if root:
             yield from sorted(glob.glob(f"{glob.escape(root)}/lib64/libcublasLt.so.*[0-9]"))
-    # One that the process has already goes before all others (csrc/cuda_driver.hpp).
+    # One that the process has already goes before all others (csrc/dynamic_library.hpp).
     yield from ("libcublasLt.so.13", "libcublasLt.so.12")
 
 
