@@ -6,17 +6,13 @@
 from __future__ import annotations
 
 import functools
-import glob
-import importlib.util
 import itertools
-import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from ..errors import DeviceError
-from . import native
+from . import cuda_libraries, native
 
 WORKSPACE_BYTES = 32 << 20
 MOST_ALGORITHMS = 16
@@ -73,27 +69,8 @@ class CupyQueue:
 
 
 def candidates() -> list[str]:
-    """Return where cuBLASLt may be: in wheels, in the toolkit, in the system's places.
-
-    Examples
-    --------
-    >>> candidates()[-2:]
-    ['libcublasLt.so.13', 'libcublasLt.so.12']
-    """
-    return list(_candidates())
-
-
-def _candidates() -> Iterator[str]:
-    spec = importlib.util.find_spec("nvidia")
-    for place in spec.submodule_search_locations or () if spec else ():
-        for folder in ("cu*", "cublas"):
-            pattern = Path(glob.escape(place), folder, "lib", "libcublasLt.so.*")
-            yield from sorted(glob.glob(str(pattern)), reverse=True)
-    for root in (os.environ.get("CUDA_PATH"), os.environ.get("CUDA_HOME"), "/usr/local/cuda"):
-        if root:
-            yield from sorted(glob.glob(f"{glob.escape(root)}/lib64/libcublasLt.so.*[0-9]"))
-    # One that the process has already goes before all others (csrc/dynamic_library.hpp).
-    yield from ("libcublasLt.so.13", "libcublasLt.so.12")
+    """Return where cuBLASLt may be; one that the process has already goes before all others."""
+    return cuda_libraries.candidates("libcublasLt", "cublas")
 
 
 @functools.lru_cache(maxsize=4096)
