@@ -350,6 +350,13 @@ def test_tune(fake: Fake, all_large: None) -> None:
         cuda_tuning.tune_layers(backend, [(4, 6, 8)], "int64", [None])
 
 
+def test_tune_refuses_unknown_activations() -> None:
+    for wrong in ("softmax", [None, "softmax"]):
+        message = "^tune: activations must be None or of relu, .*, got 'softmax'$"
+        with pytest.raises(ArgumentError, match=message):
+            tfl.cuda.tune([(4, 6, 8)], activations=wrong)
+
+
 @pytest.mark.skipif(tfl.cuda.is_available(), reason="a GPU is there")
 def test_tune_without_a_gpu() -> None:
     with pytest.raises(DeviceError, match="a usable NVIDIA GPU is needed"):
