@@ -26,7 +26,7 @@ PACKAGE = ROOT / "tensorflowlite"
 RECORD = "_native_build.json"
 SOURCES = [
     f"csrc/{name}.cpp"
-    for name in ("cublas_lt", "cuda_driver", "cuda_module", "kernels", "module", "ufuncs")
+    for name in ("cublas_lt", "cuda_module", "dynamic_library", "kernels", "module", "ufuncs")
 ]
 
 # -ffp-contract=off: random normals, and results on every CPU, have the same bits.

@@ -6,10 +6,10 @@ Of the algorithms that its heuristic names, up to 16, each is run, and the faste
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
+
+from tensorflowlite.backend.cuda_blas import candidates
 
 DEFAULT, BIAS, GELU_AUX_BIAS, DGELU_BGRAD = 1, 4, 164, 208
 
@@ -36,21 +36,14 @@ class CublasLtError(RuntimeError):
 
 
 def find_library() -> ctypes.CDLL:
-    """Return cuBLASLt, from the wheels' folders or the system's.
+    """Return cuBLASLt, from where the package finds it.
 
     Raises
     ------
     CublasLtError
         There is none.
     """
-    places: list[str] = []
-    spec = importlib.util.find_spec("nvidia")
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        for pattern in ("cu*/lib/libcublasLt.so.*", "cublas/lib/libcublasLt.so.*"):
-            places += map(str, sorted(Path(folder).glob(pattern), reverse=True))
-    places += ["libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"]
-    places += ["/usr/local/cuda/lib64/libcublasLt.so"]
-    for place in places:
+    for place in candidates():
         try:
             return ctypes.CDLL(place)
         except OSError:

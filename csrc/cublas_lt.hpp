@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "cuda_driver.hpp"
+#include "dynamic_library.hpp"
 
 namespace tfl {
 

@@ -3,7 +3,6 @@
 #include <pybind11/stl.h>
 
 #include "cublas_lt.hpp"
-#include "cuda_driver.hpp"
 
 namespace py = pybind11;
 using namespace pybind11::literals;
@@ -13,23 +12,6 @@ namespace {
 
 using Names = std::vector<std::string>;
 using release = py::call_guard<py::gil_scoped_release>;
-
-py::bytes map_bytes(const CudaDriver& driver, std::uint64_t address, const std::string& dtype,
-                    const std::vector<std::uint64_t>& shape,
-                    const std::vector<std::uint64_t>& strides,
-                    const std::vector<std::uint32_t>& box, int swizzle, int l2_promotion) {
-  const auto bytes =
-      driver.tensor_map({address, dtype, shape, strides, box, swizzle, l2_promotion});
-  return py::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-}
-
-py::bytes tensor_map(std::uint64_t address, const std::string& dtype,
-                     const std::vector<std::uint64_t>& shape,
-                     const std::vector<std::uint64_t>& strides,
-                     const std::vector<std::uint32_t>& box, int swizzle, int l2_promotion) {
-  static const CudaDriver driver(Names{"libcuda.so.1", "nvcuda.dll"});
-  return map_bytes(driver, address, dtype, shape, strides, box, swizzle, l2_promotion);
-}
 
 py::list algorithms(const Plan& plan) {
   py::list found;
@@ -65,20 +47,6 @@ std::shared_ptr<Plan> plan(const CublasLt& library, std::int64_t m, std::int64_t
 }  // namespace
 
 void add_cuda(py::module_& module) {
-  const char* map_text =
-      "The 128 bytes of a tensor map: boxes of an array on a GPU. shape, strides (bytes) and box "
-      "are in the array's order of axes, the last one contiguous; swizzle is 0, 32, 64 or 128 "
-      "bytes.";
-  module.def("tensor_map", &tensor_map, "address"_a, "dtype"_a, "shape"_a, "strides"_a, "box"_a,
-             "swizzle"_a = 128, "l2_promotion"_a = 256, map_text);
-  py::class_<CudaDriver>(module, "CudaDriver", "NVIDIA's driver, the first candidate that loads.")
-      .def(py::init<const Names&>(), "candidates"_a)
-      .def_property_readonly("path", &CudaDriver::path)
-      .def("tensor_map", &map_bytes, "address"_a, "dtype"_a, "shape"_a, "strides"_a, "box"_a,
-           "swizzle"_a = 128, "l2_promotion"_a = 256, map_text)
-      .def("error_text", &CudaDriver::error_text, "error"_a,
-           "The driver's words for one of its error codes.");
-
   module.def("epilogues", &epilogues, "What a product may end with: name -> cuBLASLt's number.");
   py::class_<Plan, std::shared_ptr<Plan>>(module, "Plan",
                                           "A product's descriptors and algorithms.")

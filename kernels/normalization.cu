@@ -1,4 +1,4 @@
-// Layer and root-mean-square normalisation over rows that lie side by side, and their gradients.
+// Layer and root-mean-square normalisation over rows that lie side by side.
 // TFL_TYPE: the arrays' type. `statistics` holds each row's mean (0 unless `centered`), and behind
 // all of them each row's reciprocal deviation.
 #include "rows.cuh"

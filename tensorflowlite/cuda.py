@@ -9,5 +9,5 @@ from .backend.cuda import is_available as is_available
 from .backend.cuda import memory_stats as memory_stats
 from .backend.cuda import set_float32_matmul_precision as set_float32_matmul_precision
 from .backend.cuda import synchronize as synchronize
-from .backend.cuda import tune as tune
 from .backend.cuda import why_not as why_not
+from .ops.tuning import tune as tune

@@ -1,5 +1,6 @@
-// A stand-in for libcublasLt and libcuda on the host: the entry points that csrc/ uses, with the
-// library's numbers, sizes and rules, computing on host memory in double. Column-major, as there.
+// A stand-in for libcublasLt on the host: the entry points that csrc/ uses, with the library's
+// numbers, sizes and rules, computing on host memory in double. Column-major, as there. And one entry
+// point of libcuda.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -335,13 +336,5 @@ EXPORT int cuTensorMapEncodeTiled(void* map, int type, std::uint32_t rank, void*
   for (std::uint32_t i = 0; i + 1 < rank; ++i) *out++ = static_cast<std::uint32_t>(strides[i]);
   for (std::uint32_t i = 0; i < rank; ++i) *out++ = box[i];
   for (std::uint32_t i = 0; i < rank; ++i) *out++ = element_strides[i];
-  return 0;
-}
-EXPORT int cuGetErrorName(int error, const char** text) {
-  *text = error == 1 ? "CUDA_ERROR_INVALID_VALUE" : nullptr;
-  return 0;
-}
-EXPORT int cuGetErrorString(int error, const char** text) {
-  *text = error == 1 ? "invalid argument" : nullptr;
   return 0;
 }

@@ -1,4 +1,4 @@
-"""The extension's cuBLASLt products and tensor maps, on a stand-in library that computes."""
+"""The extension's cuBLASLt products, on a stand-in library that computes."""
 
 from __future__ import annotations
 
@@ -251,51 +251,6 @@ def test_the_real_library_agrees(native_module: ModuleType) -> None:
             }.items():  # fmt: skip
                 parts = ("rows", "columns", "leading", "stride", "type", "batch")
                 assert [found[f"{letter}_{part}"] for part in parts] == [*wanted, code, 3]
-
-
-# -- tensor maps -----------------------------------------------------------------------------------
-def test_tensor_maps(native_module: ModuleType, fake: Fake) -> None:
-    driver = native_module.CudaDriver([fake.path])
-    found = driver.tensor_map(
-        4096, "bfloat16", (3, 70, 96), (96 * 80 * 2, 192, 2), (1, 64, 32), 64, 128
-    )
-    assert type(found) is bytes and len(found) == 128
-    words = np.frombuffer(found, np.uint32)
-    assert words[:7].tolist() == [4096, 9, 3, 0, 2, 2, 0]
-    assert words[7:18].tolist() == [96, 70, 3, 192, 15360, 32, 64, 1, 1, 1, 1]
-    for dtype, code, size in [("float16", 6, 2), ("float32", 7, 4), ("float64", 8, 8),
-                              ("uint8", 0, 1), ("int64", 5, 8)]:  # fmt: skip
-        words = np.frombuffer(
-            driver.tensor_map(32, dtype, (4, 64), (64 * size, size), (4, 16), 128), np.uint32
-        )
-        assert words[:7].tolist() == [32, code, 2, 0, 3, 3, 0]
-
-
-def test_tensor_map_errors(native_module: ModuleType, fake: Fake) -> None:
-    driver = native_module.CudaDriver([fake.path])
-    right = {"address": 64, "dtype": "float16", "shape": (64, 64), "strides": (128, 2),
-             "box": (64, 64), "swizzle": 128}  # fmt: skip
-    assert len(driver.tensor_map(**right)) == 128
-    for wrong, message in [
-        ({"address": 8}, "address must be a multiple of 16, got 8"),
-        ({"dtype": "complex64"}, "dtype must be one of uint8, .*, got 'complex64'"),
-        ({"shape": ()}, r"shape must have 1 to 5 axes, got \(\)"),
-        ({"strides": (128,)}, "strides and box must have as many axes as shape"),
-        ({"strides": (128, 4)}, r"the last axis must be contiguous, got \(128, 4\)"),
-        ({"strides": (130, 2)}, r"strides must be multiples of 16 below 2\*\*40"),
-        ({"box": (257, 64)}, r"every side of the box must be 1 to 256, got \(257, 64\)"),
-        ({"box": (64, 4)}, "must be a multiple of 16 bytes, got 8 bytes"),
-        ({"box": (64, 128)}, "at most the swizzle's 128 bytes, got 256 bytes"),
-        ({"swizzle": 16}, "at most the swizzle's 16 bytes"),
-        ({"swizzle": 48, "box": (64, 8)}, "swizzle must be one of 0, 32, 64, 128, got 48"),
-        ({"l2_promotion": 32}, "l2_promotion must be one of 0, 64, 128, 256, got 32"),
-        ({"shape": (0, 64)}, r"every axis must have 1 to 2\*\*32 elements"),
-    ]:
-        with pytest.raises(ValueError, match=f"tensor_map: .*{message}"):
-            driver.tensor_map(**{**right, **wrong})
-    with pytest.raises(RuntimeError, match=r"got CUDA_ERROR_INVALID_VALUE \(1\): invalid argument"):
-        driver.tensor_map(**{**right, "address": 0xBAD0})
-    assert driver.error_text(700) == "an unknown error (700)"
 
 
 def test_importing_reaches_no_cuda_library(native_module: ModuleType) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -318,6 +319,15 @@ def test_workspaces_are_kept_per_stream(shop: Shop) -> None:
     assert blas.workspace(0x57) != first
 
 
+def test_the_stream_of_each_thread_has_a_workspace_in_each(shop: Shop) -> None:
+    blas, per_thread = shop.gemm.blas, 2  # cudaStreamPerThread
+    found: list[int] = []
+    thread = threading.Thread(target=lambda: found.append(blas.workspace(per_thread)))
+    thread.start()
+    thread.join()
+    assert blas.workspace(per_thread) == blas.workspace(per_thread) != found[0]
+
+
 # -- tune ------------------------------------------------------------------------------------------
 def test_tune(fake: Fake, all_large: None) -> None:
     shop = Shop(KERNELS)
@@ -338,6 +348,13 @@ def test_tune(fake: Fake, all_large: None) -> None:
         cuda_tuning.tune_layers(backend, [(4, 0, 8)], "bfloat16", [None])
     with pytest.raises(DtypeError, match="must be a real floating dtype, got int64"):
         cuda_tuning.tune_layers(backend, [(4, 6, 8)], "int64", [None])
+
+
+def test_tune_refuses_unknown_activations() -> None:
+    for wrong in ("softmax", [None, "softmax"]):
+        message = "^tune: activations must be None or of relu, .*, got 'softmax'$"
+        with pytest.raises(ArgumentError, match=message):
+            tfl.cuda.tune([(4, 6, 8)], activations=wrong)
 
 
 @pytest.mark.skipif(tfl.cuda.is_available(), reason="a GPU is there")

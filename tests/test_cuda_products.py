@@ -14,6 +14,7 @@ import pytest
 
 import tensorflowlite as tfl
 from tensorflowlite.backend import base, cuda_gemm, dtypes
+from tensorflowlite.backend.cuda_product_slots import Products
 from tensorflowlite.errors import ArgumentError
 from tests import host_kernels
 from tests.fake_cublas import (
@@ -124,6 +125,17 @@ def test_promotion_and_what_is_left_to_the_library(shop: Shop) -> None:
         with pytest.raises(ValueError):
             shop.matmul(*[np.ones(shape, "f4") for shape in wrong])
     assert shop.left == ["matmul"] * 8
+
+
+def test_more_rows_than_32_bits_count_are_left_to_the_library(shop: Shop) -> None:
+    """Also where they lie along several axes, which become the rows of one matrix."""
+    products = Products(np, shop.gemm, shop.driver, shop.library("matmul"))
+    one = normal((1,), np.float32, 1)
+    for shape, taken in [
+        ((2**15, 2**15, 8), True), ((2**16, 2**15, 8), False), ((2**31, 1), False),
+        ((8, 2**31), False), ((2**16, 2**16), True), ((2**31,), False),
+    ]:  # fmt: skip
+        assert products.usable(np.broadcast_to(one, shape)) == taken, shape
 
 
 def test_another_device_is_left_to_the_library(shop: Shop) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 import tensorflowlite as tfl
 from tensorflowlite import autograd
-from tensorflowlite.backend import numpy_backend
+from tensorflowlite.backend import base, numpy_backend
 from tensorflowlite.core.primitive import registry, traced
 from tensorflowlite.errors import ArgumentError, ShapeError
 from tensorflowlite.ops import activation as act
@@ -96,6 +96,17 @@ def test_conv_act_has_gradients_of_order_two(activation):
 
     assert autograd.gradcheck(run, tensors)
     assert autograd.gradgradcheck(run, tensors)
+
+
+def test_a_slot_asked_for_before_its_operation_is_declared_falls_back_later(monkeypatch):
+    def doubled(x):
+        return 2 * x
+
+    doubled.accepts = lambda x: x > 0
+    backend = base.Backend("early", np, np.ndarray, {"doubled": doubled})
+    assert backend.doubled(3) == 6
+    monkeypatch.setitem(base.decompositions, "doubled", lambda k, x: "decomposed")
+    assert backend.doubled(3) == 6 and backend.doubled(-3) == "decomposed"
 
 
 def test_one_tensor_as_input_and_weight():

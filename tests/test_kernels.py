@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 
 from tensorflowlite.backend import kernel_cache, kernels, nvrtc
-from tensorflowlite.backend.cupy_driver import CupyDriver
 from tensorflowlite.backend.kernels import Kernels, architecture_for
 from tensorflowlite.errors import ArgumentError, DeviceError
 
@@ -468,15 +467,6 @@ def test_arrays_of_another_device(
     x.device_number = 1
     launcher.launch("scale.cu", "scale", {}, 1, 32, x, 0, 1.0)
     assert len(driver.launched) == 1
-
-
-def test_the_drivers_of_cupy_see_arrays_of_the_host() -> None:
-    class FakeCupy:
-        class cuda:
-            class runtime:
-                getDevice = staticmethod(lambda: 0)
-
-    assert CupyDriver(FakeCupy).device_of(np.zeros(3)) is None
 
 
 GRID = r"the grid must have at most \(2147483647, 65535, 65535\) blocks"

@@ -96,6 +96,8 @@ class Backend:
             found = getattr(self.namespace, slot, None)
             if found is None:
                 raise AttributeError(f"the {self.device_type} backend has no slot {slot!r}")
+        elif hasattr(found, "accepts"):
+            return found  # not kept: the decomposition for the rest isn't declared yet
         setattr(self, slot, found)  # the next look-up is a plain attribute
         return found
 

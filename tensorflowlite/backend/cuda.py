@@ -1,10 +1,6 @@
 """NVIDIA GPUs for users: whether one can be used, its memory, and how it multiplies matrices."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable
-from typing import Any
-
 from ..errors import ArgumentError
 from . import cuda_probe
 
@@ -156,43 +152,3 @@ def get_float32_matmul_precision() -> str:
     'highest'
     """
     return _precision
-
-
-def tune(
-    shapes: Iterable[tuple[int, int, int]],
-    dtype: Any = "bfloat16",
-    activations: Iterable[str | None] = (None,),
-) -> list[str]:
-    """Find the fastest matrix products of linear layers ahead, and keep them on disk.
-
-    Without it the first large product of each kind measures.
-
-    Parameters
-    ----------
-    shapes : iterable of (rows, in_features, out_features)
-        The layers' sizes; rows are all positions of a batch together.
-    dtype : dtype, default "bfloat16"
-        Of inputs and weights.
-    activations : iterable of str or None
-        What follows the layers (``"relu"``, ``"gelu_tanh"`` ...).
-
-    Returns
-    -------
-    list of str
-        A line per product of the current GPU: what it is, and what was chosen.
-
-    Raises
-    ------
-    DeviceError
-        No GPU can be used.
-
-    Examples
-    --------
-    >>> import tensorflowlite as tfl
-    >>> if tfl.cuda.is_available():
-    ...     lines = tfl.cuda.tune([(8192, 4096, 4096)], activations=["gelu_tanh"])
-    """
-    from .base import backend_for
-    from .cuda_tuning import tune_layers
-
-    return tune_layers(backend_for("cuda"), shapes, dtype, activations)

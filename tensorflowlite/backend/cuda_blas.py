@@ -6,21 +6,19 @@
 from __future__ import annotations
 
 import functools
-import glob
-import importlib.util
 import itertools
-import os
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from ..errors import DeviceError
-from . import native
+from . import cuda_libraries, native
 
 WORKSPACE_BYTES = 32 << 20
 MOST_ALGORITHMS = 16
 # What a size or a leading dimension may be: the library counts in 32 bits.
 MOST_ELEMENTS = 2**31 - 1
+_STREAM_OF_EACH_THREAD = 2  # cudaStreamPerThread: one address, another stream in each thread
 
 
 class Queue(Protocol):
@@ -71,27 +69,8 @@ class CupyQueue:
 
 
 def candidates() -> list[str]:
-    """Return where cuBLASLt may be: in wheels, in the toolkit, in the system's places.
-
-    Examples
-    --------
-    >>> candidates()[-2:]
-    ['libcublasLt.so.13', 'libcublasLt.so.12']
-    """
-    return list(_candidates())
-
-
-def _candidates() -> Iterator[str]:
-    spec = importlib.util.find_spec("nvidia")
-    for place in spec.submodule_search_locations or () if spec else ():
-        for folder in ("cu*", "cublas"):
-            pattern = Path(glob.escape(place), folder, "lib", "libcublasLt.so.*")
-            yield from sorted(glob.glob(str(pattern)), reverse=True)
-    for root in (os.environ.get("CUDA_PATH"), os.environ.get("CUDA_HOME"), "/usr/local/cuda"):
-        if root:
-            yield from sorted(glob.glob(f"{glob.escape(root)}/lib64/libcublasLt.so.*[0-9]"))
-    # One that the process has already goes before all others (csrc/cuda_driver.hpp).
-    yield from ("libcublasLt.so.13", "libcublasLt.so.12")
+    """Return where cuBLASLt may be; one that the process has already goes before all others."""
+    return cuda_libraries.candidates("libcublasLt", "cublas")
 
 
 @functools.lru_cache(maxsize=4096)
@@ -196,7 +175,7 @@ class Blas:
         self._libraries: dict[int, Any] = {}
         self._plans: dict[Any, Any] = {}
         # A graph of captured work goes on using its stream's workspace: none is ever given back.
-        self._workspaces: dict[tuple[int, int], tuple[Any, int]] = {}
+        self._workspaces: dict[tuple[int, int, int], tuple[Any, int]] = {}
         self.reason: str | None = None  # why there is none; "" where there is
 
     def why_not(self) -> str:
@@ -253,7 +232,8 @@ class Blas:
 
     def workspace(self, stream: int) -> int:
         """Return the address of the memory that products on a stream work in."""
-        key = (self._driver.device(), stream)
+        thread = threading.get_ident() if stream == _STREAM_OF_EACH_THREAD else 0
+        key = (self._driver.device(), stream, thread)
         found = self._workspaces.get(key)
         if found is None:
             array = self._xp.empty(WORKSPACE_BYTES, "uint8")

@@ -87,11 +87,6 @@ class Source(Protocol):
         """Return ways to do a problem; none where it isn't taken."""
 
 
-def saves_output(activation: str | None) -> bool:
-    """Return whether an activation's gradient is computed from its output."""
-    return activation in ("relu", "leaky_relu", "sigmoid", "tanh")
-
-
 class Gemm:
     """Chooses a candidate for each problem, and runs it.
 

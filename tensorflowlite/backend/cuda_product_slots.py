@@ -45,8 +45,11 @@ class Products:
         for array in arrays:
             if array.dtype != dtype or not array.size or driver.device_of(array) != here:
                 return False
-            if array.size > MOST_ELEMENTS and max(array.shape) > MOST_ELEMENTS:
-                return False
+            if array.size > MOST_ELEMENTS:
+                # All rows of a stack may become those of one matrix.
+                columns = array.shape[-1]
+                if max(columns, array.size // columns) > MOST_ELEMENTS:
+                    return False
         return True
 
     def _found(self) -> bool:

@@ -1,4 +1,4 @@
-"""Measuring the products of linear layers ahead of their first use (``tfl.cuda.tune``)."""
+"""The products of linear layers, run so that they are measured (``ops/tuning.py``)."""
 
 from __future__ import annotations
 

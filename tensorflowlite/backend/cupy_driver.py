@@ -6,6 +6,7 @@ import ctypes
 import functools
 import re
 import struct
+import threading
 from typing import Any
 
 from ..errors import DeviceError
@@ -23,12 +24,19 @@ def _offsets(layout: str) -> tuple[int, ...]:
     return tuple([end - struct.calcsize(one) for one, end in zip(letters, ends, strict=True)])
 
 
+class _Thread(threading.local):
+    """What is known of the thread that asks."""
+
+    has_context = False
+
+
 class CupyDriver:
     """Loads and launches by CuPy's low-level functions."""
 
     def __init__(self, cupy: Any) -> None:
         self._cupy = cupy
         self._modules: list[Any] = []  # a module's functions live as long as it does
+        self._thread = _Thread()
         self.device = cupy.cuda.runtime.getDevice
 
     def capability(self) -> tuple[int, int]:
@@ -53,9 +61,14 @@ class CupyDriver:
         launch_kernel = ctypes.CDLL("libcuda.so.1").cuLaunchKernel
         stream = self._cupy.cuda.get_current_stream
         handle = ctypes.c_void_p(function.ptr)
+        thread = self._thread
 
         def launch(grid: Any, block: Any, shared: int, layout: str, packed: bytes) -> None:
             nonlocal allowed
+            if not thread.has_context:
+                # The driver, unlike the runtime, doesn't give a new thread the device's context.
+                self._cupy.cuda.runtime.memGetInfo()
+                thread.has_context = True
             if shared > allowed:
                 self._cupy.cuda.driver.funcSetAttribute(function.ptr, _DYNAMIC_SHARED, shared)
                 allowed = shared

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import importlib.util
-import os
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..errors import TensorflowliteError
+from . import cuda_libraries
 
 
 class CompileError(TensorflowliteError, RuntimeError):
@@ -32,19 +30,6 @@ class Compiler(NamedTuple):
     version: tuple[int, int]
 
 
-def _candidates() -> Iterator[str]:
-    """Yield where the library may be: wheels first, then the toolkit's and the system's places."""
-    spec = importlib.util.find_spec("nvidia")
-    for place in spec.submodule_search_locations or () if spec else ():
-        for pattern in ("cu*/lib/libnvrtc.so.*", "cuda_nvrtc/lib/libnvrtc.so.*"):
-            found = sorted(Path(place).glob(pattern), reverse=True)
-            yield from (str(path) for path in found if "builtins" not in path.name)
-    for root in (os.environ.get("CUDA_PATH"), os.environ.get("CUDA_HOME"), "/usr/local/cuda"):
-        if root:
-            yield str(Path(root, "lib64", "libnvrtc.so"))
-    yield from ("libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so")
-
-
 @functools.cache
 def compiler() -> Compiler | None:
     """Return the compiler; None where none is installed.
@@ -55,7 +40,7 @@ def compiler() -> Compiler | None:
     >>> found is None or found.version >= (12, 0)
     True
     """
-    for name in _candidates():
+    for name in cuda_libraries.candidates("libnvrtc", "cuda_nvrtc"):
         try:
             library = ctypes.CDLL(name)
         except OSError:
