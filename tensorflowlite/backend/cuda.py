@@ -1,6 +1,7 @@
 """NVIDIA GPUs for users: whether one can be used, its memory, and how it multiplies matrices."""
 
 from __future__ import annotations
+
 from ..errors import ArgumentError
 from . import cuda_probe
 
