@@ -321,6 +321,13 @@ def test_inference_mode_turned_off_records():
             assert not (x * 2).requires_grad
 
 
+def test_inference_mode_takes_its_mode_by_name():
+    x = tfl.ones(2, requires_grad=True)
+    for wanted in (True, False):
+        with tfl.inference_mode(mode=wanted):
+            assert (x * 2).requires_grad is not wanted
+
+
 def test_inference_mode_records_nothing_and_registers_no_views():
     x = tfl.zeros((2, 2))
     with tfl.inference_mode():

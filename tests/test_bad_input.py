@@ -70,6 +70,19 @@ SENTENCES: list[tuple[str, Callable[[], Any], type[Exception], tuple[str, ...]]]
      ("matmul: ", "(2, 3)", "(4, 5)")),
     ("shapes that do not broadcast", lambda: tfl.ones((2, 3)) + tfl.ones((2, 4)),
      errors.ShapeError, ("add: ", "(2, 3)", "(2, 4)")),
+    ("floats with bits", lambda: tfl.ones(2) & tfl.ones(2), errors.DtypeError,
+     ("bitwise_and: the dtypes must be bool or integers, got float32 (2,)",)),
+    ("text as an array", lambda: tfl.tensor(np.array(["a"])), errors.DtypeError,
+     ("tensor: the dtype must be one of bool, ", "got <U1", "numbers")),
+    ("an array of objects", lambda: tfl.asarray(np.array([None])), errors.DtypeError,
+     ("asarray: the dtype must be one of bool, ", "got object")),
+    ("dates", lambda: tfl.from_numpy(np.zeros(1, "M8[D]")), errors.DtypeError,
+     ("from_numpy: the dtype must be one of bool, ", "got datetime64[D]")),
+    ("swapped bytes that would have to be shared",
+     lambda: tfl.from_numpy(np.ones(2, np.dtype("f4").newbyteorder())), errors.DtypeError,
+     ("from_numpy: ", "bytes are swapped", "astype")),
+    ("both names of vmap's axes", lambda: tfl.vmap(tfl.sin, 1, in_dims=0),
+     errors.UnsupportedArgumentError, ("vmap: one of in_axes and in_dims is needed, got 1 and 0",)),
     ("a layer inside modules", lambda: Encoded()(tfl.ones((32, 256))), errors.ShapeError,
      ("linear: ", "in_features=512", "(32, 256)", "module 'encoder.1.fc1'")),
     ("a convolution with other channels",
@@ -502,3 +515,10 @@ def test_what_nobody_foresaw_is_one_sentence_too(
         "tensorflowlite: got an unexpected ZeroDivisionError (division by zero); run again with "
         "--debug for where it came from"
     )
+
+
+def test_other_libraries_names_of_functions_are_answered() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'concatenate'; use concat"):
+        _ = tfl.concatenate
+    with pytest.raises(AttributeError, match="no attribute 'conolve'$"):
+        _ = tfl.conolve

@@ -261,3 +261,25 @@ def test_what_cannot_keep_a_gradient_raises() -> None:
         tfl.full(2, tfl.zeros(2))
     with pytest.raises(ShapeError, match=r"full: lengths must not be negative, got \(-1,\)"):
         tfl.full(-1, t)
+
+
+@pytest.mark.parametrize("make", [tfl.tensor, tfl.asarray])
+def test_arrays_with_swapped_bytes_are_turned_round(make):
+    swapped = np.array([1.5, -2.0]).astype(np.dtype("f4").newbyteorder())
+    found = make(swapped)
+    assert found.dtype == tfl.float32 and found.dtype.isnative
+    assert found.tolist() == [1.5, -2.0]
+    assert make(swapped, dtype=tfl.float64).dtype == tfl.float64
+
+
+def test_long_doubles_are_cast_where_a_dtype_is_given():
+    long = np.ones(2, np.longdouble)
+    if long.dtype == np.float64:
+        pytest.skip("long double is float64 here")
+    assert tfl.tensor(long, dtype=tfl.float64).dtype == tfl.float64
+    with pytest.raises(DtypeError, match="tensor: the dtype must be one of"):
+        tfl.tensor(long)
+
+
+def test_arange_of_fractions_rounds_each_integer_and_not_the_step():
+    assert tfl.arange(0, 3, 0.5, dtype=tfl.int64).tolist() == [0, 0, 1, 1, 2, 2]

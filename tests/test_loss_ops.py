@@ -287,3 +287,13 @@ def test_vectors_broadcast_before_their_angle_is_taken() -> None:
     expected = (x * whole).sum(1) / np.linalg.norm(x, axis=1) / np.linalg.norm(whole, axis=1)
     found = F.cosine_similarity(tfl.tensor(x), tfl.tensor(y))
     np.testing.assert_allclose(found.numpy(), expected, 1e-12)
+
+
+@pytest.mark.parametrize("function", [F.cosine_similarity, F.pairwise_distance])
+def test_distances_of_two_dtypes_are_of_the_wider_one(function):
+    x, y = tfl.tensor([[1.0, 2.0]]), tfl.tensor([[3.0, 1.0]])
+    expected = function(x, y).item()
+    for pair in ((x.half(), y), (x, y.half())):
+        found = function(*pair)
+        assert found.dtype == tfl.float32 and found.item() == expected
+    assert function(x.half().numpy(), y.half().numpy()).dtype == tfl.float16

@@ -417,3 +417,9 @@ def test_few_operations_loop() -> None:
     assert loops.isdisjoint(common.split())
     assert batching_of("linear_act") == "parts" and batching_of("nonzero") == "refused"
     assert len(loops) < len(registry) / 8, sorted(loops)
+
+
+def test_pytorchs_names_of_the_axes_are_taken():
+    x, w = tfl.tensor(X), tfl.tensor(W)
+    found = tfl.vmap(lambda w, row: row @ w, in_dims=(None, 0), out_dims=1)(w, x)
+    np.testing.assert_allclose(found.numpy(), (X @ W).T)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 # NumPy's and CuPy's words where shapes broadcast to more than what is changed.
 _NO_ROOM = ("output operand", "Out shape is mismatched")
+
+
+# The letters that universal functions name dtypes by.
+_KINDS = (("?", "bool"), ("bhilqBHILQ", "integers"), ("efdg", "floats"), ("FDG", "complex numbers"))
 
 
 def explain(op: Primitive, error: Exception, arrays: Sequence[Any], attributes: tuple[Any, ...],
@@ -60,6 +65,7 @@ def explain(op: Primitive, error: Exception, arrays: Sequence[Any], attributes: 
         kind = ArgumentError if op.form == "binary" else ShapeError  # the shapes do broadcast
         return kind(f"{name}: {reason}, got {got}")
     if isinstance(error, TypeError):
+        reason = _kinds_taken(reason, arrays[0]) or reason
         return DtypeError(f"{name}: {reason}, got {got}")
     return error
 
@@ -69,6 +75,17 @@ def reason_of(error: BaseException) -> str:
     reason = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
     # CuPy begins the texts of indices with a capital.
     return reason[0].lower() + reason[1:] if isinstance(error, IndexError) else reason
+
+
+def _kinds_taken(reason: str, array: Any) -> str | None:
+    """Say which dtypes a universal function takes, if NumPy says that it doesn't take these."""
+    refused = re.match(r"ufunc '(\w+)' not supported for the input types", reason)
+    if refused is None:
+        return None
+    forms = getattr(getattr(backend_of(array).namespace, refused[1], None), "types", ())
+    taken = {form[0] for form in forms}
+    kinds = [kind for letters, kind in _KINDS if taken.intersection(letters)]
+    return f"the dtypes must be {' or '.join(kinds)}" if kinds else None
 
 
 def describe(array: Any) -> str:

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from ..backend import backend_of, from_data, is_array, number_types
+from ..backend import backend_of, dtypes, from_data, is_array, number_types
 from ..core.entry import lift
 from ..core.tensor import Tensor, wrap
 from ..errors import AxisError, DtypeError, GradientError, ShapeError
@@ -21,6 +21,27 @@ def as_tensor(x: Any) -> Tensor:
     if isinstance(x, number_types):
         return wrap(from_data("tensor", x), None)
     return lift(x, x)  # raises for what is no operand
+
+
+def known(name: str, array: Any, dtype: Any = None, may_copy: bool = False) -> Any:
+    """Return an array whose dtype isn't one of ours as one that is, or is cast to ``dtype`` next.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> known("asarray", numpy.ones(2, ">f4"), may_copy=True).dtype.name
+    'float32'
+    """
+    found = array.dtype
+    number = found.kind in "biufc"
+    native = found.newbyteorder("=")
+    if number and may_copy and (dtype is not None or native in dtypes.supported):
+        return array.astype(native)
+    hint = "cast the array with astype" if number else "a tensor holds numbers and bool"
+    if native in dtypes.supported:
+        hint = "its bytes are swapped: cast the array with astype"
+    names = ", ".join(one.name for one in dtypes.supported)
+    raise DtypeError(f"{name}: the dtype must be one of {names}, got {found}; {hint}")
 
 
 def plain_numbers(what: str, instead: str, *values: Any) -> list[Any]:

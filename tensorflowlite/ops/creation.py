@@ -18,7 +18,7 @@ from ..backend import (
 from ..backend.shaping_slots import transfer
 from ..core.tensor import Tensor, wrap
 from ..errors import ArgumentError, DtypeError, ShapeError
-from .arguments import as_tensor, plain_numbers, shape_argument
+from .arguments import as_tensor, known, plain_numbers, shape_argument
 from .casting import astype, clone, to_device
 from .nested import holds_tensors, stacked
 from .shaping import _broadcast_to, _reshape
@@ -117,6 +117,8 @@ def _make(name: str, data: Any, dtype: Any, device: Any, copy: bool | None) -> T
         raise DtypeError(
             f"{name}: with copy=False data must be an array, got {type(data).__name__}"
         )
+    if array.dtype not in dtypes.supported:
+        array = known(name, array, dtype, copy is not False)
     found = array
     if dtype is not None and found.dtype != dtype:
         if found.dtype.kind == "c" and dtype.kind not in "cb":
@@ -465,8 +467,9 @@ def arange(
         dtype = dtypes.default["f" if floating else "i"]
     found = dtypes.as_dtype(dtype)
     # In the dtype itself the step would be rounded before it is added so many times.
-    real = found in dtypes.inexact and found.kind != "c"
-    exact = dtypes.float64 if real else found
+    real = found in dtypes.real_inexact
+    fractions = found.kind in "iu" and any(type(v) is float for v in (start, stop, step))
+    exact = dtypes.float64 if real or fractions else found
     array = numpy_backend.arange(start, stop, step, dtype=exact).astype(found, copy=False)
     return _from_host(array, device, requires_grad)
 

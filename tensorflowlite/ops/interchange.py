@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backend import Device, backend_for, backend_of, numpy_backend
+from ..backend import Device, backend_for, backend_of, dtypes, numpy_backend
 from ..backend.shaping_slots import transfer
 from ..core.tensor import Tensor, wrap
 from ..errors import DeviceError, DtypeError
+from .arguments import known
 from .creation import _finish
 
 
@@ -25,7 +26,10 @@ def from_numpy(array: Any, /, *, requires_grad: bool = False) -> Tensor:
     """
     if not isinstance(array, numpy_backend.array_type):
         raise DtypeError(f"from_numpy: a NumPy array is needed, got {type(array).__name__}")
-    return _finish(wrap(array, None), requires_grad)
+    found: Any = array
+    if found.dtype not in dtypes.supported:
+        found = known("from_numpy", found)
+    return _finish(wrap(found, None), requires_grad)
 
 
 def from_dlpack(

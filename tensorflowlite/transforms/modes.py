@@ -10,7 +10,7 @@ from .. import runtime
 class _Switch(runtime.set_mode):
     _grad = False
 
-    def __new__(cls, function: object = None) -> object:  # type: ignore[misc]
+    def __new__(cls, function: object = None, **options: Any) -> object:  # type: ignore[misc]
         switch = super().__new__(cls)
         if callable(function):  # used as a bare decorator
             switch.__init__()  # type: ignore[misc]

@@ -12,7 +12,7 @@ from ..backend.batching import way_of
 from ..core.batching import bind_batch, unwrap
 from ..core.primitive import traced
 from ..core.tensor import Tensor, wrap
-from ..errors import ArgumentError, DtypeError, ShapeError
+from ..errors import ArgumentError, DtypeError, ShapeError, UnsupportedArgumentError
 from ..ops.arguments import as_tensor, one_axis
 from ..runtime import mode
 from . import tree
@@ -28,6 +28,8 @@ def vmap(
     axis_size: int | None = None,
     randomness: str = "error",
     chunk_size: int | None = None,
+    in_dims: Any = ...,
+    out_dims: Any = ...,
 ) -> Callable[..., Any]:
     """Return ``fun`` for a batch: each call of it runs on all samples at once.
 
@@ -56,6 +58,8 @@ def vmap(
         What random numbers drawn by ``fun`` do: raise, differ from sample to sample, or not.
     chunk_size : int, optional
         How many samples run at once; None runs all of them. Less memory for more time.
+    in_dims, out_dims
+        PyTorch's names of ``in_axes`` and ``out_axes``.
 
     Returns
     -------
@@ -79,6 +83,8 @@ def vmap(
     >>> tfl.vmap(lambda w, row: w @ row, in_axes=(None, 0))(weight, x)
     tensor([21., 43.])
     """
+    in_axes = in_axes if in_dims is ... else _renamed("in_", in_axes, in_dims)
+    out_axes = out_axes if out_dims is ... else _renamed("out_", out_axes, out_dims)
     if randomness not in _RANDOMNESS:
         raise ArgumentError(f"vmap: randomness must be one of {_RANDOMNESS}, got {randomness!r}")
     if chunk_size is not None and (not isinstance(chunk_size, int) or chunk_size < 1):
@@ -109,6 +115,14 @@ def vmap(
         return _joined(parts)
 
     return batched
+
+
+def _renamed(side: str, axes: Any, dims: Any) -> Any:
+    if axes != 0:
+        raise UnsupportedArgumentError(
+            f"vmap: one of {side}axes and {side}dims is needed, got {axes!r} and {dims!r}"
+        )
+    return dims
 
 
 def _slice(x: Tensor, axis: int, start: int, stop: int) -> Tensor:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
+from typing import cast as typed
 
 from ...backend import dtypes
 from ...core.tensor import Tensor
 from ...errors import ShapeError
+from ...ops.casting import astype, result_type
 from ...ops.einsum import einsum
 from ...ops.elementwise import abs as _abs
 from ...ops.elementwise import maximum, sqrt, where
@@ -17,6 +21,23 @@ from ...ops.reduction import max as _max
 from ...ops.reduction import sum as _sum
 from ...ops.shaping import broadcast_arrays
 from .precision import in_float32
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def _of_pairs(function: _Function) -> _Function:
+    """Give a function of two vectors both in the dtype that they promote to."""
+    once = in_float32(function)
+
+    @functools.wraps(function)
+    def run(x1: Any, x2: Any, *args: Any, **options: Any) -> Any:
+        x1, x2 = as_tensor(x1), as_tensor(x2)
+        if x1.dtype != x2.dtype:
+            dtype = result_type(x1, x2)
+            x1, x2 = astype(x1, dtype, copy=False), astype(x2, dtype, copy=False)
+        return once(x1, x2, *args, **options)
+
+    return typed(_Function, run)
 
 
 def length_along(x: Tensor, p: float, dim: Any, keepdim: bool) -> Tensor:
@@ -77,7 +98,7 @@ def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> T
     return input / maximum(length_along(input, p, dim, True), eps)
 
 
-@in_float32
+@_of_pairs
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """Return the cosine of the angle between vectors along ``dim``.
 
@@ -112,7 +133,7 @@ def _direction(x: Tensor, dim: int, eps: float) -> Tensor:
     return x / (size + (maximum(constant, eps) - constant))
 
 
-@in_float32
+@_of_pairs
 def pairwise_distance(
     x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> Tensor:
