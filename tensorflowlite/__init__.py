@@ -284,18 +284,6 @@ _LATER: dict[str, str] = {
 }
 _PLACES = {_name: f".{_module}" for _module, _names in _LATER.items() for _name in _names.split()}
 
-# What NumPy and PyTorch call otherwise.
-_ELSEWHERE = {
-    "absolute": "abs", "amax": "max", "amin": "min", "arccos": "acos", "arccosh": "acosh",
-    "arcsin": "asin", "arcsinh": "asinh", "arctan": "atan", "arctan2": "atan2",
-    "arctanh": "atanh", "array": "tensor", "as_tensor": "asarray", "concatenate": "concat",
-    "conjugate": "conj", "eq": "equal", "func": "grad, vmap, jacrev, ... of the module itself",
-    "ge": "greater_equal", "gt": "greater", "invert": "bitwise_invert", "le": "less_equal",
-    "lt": "less",
-    "ne": "not_equal", "neg": "negative", "norm": "linalg.norm", "normal": "random.normal",
-    "repeat_interleave": "repeat", "transpose": "permute_dims, or swapaxes for two axes",
-}  # fmt: skip
-
 
 def __getattr__(name: str) -> object:
     if name in _MODULES:
@@ -304,9 +292,8 @@ def __getattr__(name: str) -> object:
         found = getattr(_importlib.import_module(_PLACES[name], __name__), name)
         globals()[name] = found
         return found
-    text = f"module 'tensorflowlite' has no attribute {name!r}"
-    if name in _ELSEWHERE:
-        text += f"; use {_ELSEWHERE[name]}"
+    names = _importlib.import_module(".ops.other_names", __name__)
+    text = f"module 'tensorflowlite' has no attribute {name!r}{names.hint(name)}"
     # With the module Python looks for a name like it.
     raise AttributeError(text, name=name, obj=_sys.modules[__name__])
 

@@ -420,4 +420,3 @@ bool = bool_
 __array_api_version__ = '2024.12'
 half, float, double, short, int, long = (float16, float32, float64, int16, int32, int64)
 mul, sub, div, device = (multiply, subtract, divide, Device)
-_ELSEWHERE = {'absolute': 'abs', 'amax': 'max', 'amin': 'min', 'arccos': 'acos', 'arccosh': 'acosh', 'arcsin': 'asin', 'arcsinh': 'asinh', 'arctan': 'atan', 'arctan2': 'atan2', 'arctanh': 'atanh', 'array': 'tensor', 'as_tensor': 'asarray', 'concatenate': 'concat', 'conjugate': 'conj', 'eq': 'equal', 'func': 'grad, vmap, jacrev, ... of the module itself', 'ge': 'greater_equal', 'gt': 'greater', 'invert': 'bitwise_invert', 'le': 'less_equal', 'lt': 'less', 'ne': 'not_equal', 'neg': 'negative', 'norm': 'linalg.norm', 'normal': 'random.normal', 'repeat_interleave': 'repeat', 'transpose': 'permute_dims, or swapaxes for two axes'}

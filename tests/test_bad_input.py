@@ -17,6 +17,7 @@ import tensorflowlite as tfl
 from tensorflowlite import data, errors, nn, optim
 from tensorflowlite.cli import main, training
 from tensorflowlite.nn import functional as F
+from tensorflowlite.ops import other_names
 
 from .backends import TestBackend, all_backends
 from .command import bars, refused, write_csv, write_idx
@@ -520,5 +521,14 @@ def test_what_nobody_foresaw_is_one_sentence_too(
 def test_other_libraries_names_of_functions_are_answered() -> None:
     with pytest.raises(AttributeError, match="no attribute 'concatenate'; use concat"):
         _ = tfl.concatenate
-    with pytest.raises(AttributeError, match="no attribute 'conolve'$"):
+    with pytest.raises(AttributeError, match=r"no attribute 'conolve'$"):
         _ = tfl.conolve
+
+
+def test_each_name_of_another_library_is_missing_and_its_answer_is_there() -> None:
+    for name, answer in other_names.OTHER_NAMES.items():
+        assert not hasattr(tfl, name), name
+        if answer.replace(".", "").replace("_", "").isalnum():
+            found: Any = tfl
+            for part in answer.split("."):
+                found = getattr(found, part)
