@@ -14,7 +14,7 @@ import pytest
 import tensorflowlite as tfl
 from tensorflowlite.backend import cuda_gemm, cuda_hopper, cuda_tuning, dtypes
 from tensorflowlite.backend.cuda_gemm import Candidate, Operands, Problem
-from tensorflowlite.backend.cuda_gemm_sources import epilogue_of
+from tensorflowlite.backend.cuda_gemm_sources import BlasSource, epilogue_of
 from tensorflowlite.errors import ArgumentError, DeviceError, DtypeError
 from tests.fake_cublas import (
     FORMULAS,
@@ -361,3 +361,11 @@ def test_tune_refuses_unknown_activations() -> None:
 def test_tune_without_a_gpu() -> None:
     with pytest.raises(DeviceError, match="a usable NVIDIA GPU is needed"):
         tfl.cuda.tune([(4, 6, 8)])
+
+
+def test_a_library_that_fails_leaves_the_other_sources() -> None:
+    class Broken:
+        def plan(self, *args: Any) -> Any:
+            raise DeviceError("cuBLASLt: INTERNAL_ERROR")
+
+    assert BlasSource(np, Broken()).candidates(PROBLEM) == []

@@ -35,7 +35,18 @@ ACTIVATIONS = {
     "gelu": ("tfl::Gelu", False),
     "gelu_tanh": ("tfl::GeluTanh", False),
 }
-_SLOPE = 0.01  # of leaky_relu after a layer
+SLOPE = 0.01  # of leaky_relu after a layer
+
+
+def type_of(activation: str | None) -> str:
+    """Return the struct of ``activations.cuh`` that is an activation.
+
+    Examples
+    --------
+    >>> type_of("gelu_tanh"), type_of(None)
+    ('tfl::GeluTanh', 'tfl::Identity')
+    """
+    return "tfl::Identity" if activation is None else ACTIVATIONS[activation][0]
 
 
 def defines_of(dtype: Any, activation: str | None) -> dict[str, Any]:
@@ -46,8 +57,7 @@ def defines_of(dtype: Any, activation: str | None) -> dict[str, Any]:
     >>> defines_of(dtypes.float32, "relu")
     {'TFL_TYPE': 'float', 'TFL_ACTIVATION': 'tfl::Relu'}
     """
-    name = "tfl::Identity" if activation is None else ACTIVATIONS[activation][0]
-    return {**type_defines(dtype), "TFL_ACTIVATION": name}
+    return {**type_defines(dtype), "TFL_ACTIVATION": type_of(activation)}
 
 
 class BiasActivation:
@@ -74,7 +84,7 @@ class BiasActivation:
         self._kernels.launch(_FILE, entry, defines, blocks, _THREADS, *args)
 
     def forward(self, z: Any, bias: Any, out: Any, saved: Any, activation: str | None,
-                channels: bool = False, slope: float = _SLOPE) -> None:  # fmt: skip
+                channels: bool = False, slope: float = SLOPE) -> None:  # fmt: skip
         """Write act(z + bias) to ``out`` and, unless None, z + bias to ``saved``."""
         period, length = 1, 1
         if bias is not None:
@@ -121,7 +131,7 @@ class BiasActivation:
         g, saved = in_c_order(self._xp, g), in_c_order(self._xp, saved)
         dz = self._xp.empty_like(g)
         self._elementwise("activation_gradient", defines_of(g.dtype, activation), g.size, g, saved,
-                          dz, g.size, _SLOPE)  # fmt: skip
+                          dz, g.size, SLOPE)  # fmt: skip
         return dz
 
     def gradient_with_bias(self, g: Any, saved: Any, activation: str, axis: int) -> Any:
@@ -153,7 +163,7 @@ class BiasActivation:
         partials = self._xp.empty((chunks, columns), dtypes.accumulator(g.dtype))
         self._kernels.launch(
             _FILE, "bias_activation_backward", defines, (strips, chunks), (across, down), g, saved,
-            dz, partials, rows, columns, chunk, _SLOPE,
+            dz, partials, rows, columns, chunk, SLOPE,
         )  # fmt: skip
         return partials
 
@@ -170,7 +180,7 @@ class BiasActivation:
         partials = self._xp.empty((chunks * pieces, channels), dtypes.accumulator(g.dtype))
         self._kernels.launch(
             _FILE, "bias_activation_backward_channels", defines, (channels, chunks, pieces),
-            (across, down), g, saved, dz, partials, images, channels, length, chunk, piece, _SLOPE,
+            (across, down), g, saved, dz, partials, images, channels, length, chunk, piece, SLOPE,
         )  # fmt: skip
         return partials
 

@@ -11,7 +11,7 @@ import numpy
 from . import cuda_hopper, dtypes
 from .cuda_activation_slots import ACTIVATIONS, BiasActivation
 from .cuda_blas import Blas, Product
-from .cuda_gemm import Candidate, Gemm, Operands, Problem, Run
+from .cuda_gemm import FAILURES, Candidate, Gemm, Operands, Problem, Run
 from .kernels import Kernels, source_of
 
 
@@ -57,7 +57,10 @@ class BlasSource:
         a, b, rest = problem.alignments
         # New arrays lie at multiples of 512 in a pool of CuPy's, of 16 at least in NumPy.
         out = 256 if hasattr(self._xp, "cuda") else 16
-        plan = self._blas.plan(product_of(problem, epilogue), (a, b, out, min(out, rest)))
+        try:
+            plan = self._blas.plan(product_of(problem, epilogue), (a, b, out, min(out, rest)))
+        except FAILURES:
+            return []  # the other sources' ways remain
         return [
             Candidate(f"cublaslt {epilogue} {i}", self._runner(problem, plan, i))
             for i in range(len(plan.algorithms))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from . import dtypes
+from .cuda_activation_slots import SLOPE, type_of
 from .kernels import TYPE_NAMES, Kernels
 from .tensor_maps import tensor_map
 
@@ -15,18 +16,6 @@ PLAIN, FORWARD, BACKWARD = range(3)  # TFL_EPILOGUE
 _OPERANDS = {dtypes.float16: '"f16.f16"', dtypes.bfloat16: '"bf16.bf16"'}
 _ROWS, _DEPTH, _GROUP, _CLUSTER, _THREADS = 128, 64, 64, 2, 384
 _STAGES = {256: 3, 192: 4, 128: 4}
-# The structs of activations.cuh.
-ACTIVATION_TYPES = {
-    None: "tfl::Identity",
-    "relu": "tfl::Relu",
-    "leaky_relu": "tfl::LeakyRelu",
-    "sigmoid": "tfl::Sigmoid",
-    "tanh": "tfl::Tanh",
-    "silu": "tfl::Silu",
-    "gelu": "tfl::Gelu",
-    "gelu_tanh": "tfl::GeluTanh",
-}
-_SLOPE = 0.01
 
 
 class Problem(NamedTuple):
@@ -68,7 +57,7 @@ def defines(problem: Problem, columns: int) -> dict[str, Any]:
         "TFL_B_TRANSPOSED": int(problem.b_transposed),
         "TFL_DEFERRED": 1,
         "TFL_EPILOGUE": problem.epilogue,
-        "TFL_ACTIVATION": ACTIVATION_TYPES[problem.activation],
+        "TFL_ACTIVATION": type_of(problem.activation),
     }
 
 
@@ -134,6 +123,6 @@ def run(
         n,
         k,
         saved is not None,
-        _SLOPE,
+        SLOPE,
         shared=shared_bytes(columns, problem.epilogue),
     )

@@ -1,7 +1,7 @@
 """The native extension ``tensorflowlite._native``, and why it isn't there where it isn't.
 
 ``module`` is the extension (built from ``csrc/``) or None; nothing else imports it by name.
-Everything it does has a decomposition in NumPy, so a missing extension costs speed alone.
+Everything it does is done by NumPy or CuPy without it, so a missing extension costs speed alone.
 The environment variable ``TENSORFLOWLITE_NATIVE=0`` leaves it aside.
 """
 
