@@ -2,6 +2,7 @@
 // TFL_TYPE: the arrays' type. TFL_ACTIVATION: a struct of activations.cuh.
 #include "activations.cuh"
 #include "reduce.cuh"
+#include "strips.cuh"
 #include "types.cuh"
 
 using T = TFL_TYPE;
@@ -174,36 +175,8 @@ extern "C" TFL_KERNEL(256, 2)
 
 namespace {
 
-// What is read and written at once: a pack, or one number.
 template <int size>
-struct Piece {
-  T at[size];
-};
-
-template <int size>
-TFL_DEVICE Piece<size> read_piece(const T* from) {
-  Piece<size> piece;
-  if constexpr (size == 1) {
-    piece.at[0] = *from;
-  } else {
-    const Pack pack = tfl::read_once(reinterpret_cast<const Pack*>(from));
-#pragma unroll
-    for (int j = 0; j < size; ++j) piece.at[j] = pack.at[j];
-  }
-  return piece;
-}
-
-template <int size>
-TFL_DEVICE void write_piece(T* to, const Piece<size>& piece) {
-  if constexpr (size == 1) {
-    *to = piece.at[0];
-  } else {
-    Pack pack;
-#pragma unroll
-    for (int j = 0; j < size; ++j) pack.at[j] = piece.at[j];
-    *reinterpret_cast<Pack*>(to) = pack;
-  }
-}
+using Piece = tfl::Piece<T, size>;
 
 // One piece of the gradient; its sum in W, unrounded, goes to `sums`.
 template <int size>
@@ -226,13 +199,13 @@ TFL_DEVICE void sweep_rows(const T* g, const T* saved, T* dz, long long row, lon
   Piece<size> x[count], s[count];
 #pragma unroll
   for (int k = 0; k < count; ++k) {
-    x[k] = read_piece<size>(g + (row + k * stride) * columns);
-    s[k] = read_piece<size>(saved + (row + k * stride) * columns);
+    x[k] = tfl::read_piece<size>(g + (row + k * stride) * columns);
+    s[k] = tfl::read_piece<size>(saved + (row + k * stride) * columns);
   }
 #pragma unroll
   for (int k = 0; k < count; ++k) {
     gradient_piece<size>(x[k], s[k], sums, slope);
-    write_piece<size>(dz + (row + k * stride) * columns, x[k]);
+    tfl::write_piece(dz + (row + k * stride) * columns, x[k]);
   }
 }
 
@@ -263,21 +236,7 @@ TFL_DEVICE void sweep_strip(const T* g, const T* saved, T* dz, W* partials, W* r
     sweep<size>(g + column, saved + column, dz + column, begin + threadIdx.y, end, blockDim.y,
                 columns, sums, slope);
   }
-  const int width = blockDim.x * size;
-#pragma unroll
-  for (int j = 0; j < size; ++j) {
-    room[threadIdx.y * width + j * blockDim.x + threadIdx.x] = sums[j];
-  }
-  __syncthreads();
-  if (column >= columns || threadIdx.y) return;
-#pragma unroll
-  for (int j = 0; j < size; ++j) {
-    W sum = 0;
-    for (int y = 0; y < static_cast<int>(blockDim.y); ++y) {
-      sum += room[y * width + j * blockDim.x + threadIdx.x];
-    }
-    partials[blockIdx.y * columns + column + j] = sum;
-  }
+  tfl::fold_strip<size>(sums, room, partials, column, columns);
 }
 
 }  // namespace

@@ -13,7 +13,6 @@
 //                      1: act(D + bias); `saved` gets D + bias where it isn't null
 //                      2: D act'(saved), and sums over each 64 rows of it for the bias gradient
 //   TFL_ACTIVATION     a struct of activations.cuh
-//   TFL_DEFERRED       1: a stage is freed while the next one's products are under way. 0: at once
 #include "activations.cuh"
 #include "types.cuh"
 #include "wgmma.cuh"
@@ -333,22 +332,15 @@ extern "C" __cluster_dims__(2, 1, 1) TFL_KERNEL(384, 1)
               tfl::operand(tile_b + on_b, GROUP_BYTES, ROW_GROUP), step + i > 0);
         }
         tfl::wgmma_commit();
-        if (TFL_DEFERRED) {
-          // The step before is done now; its stage may be filled again, in both blocks.
-          tfl::wgmma_wait<1>();
-          if (previous >= 0) worker.free_stage(barriers, previous);
-          previous = ring.stage;
-        } else {
-          tfl::wgmma_wait<0>();
-          worker.free_stage(barriers, ring.stage);
-        }
+        // The step before is done now; its stage may be filled again, in both blocks.
+        tfl::wgmma_wait<1>();
+        if (previous >= 0) worker.free_stage(barriers, previous);
+        previous = ring.stage;
         if (TFL_EPILOGUE == 2 && step == min(2, depth_steps - 1))
           worker.prefetch(&saved, saved_barrier, at_m, at_n);
       }
-      if (TFL_DEFERRED) {
-        tfl::wgmma_wait<0>();
-        worker.free_stage(barriers, previous);
-      }
+      tfl::wgmma_wait<0>();
+      worker.free_stage(barriers, previous);
       if (TFL_EPILOGUE == 2) {
         worker.backward(&out, saved_barrier, saved_parity, own_sums, at_m, at_n,
                         static_cast<float>(slope));

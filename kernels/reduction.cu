@@ -2,6 +2,7 @@
 // TFL_TYPE: the array's type. Each block sums a strip of columns over a chunk of rows; a second
 // kernel adds the chunks' sums up, so that the same bits come out again.
 #include "reduce.cuh"
+#include "strips.cuh"
 #include "types.cuh"
 
 using T = TFL_TYPE;
@@ -13,68 +14,51 @@ constexpr int at_once = 4;  // rows that a thread has under way
 
 namespace {
 
-// A row's part that belongs to a thread; zeros beyond the row's end.
-TFL_DEVICE Pack part_of(const T* row, long long column, long long columns, bool packed) {
-  if (packed) return *reinterpret_cast<const Pack*>(row + column);
-  Pack part;
+// `count` rows of one piece wide column: all loads are under way before the first is waited for.
+template <int size, int count>
+TFL_DEVICE void add_rows(const T* x, long long stride, W* sums) {
+  tfl::Piece<T, size> piece[count];
 #pragma unroll
-  for (int j = 0; j < Pack::size; ++j) {
-    part.at[j] = column + j < columns ? row[column + j] : tfl::narrow<T>(W(0));
+  for (int k = 0; k < count; ++k) piece[k] = tfl::read_piece<size>(x + k * stride);
+#pragma unroll
+  for (int k = 0; k < count; ++k) {
+#pragma unroll
+    for (int j = 0; j < size; ++j) sums[j] += tfl::widen(piece[k].at[j]);
   }
-  return part;
+}
+
+template <int size>
+TFL_DEVICE void sum_strip(const T* x, W* partials, W* room, long long strip, long long rows,
+                          long long columns, long long chunk) {
+  const long long column = (strip * blockDim.x + threadIdx.x) * size;
+  const long long begin = blockIdx.y * chunk;
+  const long long end = begin + chunk < rows ? begin + chunk : rows;
+  const long long step = blockDim.y;
+  W sums[size] = {};
+  if (column < columns) {
+    long long row = begin + threadIdx.y;
+    for (; row + (at_once - 1) * step < end; row += at_once * step) {
+      add_rows<size, at_once>(x + row * columns + column, step * columns, sums);
+    }
+    for (; row < end; row += step) add_rows<size, 1>(x + row * columns + column, 0, sums);
+  }
+  tfl::fold_strip<size>(sums, room, partials, column, columns);
 }
 
 }  // namespace
 
-// Blocks of (across, down) threads, both powers of 2: one pack of columns for each threadIdx.x.
+// Grid: strips of columns, chunks. Block: 256 threads, along the columns and along the rows.
 extern "C" TFL_KERNEL(256, 2)
     sum_chunks(const T* x, W* partials, long long rows, long long columns, long long chunk) {
   __shared__ W room[threads * Pack::size];
-  const bool packed = columns % Pack::size == 0 && tfl::aligned(x);
-  const long long column =
-      (static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x) * Pack::size;
-  const long long first = blockIdx.y * chunk;
-  const long long end = first + chunk < rows ? first + chunk : rows;
-  W sums[Pack::size] = {};
-  if (column < columns) {
-    long long row = first + threadIdx.y;
-    for (; row + (at_once - 1) * blockDim.y < end; row += at_once * blockDim.y) {
-      Pack part[at_once];
-#pragma unroll
-      for (int i = 0; i < at_once; ++i) {
-        part[i] = part_of(x + (row + i * blockDim.y) * columns, column, columns, packed);
-      }
-#pragma unroll
-      for (int i = 0; i < at_once; ++i) {
-#pragma unroll
-        for (int j = 0; j < Pack::size; ++j) sums[j] += tfl::widen(part[i].at[j]);
-      }
-    }
-    for (; row < end; row += blockDim.y) {
-      const Pack part = part_of(x + row * columns, column, columns, packed);
-#pragma unroll
-      for (int j = 0; j < Pack::size; ++j) sums[j] += tfl::widen(part.at[j]);
-    }
+  if (columns % Pack::size == 0 && tfl::aligned(x)) {
+    sum_strip<Pack::size>(x, partials, room, blockIdx.x, rows, columns, chunk);
+    return;
   }
-  const int thread = threadIdx.y * blockDim.x + threadIdx.x;
-#pragma unroll
-  for (int j = 0; j < Pack::size; ++j) room[j * threads + thread] = sums[j];
-  for (int down = blockDim.y / 2; down; down /= 2) {
+  // The grid is made for strips of packs; a strip of numbers is narrower.
+  for (long long strip = blockIdx.x; strip * blockDim.x < columns; strip += gridDim.x) {
     __syncthreads();
-    if (static_cast<int>(threadIdx.y) < down) {
-#pragma unroll
-      for (int j = 0; j < Pack::size; ++j) {
-        room[j * threads + thread] += room[j * threads + thread + down * blockDim.x];
-      }
-    }
-  }
-  if (threadIdx.y == 0) {
-#pragma unroll
-    for (int j = 0; j < Pack::size; ++j) {
-      if (column + j < columns) {
-        partials[blockIdx.y * columns + column + j] = room[j * threads + thread];
-      }
-    }
+    sum_strip<1>(x, partials, room, strip, rows, columns, chunk);
   }
 }
 

@@ -10,13 +10,15 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
+import tensorflowlite as tfl
 from tensorflowlite.backend import cuda_product_slots, dtypes, library_slots, native
 from tensorflowlite.backend.cuda_blas import Blas
 from tensorflowlite.backend.cuda_gemm import Gemm
@@ -207,3 +209,21 @@ class Shop:
             return LIBRARY[name](*args)
 
         return run
+
+
+# -- fixtures, for the modules that import them ---------------------------------------------------
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TENSORFLOWLITE_CACHE", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def fake(native_module: ModuleType) -> Iterator[Fake]:
+    yield Fake()
+    tfl.cuda.set_float32_matmul_precision("highest")
+
+
+@pytest.fixture
+def shop(fake: Fake) -> Shop:
+    return Shop(KERNELS)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -28,23 +25,9 @@ from tests.fake_cublas import (
     close,
     normal,
 )
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("TENSORFLOWLITE_CACHE", str(tmp_path))
-    return tmp_path
-
-
-@pytest.fixture
-def fake(native_module: ModuleType) -> Iterator[Fake]:
-    yield Fake()
-    tfl.cuda.set_float32_matmul_precision("highest")
-
-
-@pytest.fixture
-def shop(fake: Fake) -> Shop:
-    return Shop(KERNELS)
+from tests.fake_cublas import cache as cache  # fixtures
+from tests.fake_cublas import fake as fake
+from tests.fake_cublas import shop as shop
 
 
 # -- matmul ----------------------------------------------------------------------------------------

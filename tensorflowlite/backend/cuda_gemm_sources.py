@@ -68,9 +68,8 @@ class BlasSource:
 
     def _runner(self, problem: Problem, plan: Any, algorithm: int) -> Run:
         xp, blas, dtype = self._xp, self._blas, problem.dtype
-        shape = (problem.m, problem.n)
-        if problem.batch > 1:
-            shape = (problem.batch, *shape)  # type: ignore[assignment]
+        batch = (problem.batch,) if problem.batch > 1 else ()
+        shape = (*batch, problem.m, problem.n)
 
         def product(operands: Operands) -> tuple[Any, ...]:
             out = xp.empty(shape, dtype)

@@ -55,7 +55,6 @@ def defines(problem: Problem, columns: int) -> dict[str, Any]:
         "TFL_N": columns,
         "TFL_A_TRANSPOSED": int(problem.a_transposed),
         "TFL_B_TRANSPOSED": int(problem.b_transposed),
-        "TFL_DEFERRED": 1,
         "TFL_EPILOGUE": problem.epilogue,
         "TFL_ACTIVATION": type_of(problem.activation),
     }
