@@ -24,12 +24,11 @@ from setuptools.command.build_ext import build_ext
 ROOT = Path(__file__).resolve().parent
 PACKAGE = ROOT / "tensorflowlite"
 RECORD = "_native_build.json"
-SOURCES = [
-    f"csrc/{name}.cpp"
-    for name in ("cublas_lt", "cuda_module", "dynamic_library", "kernels", "module", "ufuncs")
-]
+SOURCES = sorted(f"csrc/{path.name}" for path in (ROOT / "csrc").glob("*.cpp"))
 
 # -ffp-contract=off: random normals, and results on every CPU, have the same bits.
+# Products in the files of CONTRACTED become fused multiply-adds: those are matrix products, where
+# the order of the sums depends on the instruction set anyway.
 # -fno-trapping-math and -fno-math-errno change no value; loops with a choice in them need them to
 # become vector code.
 COMPILE = [
@@ -41,8 +40,12 @@ COMPILE = [
     "-fno-trapping-math",
     "-fno-math-errno",
     "-Wall",
+    "-Wextra",
+    "-pthread",
 ]
-LINK = ["-shared", *(["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else [])]
+CONTRACTED = {"attention", "convolution"}
+LINK = ["-shared", "-pthread"]
+LINK += ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []
 # CUDA's libraries are loaded when they are first needed.
 LINK += ["-ldl"] if sys.platform == "linux" else []
 
@@ -87,6 +90,11 @@ def run(command: list[str]) -> str:
     return output
 
 
+def options(source: str) -> list[str]:
+    """How one file is compiled."""
+    return [*COMPILE, *(["-ffp-contract=fast"] if Path(source).stem in CONTRACTED else [])]
+
+
 def fingerprint(commands: list[str]) -> str:
     """Changes when the extension has to be built again."""
     digest = hashlib.sha256("\n".join([sys.version, *commands]).encode())
@@ -123,7 +131,8 @@ class BuildNative(build_ext):
             raise BuildFailure("skipped by TENSORFLOWLITE_NO_NATIVE=1 at build time")
         command = compiler()
         includes = [f"-I{path}" for path in include_directories()]
-        current = fingerprint([run([*command, "--version"]), *command, *COMPILE, *LINK])
+        flags = [*COMPILE, *LINK, *sorted(CONTRACTED)]
+        current = fingerprint([run([*command, "--version"]), *command, *flags])
         if self.reuse(target, current):
             return current
         temporary = Path(self.build_temp).resolve()
@@ -133,7 +142,7 @@ class BuildNative(build_ext):
             list(
                 pool.map(
                     lambda source, out: run(
-                        [*command, *COMPILE, *includes, "-c", source, "-o", out]
+                        [*command, *options(source), *includes, "-c", source, "-o", out]
                     ),
                     SOURCES,
                     objects,

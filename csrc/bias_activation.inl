@@ -1,4 +1,4 @@
-// Bias + activation, forward and backward, for one instruction set; included by kernels.cpp.
+// Bias + activation, forward and backward, for one instruction set; included by bias_activation.cpp.
 // Everything goes through tiles that stay in the first-level cache: the loops over an activation
 // are then the only ones made once per activation, and they are free of branches.
 namespace tfl {
@@ -9,6 +9,8 @@ constexpr std::size_t tile = 1024;
 constexpr std::size_t joined = 512;
 // Gradient sums: double, in blocks of this many rows, then the blocks.
 constexpr std::size_t block_rows = 64;
+// What an element costs, in steps as `pieces_of` counts them.
+constexpr double step_cost = 2.0;
 constexpr std::size_t lanes = 16;
 
 // `in` may be `out`; the pragma says that they overlap in no other way.
@@ -75,14 +77,39 @@ static Rows join_rows(Rows shape, std::size_t* count) {
   return {shape.rows / *count, shape.columns * *count};
 }
 
+// All elements alike, without a bias: calls work(first, length) for tiles of them.
+template <typename Work>
+static void for_each_tile(std::size_t size, const Work& work) {
+  const std::size_t tiles = (size + tile - 1) / tile;
+  const std::size_t pieces = pieces_of(tiles, tile * step_cost);
+  parallel(pieces, [&](std::size_t piece) {
+    const std::size_t end = first_of(piece + 1, pieces, tiles);
+    for (std::size_t i = first_of(piece, pieces, tiles); i < end; ++i)
+      work(i * tile, std::min(tile, size - i * tile));
+  });
+}
+
+// Calls work(index, at, length) for tiles of the rows of (outer, channels, inner), row by row.
+template <typename Work>
+static void for_each_channel(Channels shape, const Work& work) {
+  const std::size_t rows = shape.outer * shape.channels;
+  const std::size_t pieces = pieces_of(rows, static_cast<double>(shape.inner) * step_cost);
+  parallel(pieces, [&](std::size_t piece) {
+    const std::size_t end = first_of(piece + 1, pieces, rows);
+    for (std::size_t row = first_of(piece, pieces, rows); row < end; ++row) {
+      for (std::size_t j = 0; j < shape.inner; j += tile)
+        work(row, row * shape.inner + j, std::min(tile, shape.inner - j));
+    }
+  });
+}
+
 template <typename T>
 static void forward_rows(int activation, const Forward<T>& a, Rows shape) {
   const Activate<T> function = activate_of<T>(activation);
   if (!a.bias) {
-    const std::size_t size = shape.rows * shape.columns;
-    for (std::size_t at = 0; at < size; at += tile) {
-      forward_tile<T>(a, at, nullptr, false, std::min(tile, size - at), function);
-    }
+    for_each_tile(shape.rows * shape.columns, [&](std::size_t at, std::size_t length) {
+      forward_tile<T>(a, at, nullptr, false, length, function);
+    });
     return;
   }
   std::size_t count;
@@ -93,12 +120,17 @@ static void forward_rows(int activation, const Forward<T>& a, Rows shape) {
     for (std::size_t i = 0; i < whole.columns; ++i) repeated[i] = a.bias[i % shape.columns];
     bias = repeated;
   }
-  for (std::size_t row = 0; row < whole.rows; ++row) {
-    for (std::size_t j = 0; j < whole.columns; j += tile) {
-      forward_tile(a, row * whole.columns + j, bias + j, false, std::min(tile, whole.columns - j),
-                   function);
+  const std::size_t pieces =
+      pieces_of(whole.rows, static_cast<double>(whole.columns) * step_cost);
+  parallel(pieces, [&](std::size_t piece) {
+    const std::size_t end = first_of(piece + 1, pieces, whole.rows);
+    for (std::size_t row = first_of(piece, pieces, whole.rows); row < end; ++row) {
+      for (std::size_t j = 0; j < whole.columns; j += tile) {
+        forward_tile(a, row * whole.columns + j, bias + j, false,
+                     std::min(tile, whole.columns - j), function);
+      }
     }
-  }
+  });
   const std::size_t done = whole.rows * whole.columns;
   const std::size_t rest = shape.rows * shape.columns - done;
   if (rest > 0) forward_tile(a, done, bias, false, rest, function);
@@ -111,21 +143,25 @@ static void forward_channels(int activation, const Forward<T>& a, Channels shape
     return;
   }
   const Activate<T> function = activate_of<T>(activation);
-  for (std::size_t i = 0; i < shape.outer; ++i) {
-    for (std::size_t c = 0; c < shape.channels; ++c) {
-      const std::size_t start = (i * shape.channels + c) * shape.inner;
-      for (std::size_t j = 0; j < shape.inner; j += tile) {
-        forward_tile(a, start + j, a.bias + c, true, std::min(tile, shape.inner - j), function);
-      }
-    }
-  }
+  for_each_channel(shape, [&](std::size_t row, std::size_t at, std::size_t length) {
+    forward_tile(a, at, a.bias + row % shape.channels, true, length, function);
+  });
 }
 
 template <typename T>
 static void backward_flat(const Backward<T>& a, std::size_t size, Differentiate<T> function) {
-  for (std::size_t at = 0; at < size; at += tile) {
-    function(a.g + at, a.saved + at, a.dz + at, std::min(tile, size - at), a.slope);
-  }
+  for_each_tile(size, [&](std::size_t at, std::size_t length) {
+    function(a.g + at, a.saved + at, a.dz + at, length, a.slope);
+  });
+}
+
+// One tile of one long row: its gradient, added to the block's sums.
+template <typename T>
+static void backward_tile(const Backward<T>& a, std::size_t at, std::size_t length,
+                          Differentiate<T> function, double* sums) {
+  T* dz = a.dz + at;
+  function(a.g + at, a.saved + at, dz, length, a.slope);
+  for (std::size_t i = 0; i < length; ++i) sums[i] += static_cast<double>(dz[i]);
 }
 
 template <typename T>
@@ -137,25 +173,31 @@ static void backward_rows(int activation, const Backward<T>& a, Rows shape) {
   }
   std::size_t count;
   const Rows whole = join_rows(shape, &count);
-  std::vector<double> total(whole.columns, 0.0);
-  // One tile of one long row: its gradient, added to the block's sums.
-  const auto add_tile = [&](std::size_t at, std::size_t length, double* sums) {
-    T* dz = a.dz + at;
-    function(a.g + at, a.saved + at, dz, length, a.slope);
-    for (std::size_t i = 0; i < length; ++i) sums[i] += static_cast<double>(dz[i]);
-  };
-  for (std::size_t row = 0; row < whole.rows; row += block_rows) {
-    const std::size_t end = std::min(row + block_rows, whole.rows);
-    for (std::size_t j = 0; j < whole.columns; j += tile) {
+  const std::size_t strips = (whole.columns + tile - 1) / tile;
+  const std::size_t blocks = (whole.rows + block_rows - 1) / block_rows;
+  const double cost = static_cast<double>(block_rows * std::min(whole.columns, tile)) * step_cost;
+  const std::size_t pieces = pieces_of(blocks * strips, cost);
+  std::vector<double> sums(blocks * whole.columns, 0.0);
+  parallel(pieces, [&](std::size_t piece) {
+    const std::size_t end = first_of(piece + 1, pieces, blocks * strips);
+    for (std::size_t i = first_of(piece, pieces, blocks * strips); i < end; ++i) {
+      const std::size_t block = i / strips, j = i % strips * tile;
       const std::size_t length = std::min(tile, whole.columns - j);
-      double sums[tile] = {};
-      for (std::size_t r = row; r < end; ++r) add_tile(r * whole.columns + j, length, sums);
-      for (std::size_t i = 0; i < length; ++i) total[j + i] += sums[i];
+      const std::size_t last = std::min((block + 1) * block_rows, whole.rows);
+      for (std::size_t row = block * block_rows; row < last; ++row) {
+        backward_tile(a, row * whole.columns + j, length, function,
+                      &sums[block * whole.columns + j]);
+      }
     }
+  });
+  std::vector<double> total(whole.columns, 0.0);
+  for (std::size_t block = 0; block < blocks; ++block) {
+    const double* one = &sums[block * whole.columns];
+    for (std::size_t j = 0; j < whole.columns; ++j) total[j] += one[j];
   }
   const std::size_t done = whole.rows * whole.columns;
   const std::size_t rest = shape.rows * shape.columns - done;
-  if (rest > 0) add_tile(done, rest, total.data());
+  if (rest > 0) backward_tile(a, done, rest, function, total.data());
   for (std::size_t j = 0; j < shape.columns; ++j) {
     double sum = 0.0;
     for (std::size_t i = 0; i < count; ++i) sum += total[i * shape.columns + j];
@@ -186,20 +228,23 @@ static void backward_channels(int activation, const Backward<T>& a, Channels sha
     backward_flat(a, shape.outer * shape.channels * shape.inner, function);
     return;
   }
-  std::vector<double> total(shape.channels, 0.0);
-  for (std::size_t i = 0; i < shape.outer; ++i) {
-    for (std::size_t c = 0; c < shape.channels; ++c) {
-      const std::size_t start = (i * shape.channels + c) * shape.inner;
-      for (std::size_t j = 0; j < shape.inner; j += tile) {
-        const std::size_t length = std::min(tile, shape.inner - j);
-        T* dz = a.dz + start + j;
-        function(a.g + start + j, a.saved + start + j, dz, length, a.slope);
-        total[c] += sum_of(dz, length);
-      }
-    }
+  std::vector<double> sums(shape.outer * shape.channels, 0.0);
+  for_each_channel(shape, [&](std::size_t row, std::size_t at, std::size_t length) {
+    function(a.g + at, a.saved + at, a.dz + at, length, a.slope);
+    sums[row] += sum_of(a.dz + at, length);
+  });
+  for (std::size_t c = 0; c < shape.channels; ++c) {
+    double sum = 0.0;
+    for (std::size_t i = 0; i < shape.outer; ++i) sum += sums[i * shape.channels + c];
+    a.db[c] = static_cast<T>(sum);
   }
-  for (std::size_t c = 0; c < shape.channels; ++c) a.db[c] = static_cast<T>(total[c]);
 }
+
+static const BiasActivation table = {
+    forward_rows<float>,      forward_rows<double>,      backward_rows<float>,
+    backward_rows<double>,    forward_channels<float>,   forward_channels<double>,
+    backward_channels<float>, backward_channels<double>,
+};
 
 }  // namespace TFL_INSTRUCTIONS
 }  // namespace tfl

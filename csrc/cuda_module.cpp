@@ -1,4 +1,4 @@
-#include "cuda_module.hpp"
+#include "families.hpp"
 
 #include <pybind11/stl.h>
 

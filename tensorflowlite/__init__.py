@@ -226,6 +226,7 @@ _MODULES = frozenset(
 )
 _LATER: dict[str, str] = {
     "backend.cuda": "default_device",
+    "backend.threads": "get_num_threads set_num_threads",
     "ops.arranging": (
         "apply_along_axis apply_over_axes array_split broadcast_tensors dsplit fliplr flipud "
         "hsplit movedim rollaxis rot90 sliding_window_view swapdims tensor_split trim_zeros "

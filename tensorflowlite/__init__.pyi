@@ -30,6 +30,8 @@ from .backend.dtypes import uint8 as uint8
 from .backend.dtypes import uint16 as uint16
 from .backend.dtypes import uint32 as uint32
 from .backend.dtypes import uint64 as uint64
+from .backend.threads import get_num_threads as get_num_threads
+from .backend.threads import set_num_threads as set_num_threads
 from .core.tensor import Tensor as Tensor
 from .io import load as load
 from .io import load_safetensors as load_safetensors

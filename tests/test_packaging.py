@@ -274,7 +274,7 @@ def test_changed_sources_are_built_again(native_module: ModuleType, tmp_path: Pa
     (source / "tensorflowlite" / "_native_build.json").write_text(json.dumps(record))
     build_in_place(source)
     assert target.read_bytes() == b"old"
-    (source / "csrc" / "kernels.hpp").write_text("#error changed\n")
+    (source / "csrc" / "pool.hpp").write_text("#error changed\n")
     assert "changed" in build_in_place(source)
     assert not target.exists()
 

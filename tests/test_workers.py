@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tensorflowlite.backend import workers
+from tensorflowlite.backend import threads, workers
 from tensorflowlite.backend.windows import out_length, taps
 
 
@@ -23,10 +23,7 @@ def test_pieces_cover_the_range_evenly(count: int, size: int) -> None:
 
 def threads_of_blas() -> int | None:
     """The thread count of NumPy's BLAS; None where it can't be asked."""
-    with workers.one_blas_thread():
-        pass
-    blas = workers._blas
-    return blas.count() if blas is not None and blas.count is not None else None
+    return threads._blas.count() if threads._blas.known else None
 
 
 @pytest.mark.parametrize("threaded", [False, True])
@@ -38,7 +35,7 @@ def test_share_runs_every_piece_once(threaded: bool) -> None:
     def begin() -> Any:
         def process(index: int, first: int, last: int) -> None:
             seen.append((index, first, last))
-            limits.add(workers._blas.count() if before is not None else None)
+            limits.add(threads_of_blas())
 
         return process
 
@@ -77,10 +74,10 @@ def test_share_from_several_threads_at_once() -> None:
         workers.share(workers.pieces(50, 2), begin, True)
         totals.append(sum(seen))
 
-    threads = [threading.Thread(target=one) for _ in range(4)]
-    for thread in threads:
+    callers = [threading.Thread(target=one) for _ in range(4)]
+    for thread in callers:
         thread.start()
-    for thread in threads:
+    for thread in callers:
         thread.join()
     assert totals == [sum(range(50))] * 4
     assert threads_of_blas() == before

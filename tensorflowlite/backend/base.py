@@ -69,7 +69,10 @@ class Backend:
     array_type
         The type of the library's arrays.
     slots
-        The differences: name to callable.
+        The differences: name to callable. One with an attribute ``accepts(*args)`` implements its
+        slot for those arguments alone.
+    library
+        Finds a slot of the library by name: what runs where an implementation doesn't accept.
     """
 
     def __init__(
@@ -78,11 +81,13 @@ class Backend:
         namespace: Any,
         array_type: type,
         slots: Mapping[str, Callable[..., Any]],
+        library: Callable[[str], Callable[..., Any]] | None = None,
     ) -> None:
         self.device_type = device_type
         self.namespace = namespace
         self.array_type = array_type
         self.slots = dict(slots)
+        self.library = library
 
     def __getattr__(self, slot: str) -> Callable[..., Any]:
         if slot.startswith("_"):
@@ -91,15 +96,25 @@ class Backend:
             self._bring_in(later[slot])
         found = self.slots.get(slot)
         if slot in decompositions:
-            found = _with_decomposition(found, functools.partial(decompositions[slot], self))
+            found = _guarded(found, functools.partial(decompositions[slot], self))
         elif found is None:
             found = getattr(self.namespace, slot, None)
             if found is None:
                 raise AttributeError(f"the {self.device_type} backend has no slot {slot!r}")
         elif hasattr(found, "accepts"):
-            return found  # not kept: the decomposition for the rest isn't declared yet
+            beneath = self._beneath(slot)
+            if beneath is None:
+                return found  # not kept: the decomposition for the rest isn't declared yet
+            found = _guarded(found, beneath)
         setattr(self, slot, found)  # the next look-up is a plain attribute
         return found
+
+    def _beneath(self, slot: str) -> Callable[..., Any] | None:
+        """Return the library's slot of a name that has another implementation."""
+        try:
+            return None if self.library is None else self.library(slot)
+        except AttributeError:
+            return None
 
     def _bring_in(self, module: str) -> None:
         """Add the slots of a family that comes in at first use; those listed already stay."""
@@ -168,16 +183,16 @@ decompositions: dict[str, Callable[..., Any]] = {}
 later: dict[str, str] = {}
 
 
-def _with_decomposition(found: Any, decomposed: Callable[..., Any]) -> Callable[..., Any]:
-    """Return an implementation that falls back on the decomposition where it doesn't accept."""
+def _guarded(found: Any, otherwise: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an implementation that leaves what it doesn't accept to another one."""
     if found is None:
-        return decomposed
+        return otherwise
     accepts = getattr(found, "accepts", None)
     if accepts is None:
         return found
 
     def choose(*args: Any) -> Any:
-        return found(*args) if accepts(*args) else decomposed(*args)
+        return found(*args) if accepts(*args) else otherwise(*args)
 
     return choose
 

@@ -44,8 +44,13 @@ def _slot(name: str) -> Callable[..., Any]:
     return getattr(numpy_backend, name)
 
 
+_library = library_slots.slots(numpy)
 numpy_backend = Backend(
-    "cpu", numpy, numpy.ndarray, {**library_slots.slots(numpy), **native_slots.slots(_slot)}
+    "cpu",
+    numpy,
+    numpy.ndarray,
+    {**_library, **native_slots.slots(_slot)},
+    library_slots.finder(numpy, _library),
 )
 register(numpy_backend)
 

@@ -7,78 +7,29 @@ bring on products as small as an image's.
 
 from __future__ import annotations
 
-import ctypes
 import itertools
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import Any
 
-import numpy
+from .threads import one_blas_thread
 
 Process = Callable[[int, int, int], None]
 
 
-class _Blas:
-    """The thread count of the OpenBLAS that NumPy's wheels bring; nothing with another BLAS."""
-
-    def __init__(self) -> None:
-        self.count: Callable[[], int] | None = None
-        self.set: Callable[[int], None] | None = None
-        for path in Path(numpy.__file__).parents[1].glob("numpy.libs/libscipy_openblas*"):
-            library: Any = ctypes.CDLL(str(path))
-            for suffix in ("64_", ""):
-                self.count = getattr(library, f"scipy_openblas_get_num_threads{suffix}", None)
-                self.set = getattr(library, f"scipy_openblas_set_num_threads{suffix}", None)
-                if self.count is not None:
-                    return
-        self.set = None
-
-
-_blas: _Blas | None = None
 _pool: Any = None
 _lock = Lock()
-_inside = 0
-_before = 1
 
 
 def _forget() -> None:
     """Start again in a forked child: it has the parent's objects, but not its threads."""
-    global _pool, _lock, _inside
-    if _inside and _blas is not None and _blas.set is not None:
-        _blas.set(_before)
-    _pool, _lock, _inside = None, Lock(), 0
+    global _pool, _lock
+    _pool, _lock = None, Lock()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
-
-
-@contextmanager
-def one_blas_thread() -> Iterator[int]:
-    """Hold BLAS to one thread; gives the number of threads that it would use."""
-    global _blas, _inside, _before
-    with _lock:
-        if _blas is None:
-            _blas = _Blas()
-        if _blas.count is None or _blas.set is None:
-            threads = 1
-        else:
-            if _inside == 0:
-                _before = _blas.count()
-                _blas.set(1)
-            _inside += 1
-            threads = _before
-    try:
-        yield threads
-    finally:
-        with _lock:
-            if _blas.set is not None:
-                _inside -= 1
-                if _inside == 0:
-                    _blas.set(_before)
 
 
 def pieces(count: int, size: int) -> list[tuple[int, int]]:

@@ -1,18 +1,9 @@
-// The CPU kernels as a table of functions, one table per instruction set. Pointers are checked by
-// the caller (module.cpp).
+// Bias + activation, forward and backward. Pointers are checked by the caller.
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 
 namespace tfl {
-
-// Random numbers: elements first ... first + count - 1 of a stream
-// (tensorflowlite/backend/philox.py defines them).
-struct Stream {
-  std::uint64_t seed;
-  std::uint64_t stream;
-};
 
 // out = act(z + bias), and residual = z + bias where residual isn't null. bias may be null.
 // out and residual may each be z itself.
@@ -44,13 +35,7 @@ struct Channels {
   std::size_t outer, channels, inner;
 };
 
-struct Kernels {
-  const char* name;
-  void (*random_bits)(Stream, std::uint64_t first, std::size_t count, std::uint32_t* out);
-  void (*uniform_float)(Stream, std::uint64_t first, std::size_t count, float* out);
-  void (*uniform_double)(Stream, std::uint64_t first, std::size_t count, double* out);
-  void (*normal_float)(Stream, std::uint64_t first, std::size_t count, float* out);
-  void (*normal_double)(Stream, std::uint64_t first, std::size_t count, double* out);
+struct BiasActivation {
   void (*forward_rows_float)(int activation, const Forward<float>&, Rows);
   void (*forward_rows_double)(int activation, const Forward<double>&, Rows);
   void (*backward_rows_float)(int activation, const Backward<float>&, Rows);
@@ -61,7 +46,6 @@ struct Kernels {
   void (*backward_channels_double)(int activation, const Backward<double>&, Channels);
 };
 
-// The tables that this processor can run, best first, `count` of them.
-const Kernels* const* available_kernels(std::size_t* count);
+const BiasActivation& bias_activation_kernels();
 
 }  // namespace tfl

@@ -1,4 +1,4 @@
-// Philox streams for one instruction set; included by kernels.cpp.
+// Philox streams for one instruction set; included by random.cpp.
 namespace tfl {
 namespace TFL_INSTRUCTIONS {
 
@@ -122,6 +122,8 @@ static void normal_double(Stream stream, std::uint64_t first, std::size_t count,
     out += taken;
   });
 }
+
+static const Random table = {random_bits, uniform_float, uniform_double, normal_float, normal_double};
 
 }  // namespace TFL_INSTRUCTIONS
 }  // namespace tfl

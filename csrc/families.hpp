@@ -1,0 +1,14 @@
+// The parts of the Python module, one per family of kernels. Each checks what comes in, releases the
+// interpreter and calls the kernels.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace tfl {
+
+void add_threads(pybind11::module_& module);
+void add_random(pybind11::module_& module);
+void add_bias_activation(pybind11::module_& module);
+void add_cuda(pybind11::module_& module);
+
+}  // namespace tfl

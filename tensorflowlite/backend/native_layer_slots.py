@@ -1,0 +1,110 @@
+"""Native slots of linear layers and convolutions with their bias and activation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+
+from . import dtypes
+
+_FLOATS = (dtypes.float32, dtypes.float64)
+
+
+def _all_of_one_float(*arrays: Any) -> bool:
+    dtype = arrays[0].dtype
+    return dtype in _FLOATS and all(array.dtype == dtype for array in arrays)
+
+
+def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str, Any]:
+    """Return the slots; ``module`` is the extension, ``library`` finds NumPy's slots by name."""
+    from_output = {name: kind == "from_output" for name, kind in dict(module.activations()).items()}
+
+    def product(x: Any, w: Any) -> Any:
+        """Return x @ w.T in C order."""
+        if x.ndim > 2:
+            rows = product(x.reshape(-1, x.shape[-1]), w)
+            return rows.reshape(*x.shape[:-1], w.shape[0])
+        if x.shape[0] <= 32 and w.size >= 16384:
+            # OpenBLAS runs the tall product in half the time of the wide one.
+            return numpy.ascontiguousarray(numpy.dot(w, x.T).T)
+        return numpy.dot(x, w.T)
+
+    def activate(z: Any, bias: Any, activation: str | None, channels: bool) -> tuple[Any, Any]:
+        """Add the bias and apply the activation, in place where nothing else is saved."""
+        if activation is None:
+            if bias is not None:
+                apart = bias.reshape((-1,) + (1,) * (z.ndim - 2)) if channels else bias
+                numpy.add(z, apart, z)
+            return z, None
+        z = numpy.ascontiguousarray(z)  # its reshape below is written to
+        bias = None if bias is None else numpy.ascontiguousarray(bias)
+        saved = z if from_output[activation] else numpy.empty_like(z)
+        if channels:
+            run, shape = module.bias_activation_forward_channels, (*z.shape[:2], -1)
+        else:
+            run, shape = module.bias_activation_forward, (-1, z.shape[-1])
+        flat = z.reshape(shape)
+        run(flat, bias, activation, flat, None if saved is z else saved.reshape(shape))
+        return z, saved
+
+    def linear_act(x: Any, w: Any, *rest: Any) -> tuple[Any, Any]:
+        *bias, activation = rest
+        return activate(product(x, w), bias[0] if bias else None, activation, False)
+
+    def accepts_linear(*args: Any) -> bool:
+        *arrays, activation = args
+        x, w = arrays[:2]
+        return (
+            _all_of_one_float(*arrays)
+            and x.ndim >= 2
+            and w.size > 0
+            and x.size > 0
+            and (activation is None or activation in from_output)
+        )
+
+    def conv_act(x: Any, w: Any, *rest: Any) -> tuple[Any, Any]:
+        *bias, stride, padding, dilation, groups, activation = rest
+        z = library("convolution")(x, w, stride, padding, dilation, groups)
+        return activate(z, bias[0] if bias else None, activation, True)
+
+    def accepts_conv(*args: Any) -> bool:
+        *arrays, _, _, _, _, activation = args
+        x, w = arrays[:2]
+        return (
+            _all_of_one_float(*arrays)
+            and w.size > 0
+            and x.size > 0
+            and (activation is None or activation in from_output)
+        )
+
+    def bias_activation_gradient(g: Any, saved: Any, activation: str, axis: int) -> Any:
+        dz = numpy.empty(g.shape, g.dtype)
+        db = numpy.empty(g.shape[axis], g.dtype)
+        channels = axis % g.ndim != g.ndim - 1
+        if channels:
+            run, shape = module.bias_activation_backward_channels, (*g.shape[:2], -1)
+        else:
+            run, shape = module.bias_activation_backward, (-1, g.shape[-1])
+        flat = [numpy.ascontiguousarray(array).reshape(shape) for array in (g, saved)]
+        run(*flat, activation, dz.reshape(shape), db)
+        return dz, db
+
+    def accepts_gradient(g: Any, saved: Any, activation: str, axis: int) -> bool:
+        return (
+            _all_of_one_float(g, saved)
+            and activation in from_output
+            and g.ndim >= 2
+            and axis % g.ndim in (1, g.ndim - 1)
+            and g.size > 0
+        )
+
+    linear_act.accepts = accepts_linear  # type: ignore[attr-defined]
+    conv_act.accepts = accepts_conv  # type: ignore[attr-defined]
+    bias_activation_gradient.accepts = accepts_gradient  # type: ignore[attr-defined]
+    return {
+        "linear_act": linear_act,
+        "conv_act": conv_act,
+        "bias_activation_gradient": bias_activation_gradient,
+    }
