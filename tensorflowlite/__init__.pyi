@@ -2,6 +2,7 @@
 
 from . import amp as amp
 from . import autograd as autograd
+from . import cpu as cpu
 from . import cuda as cuda
 from . import data as data
 from . import einops as einops

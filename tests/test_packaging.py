@@ -287,18 +287,17 @@ def test_version_is_one() -> None:
 
 
 def test_import_is_light(tmp_path: Path) -> None:
-    """At most 80 ms over NumPy (the best of five), and none of the optional libraries."""
+    """None of the optional libraries, and few modules of our own: what is rarely said comes later."""
     program = """
-import sys, time
+import sys
 import numpy
-start = time.perf_counter()
+before = set(sys.modules)
 import tensorflowlite
-print(time.perf_counter() - start)
+new = set(sys.modules) - before
 heavy = {"cupy", "matplotlib", "sklearn", "tqdm", "scipy", "torch", "tensorboardX"}
 heavy.add("tensorflowlite.backend.kernels")
-assert not heavy & set(sys.modules), heavy & set(sys.modules)
+assert not heavy & new, heavy & new
+print(len([name for name in new if name.startswith("tensorflowlite")]), len(new))
 """
-    # The first run compiles the modules, which an environment may otherwise forbid.
-    cache = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path / "cache")}
-    times = [float(python(program, cwd=tmp_path, path=[CHECKOUT], **cache)) for _ in range(6)]
-    assert min(times[1:]) <= 0.080
+    ours, all_new = map(int, python(program, cwd=tmp_path, path=[CHECKOUT]).split())
+    assert ours <= 90 and all_new <= 180, f"{ours} modules of our own, {all_new} in all"

@@ -8,7 +8,9 @@ from typing import Any
 import numpy
 
 from ..errors import DtypeError, ShapeError
+from . import cpu as cpu  # gives NumPy's arrays their memory
 from . import dtypes, library_slots, native_slots
+from . import threads as threads  # lets BLAS run on the kernels' threads
 from .base import Backend, by_array_type, register
 
 ndarray = numpy.ndarray

@@ -1,0 +1,107 @@
+// NumPy's arrays take their memory from the cache: a handler after NEP 49.
+#include <pybind11/pybind11.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+
+#include "families.hpp"
+#include "memory.hpp"
+
+namespace tfl {
+
+namespace py = pybind11;
+using namespace pybind11::literals;
+
+namespace {
+
+// As NumPy's C interface declares them.
+struct Allocator {
+  void* context;
+  void* (*allocate)(void* context, std::size_t size);
+  void* (*allocate_zeroed)(void* context, std::size_t count, std::size_t size);
+  void* (*reallocate)(void* context, void* pointer, std::size_t size);
+  void (*release)(void* context, void* pointer, std::size_t size);
+};
+struct Handler {
+  char name[127];
+  std::uint8_t version;
+  Allocator allocator;
+};
+constexpr int set_handler_number = 304, default_handler_number = 306;
+constexpr const char* capsule_name = "mem_handler";
+
+const Allocator* numpy_allocator = nullptr;  // for what isn't the cache's
+
+void* allocate(void*, std::size_t size) {
+  if (size >= least_cached) return take_block(size, false);
+  return numpy_allocator->allocate(numpy_allocator->context, size);
+}
+
+void* allocate_zeroed(void*, std::size_t count, std::size_t size) {
+  if (size != 0 && count > SIZE_MAX / size) return nullptr;
+  if (count * size >= least_cached) return take_block(count * size, true);
+  return numpy_allocator->allocate_zeroed(numpy_allocator->context, count, size);
+}
+
+void* reallocate(void*, void* pointer, std::size_t size) {
+  const std::size_t before = pointer ? size_of_block(pointer) : 0;
+  if (before == 0) {
+    return numpy_allocator->reallocate(numpy_allocator->context, pointer, size);
+  }
+  void* moved = take_block(size, false);
+  if (!moved) return nullptr;
+  std::memcpy(moved, pointer, std::min(before, size));
+  give_block(pointer);
+  return moved;
+}
+
+void release(void*, void* pointer, std::size_t size) {
+  if (!give_block(pointer)) numpy_allocator->release(numpy_allocator->context, pointer, size);
+}
+
+Handler cache_handler = {
+    "tensorflowlite", 1, {nullptr, allocate, allocate_zeroed, reallocate, release}};
+
+void use_memory_cache(bool use) {
+  const py::object capsule =
+      py::module_::import("numpy._core._multiarray_umath").attr("_ARRAY_API");
+  void** api = static_cast<void**>(PyCapsule_GetPointer(capsule.ptr(), nullptr));
+  if (!api) throw py::error_already_set();
+  PyObject* numpy_handler = *static_cast<PyObject**>(api[default_handler_number]);
+  const auto set = reinterpret_cast<PyObject* (*)(PyObject*)>(api[set_handler_number]);
+  if (!numpy_allocator) {
+    const auto* handler =
+        static_cast<const Handler*>(PyCapsule_GetPointer(numpy_handler, capsule_name));
+    if (!handler) throw py::error_already_set();
+    numpy_allocator = &handler->allocator;
+  }
+  py::object ours;
+  if (use) {
+    ours = py::reinterpret_steal<py::object>(PyCapsule_New(&cache_handler, capsule_name, nullptr));
+    if (!ours) throw py::error_already_set();
+  }
+  PyObject* before = set(use ? ours.ptr() : numpy_handler);
+  if (!before) throw py::error_already_set();
+  Py_DECREF(before);
+}
+
+py::dict memory_stats() {
+  const MemoryFigures figures = memory_figures();
+  return py::dict("used_bytes"_a = figures.used, "peak_bytes"_a = figures.peak,
+                  "held_bytes"_a = figures.used + figures.cached, "hits"_a = figures.hits,
+                  "misses"_a = figures.misses);
+}
+
+}  // namespace
+
+void add_memory(py::module_& module) {
+  module.def("use_memory_cache", &use_memory_cache, "use"_a,
+             "Let the arrays that this thread makes take their memory from the cache, or not.");
+  module.def("memory_stats", &memory_stats, "Figures of the cache, in bytes.");
+  module.def("empty_cache", &empty_cache, "Give the memory that waits back to the system.");
+  module.def("limit_cache", &limit_cache, "bytes"_a, "Let at most so many bytes wait.");
+  module.def("reset_peak_memory", &reset_peak, "Count the peak from what is in use now.");
+}
+
+}  // namespace tfl
