@@ -226,7 +226,10 @@ _MODULES = frozenset(
 )
 _LATER: dict[str, str] = {
     "backend.cuda": "default_device",
-    "backend.threads": "get_num_threads set_num_threads",
+    "backend.threads": (
+        "are_deterministic_algorithms_enabled get_num_threads set_num_threads "
+        "use_deterministic_algorithms"
+    ),
     "ops.arranging": (
         "apply_along_axis apply_over_axes array_split broadcast_tensors dsplit fliplr flipud "
         "hsplit movedim rollaxis rot90 sliding_window_view swapdims tensor_split trim_zeros "

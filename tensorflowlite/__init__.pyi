@@ -31,8 +31,12 @@ from .backend.dtypes import uint8 as uint8
 from .backend.dtypes import uint16 as uint16
 from .backend.dtypes import uint32 as uint32
 from .backend.dtypes import uint64 as uint64
+from .backend.threads import (
+    are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled,
+)
 from .backend.threads import get_num_threads as get_num_threads
 from .backend.threads import set_num_threads as set_num_threads
+from .backend.threads import use_deterministic_algorithms as use_deterministic_algorithms
 from .core.tensor import Tensor as Tensor
 from .io import load as load
 from .io import load_safetensors as load_safetensors

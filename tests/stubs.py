@@ -407,6 +407,11 @@ def _table_method(stub: Stub, name: str, value: Any) -> None:
         stub.lines.append(f"    def {name}(self, other: {OPERAND}, /) -> {result}: ...{mark}")
 
 
+def _import_line(module: str, name: str) -> str:
+    line = f"from {module} import {name} as {name}"
+    return line if len(line) <= 100 else f"from {module} import (\n    {name} as {name},\n)"
+
+
 def package_stub() -> str:
     """Return the stub of the package: its own imports, and what comes in at first use."""
     path = PACKAGE / "__init__.py"
@@ -425,7 +430,7 @@ def package_stub() -> str:
     imports += [(module, name) for name, module in tensorflowlite._PLACES.items()]
     imports += [(".", name) for name in tensorflowlite._MODULES]
     imports.sort(key=_natural)
-    lines = [f"from {module} import {name} as {name}" for module, name in imports]
+    lines = [_import_line(module, name) for module, name in imports]
     return "\n".join([HEADER, *lines, "", *others, ""])
 
 

@@ -287,7 +287,7 @@ def test_version_is_one() -> None:
 
 
 def test_import_is_light(tmp_path: Path) -> None:
-    """None of the optional libraries, and few modules of our own: what is rarely said comes later."""
+    """None of the optional libraries, and few modules: what is rarely said comes later."""
     program = """
 import sys
 import numpy

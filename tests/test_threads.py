@@ -91,6 +91,66 @@ def test_products_are_right_on_the_pool(native_module: ModuleType) -> None:
     assert not wrong
 
 
+def trained(steps: int = 5) -> list[bytes]:
+    """The parameters of a small network with a layer of each kind after some steps."""
+    tfl.manual_seed(0)
+    nn = tfl.nn
+    model = nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3),
+        nn.GELU(),
+        nn.AvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(32 * 6 * 6, 200),
+        nn.LayerNorm(200),
+        nn.Dropout(0.1),
+        nn.Linear(200, 10),
+    )
+    optimizer = tfl.optim.AdamW(model.parameters(), lr=1e-3)
+    generator = np.random.default_rng(0)
+    x = tfl.tensor(generator.normal(size=(64, 1, 28, 28)).astype(np.float32))
+    y = tfl.tensor(generator.integers(0, 10, 64))
+    for _ in range(steps):
+        optimizer.zero_grad()
+        tfl.nn.functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+    return [parameter.detach().numpy().tobytes() for parameter in model.parameters()]
+
+
+def test_whole_steps_have_the_same_bits() -> None:
+    """From run to run on one number of threads; on any number where that is asked for."""
+    tfl.set_num_threads(2)
+    assert trained() == trained()
+    tfl.use_deterministic_algorithms(True)
+    try:
+        on_two = trained()
+        tfl.set_num_threads(1)
+        assert trained() == on_two
+        tfl.set_num_threads(3)
+        assert trained() == on_two
+    finally:
+        tfl.use_deterministic_algorithms(False)
+
+
+def test_deterministic_products_keep_to_one_thread() -> None:
+    if not threads._blas.known:
+        return
+    tfl.set_num_threads(2)
+    tfl.use_deterministic_algorithms(True)
+    try:
+        assert threads._blas.count() == 1
+        tfl.set_num_threads(3)
+        assert threads._blas.count() == 1 and tfl.get_num_threads() == 3
+    finally:
+        tfl.use_deterministic_algorithms(False)
+    assert threads._blas.count() == 3
+    with pytest.raises(ArgumentError, match=r"^use_deterministic_algorithms: mode must be"):
+        tfl.use_deterministic_algorithms(1)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_bits_for_any_number_of_threads(native_module: ModuleType, dtype: Any) -> None:
     generator = np.random.default_rng(0)

@@ -20,7 +20,13 @@ import numpy
 from ..errors import ArgumentError
 from . import native
 
-__all__ = ["get_num_threads", "one_blas_thread", "set_num_threads"]
+__all__ = [
+    "are_deterministic_algorithms_enabled",
+    "get_num_threads",
+    "one_blas_thread",
+    "set_num_threads",
+    "use_deterministic_algorithms",
+]
 
 
 class _Blas:
@@ -57,19 +63,24 @@ class _Blas:
 
 _blas = _Blas()
 _lock = Lock()
-_inside = 0
-_before = 1
-if native.module is not None and _blas.adopted:
-    # OpenBLAS doesn't look at what its control group may use.
-    _blas.set(min(_blas.count(), native.module.num_threads()))
+_threads = max(1, _blas.count() if native.module is None else native.module.num_threads())
+_inside = 0  # callers that hold BLAS to one thread
+_deterministic = False
+
+
+def _tell_blas() -> None:
+    _blas.set(1 if _inside or _deterministic else _threads)
+
+
+if _blas.adopted:
+    _tell_blas()  # OpenBLAS doesn't look at what its control group may use
 
 
 def _forget() -> None:
     """Start again in a forked child, which has no other thread."""
     global _lock, _inside
-    if _inside:
-        _blas.set(_before)
     _lock, _inside = Lock(), 0
+    _tell_blas()
 
 
 if hasattr(os, "register_at_fork"):
@@ -99,19 +110,17 @@ def set_num_threads(count: int, /) -> None:
     1
     >>> tfl.set_num_threads(before)
     """
-    global _before
+    global _threads
     whole = isinstance(count, int | numpy.integer) and not isinstance(count, bool)
     if not whole or not 0 < count <= 1024:
         raise ArgumentError(
             f"set_num_threads: count must be an integer between 1 and 1024, got {count!r}"
         )
     with _lock:
+        _threads = int(count)
         if native.module is not None:
-            native.module.set_num_threads(int(count))
-        if _inside:
-            _before = int(count)
-        else:
-            _blas.set(int(count))
+            native.module.set_num_threads(_threads)
+        _tell_blas()
 
 
 def get_num_threads() -> int:
@@ -123,25 +132,65 @@ def get_num_threads() -> int:
     >>> tfl.get_num_threads() >= 1
     True
     """
-    if native.module is not None:
-        return int(native.module.num_threads())
-    return _before if _inside else _blas.count()
+    return _threads
+
+
+def use_deterministic_algorithms(mode: bool, /) -> None:
+    """Choose whether results may depend on the number of threads.
+
+    Our own kernels give the same bits on any number of threads. Matrix products don't: OpenBLAS
+    splits its sums by threads, so they have the same bits from run to run, but others on another
+    number of threads. With ``mode`` true each product runs on one thread.
+
+    Parameters
+    ----------
+    mode : bool
+
+    Raises
+    ------
+    ArgumentError
+        ``mode`` isn't a bool.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.use_deterministic_algorithms(True)
+    >>> tfl.are_deterministic_algorithms_enabled()
+    True
+    >>> tfl.use_deterministic_algorithms(False)
+    """
+    global _deterministic
+    if not isinstance(mode, bool):
+        raise ArgumentError(
+            f"use_deterministic_algorithms: mode must be True or False, got {mode!r}"
+        )
+    with _lock:
+        _deterministic = mode
+        _tell_blas()
+
+
+def are_deterministic_algorithms_enabled() -> bool:
+    """Whether results may not depend on the number of threads.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> tfl.are_deterministic_algorithms_enabled()
+    False
+    """
+    return _deterministic
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[int]:
-    """Hold BLAS to one thread; gives the number of threads that it would use."""
-    global _inside, _before
+    """Hold BLAS to one thread; gives the number of threads that may work instead."""
+    global _inside
     with _lock:
-        if _inside == 0:
-            _before = _blas.count()
-            _blas.set(1)
         _inside += 1
-        threads = _before if _blas.known else 1
+        _tell_blas()
     try:
-        yield threads
+        yield _threads if _blas.known else 1
     finally:
         with _lock:
             _inside -= 1
-            if _inside == 0:
-                _blas.set(_before)
+            _tell_blas()

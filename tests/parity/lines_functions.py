@@ -184,6 +184,16 @@ for pair in (("float32", "float64"), ("float64", "float64"), ("complex64", "comp
              ("int32", "int64"), ("complex64", "float64"), ("float32", "int32")):  # fmt: skip
     say("can_cast", lambda kit, pair=pair: kit.can_cast(*[getattr(kit, one) for one in pair]))
 # -- modes and transforms --------------------------------------------------------------------------
+say("get_num_threads", lambda kit: [kit.set_num_threads(2), kit.get_num_threads()][1])
+say("set_num_threads",
+    lambda kit: [kit.set_num_threads(1), kit.get_num_threads(),
+                 kit.set_num_threads(2), kit.get_num_threads()][1::2])  # fmt: skip
+say("are_deterministic_algorithms_enabled",
+    lambda kit: kit.are_deterministic_algorithms_enabled())  # fmt: skip
+say("use_deterministic_algorithms",
+    lambda kit: [kit.use_deterministic_algorithms(True), kit.are_deterministic_algorithms_enabled(),
+                 kit.use_deterministic_algorithms(False),
+                 kit.are_deterministic_algorithms_enabled()][1::2])  # fmt: skip
 say("is_grad_enabled", lambda kit: kit.is_grad_enabled())
 for name in ("no_grad", "enable_grad", "inference_mode"):
     say(name, {

@@ -209,6 +209,7 @@ def compare_line(line: Line, dtype: str) -> None:
     sides = []
     for kit, make in ((tfl, ours_of), (torch, theirs_of)):
         leaves: list[Any] = []
+        kit.manual_seed(0)  # lines that draw judge the numbers' spread
         given = translated(args, leaves, make)
         options = {key: translated(value, leaves, make) for key, value in kwargs.items()}
         sides.append((leaves, line.run(kit, given, options)))
