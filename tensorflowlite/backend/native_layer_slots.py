@@ -9,6 +9,8 @@ import numpy
 
 from . import dtypes
 
+# Elements from which adding a bias on several threads is quicker than NumPy's addition.
+_THREADS_FROM = 1 << 14
 _FLOATS = (dtypes.float32, dtypes.float64)
 
 
@@ -34,7 +36,9 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
     def activate(z: Any, bias: Any, activation: str | None, channels: bool) -> tuple[Any, Any]:
         """Add the bias and apply the activation, in place where nothing else is saved."""
         if activation is None:
-            if bias is not None:
+            if bias is not None and z.size >= _THREADS_FROM and z.flags.c_contiguous:
+                activate(z, bias, "identity", channels)
+            elif bias is not None:
                 apart = bias.reshape((-1,) + (1,) * (z.ndim - 2)) if channels else bias
                 numpy.add(z, apart, z)
             return z, None
@@ -80,7 +84,9 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
         )
 
     def bias_activation_gradient(g: Any, saved: Any, activation: str, axis: int) -> Any:
-        dz = numpy.empty(g.shape, g.dtype)
+        return differentiate(g, saved, activation, axis, numpy.empty(g.shape, g.dtype))
+
+    def differentiate(g: Any, saved: Any, activation: str, axis: int, dz: Any) -> Any:
         db = numpy.empty(g.shape[axis], g.dtype)
         channels = axis % g.ndim != g.ndim - 1
         if channels:
@@ -100,11 +106,22 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
             and g.size > 0
         )
 
+    def product_activation_gradient(g: Any, w: Any, saved: Any, activation: str) -> Any:
+        dz = library("matmul")(g, w)  # nobody else has it: the gradient takes its place
+        return differentiate(dz, saved, activation, -1, dz)
+
+    def accepts_product(g: Any, w: Any, saved: Any, activation: str) -> bool:
+        return (
+            _all_of_one_float(g, w, saved) and activation in from_output and g.size > 0 and saved.size > 0
+        )
+
     linear_act.accepts = accepts_linear  # type: ignore[attr-defined]
     conv_act.accepts = accepts_conv  # type: ignore[attr-defined]
     bias_activation_gradient.accepts = accepts_gradient  # type: ignore[attr-defined]
+    product_activation_gradient.accepts = accepts_product  # type: ignore[attr-defined]
     return {
         "linear_act": linear_act,
         "conv_act": conv_act,
         "bias_activation_gradient": bias_activation_gradient,
+        "product_activation_gradient": product_activation_gradient,
     }

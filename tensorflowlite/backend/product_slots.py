@@ -33,9 +33,16 @@ def product_slots(
             common = dtypes.promote(x_dtype, y_dtype)
             wide = dtypes.accumulator(common)
             return xp.matmul(x.astype(wide), y.astype(wide)).astype(common, copy=False)
-        if x.ndim == 2 and y.ndim == 2:
+        if y.ndim == 2 and x.ndim == 2:
             return xp.dot(x, y)
+        if y.ndim == 2 and x.ndim > 2 and x.size > 0:
+            return rows_times(x, y)
         return xp.matmul(x, y)
+
+    def rows_times(x: Any, y: Any) -> Any:
+        """Return x @ y of many rows by one matrix as one product, not one for each of a stack."""
+        out = xp.dot(x.reshape(-1, x.shape[-1]), y)
+        return out.reshape(*x.shape[:-1], y.shape[1])
 
     def einsum(*rest: Any) -> Any:
         *arrays, labels, out_labels = rest
