@@ -13,6 +13,7 @@ PYBIND11_MODULE(_native, module) {
       "raises ValueError.";
   tfl::add_memory(module);
   tfl::add_threads(module);
+  tfl::add_product(module);
   tfl::add_random(module);
   tfl::add_bias_activation(module);
   tfl::add_cuda(module);

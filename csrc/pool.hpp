@@ -23,7 +23,7 @@ void call_work(const void* work, std::size_t index) {
 // caller's thread takes part. `count` must follow from the shapes alone, never from the number of
 // threads, and no piece may read what another writes: then the bits don't depend on the threads.
 // A call inside a piece, or while another thread's pieces run, runs on the caller's thread alone.
-// Pieces must not throw, and must not call BLAS: its threads are these.
+// Pieces must not throw, and must not call BLAS but under OneBlasThread: its threads are these.
 template <typename Work>
 void parallel(std::size_t count, const Work& work) {
   if (count == 1) {

@@ -120,35 +120,101 @@ def trained(steps: int = 5) -> list[bytes]:
     return [parameter.detach().numpy().tobytes() for parameter in model.parameters()]
 
 
-def test_whole_steps_have_the_same_bits() -> None:
-    """From run to run on one number of threads; on any number where that is asked for."""
+def test_whole_steps_have_the_same_bits_again() -> None:
     tfl.set_num_threads(2)
     assert trained() == trained()
+
+
+def test_whole_steps_on_other_numbers_of_threads(deterministic: None) -> None:
+    tfl.set_num_threads(2)
+    on_two = trained()
+    tfl.set_num_threads(1)
+    assert trained() == on_two
+    tfl.set_num_threads(3)
+    assert trained() == on_two
+
+
+@pytest.fixture
+def deterministic() -> Iterator[None]:
     tfl.use_deterministic_algorithms(True)
-    try:
-        on_two = trained()
-        tfl.set_num_threads(1)
-        assert trained() == on_two
-        tfl.set_num_threads(3)
-        assert trained() == on_two
-    finally:
-        tfl.use_deterministic_algorithms(False)
+    yield
+    tfl.use_deterministic_algorithms(False)
 
 
-def test_deterministic_products_keep_to_one_thread() -> None:
+def test_other_blas_keeps_to_one_thread(deterministic: None) -> None:
     if not threads._blas.known:
         return
-    tfl.set_num_threads(2)
-    tfl.use_deterministic_algorithms(True)
-    try:
-        assert threads._blas.count() == 1
-        tfl.set_num_threads(3)
-        assert threads._blas.count() == 1 and tfl.get_num_threads() == 3
-    finally:
-        tfl.use_deterministic_algorithms(False)
+    tfl.set_num_threads(3)
+    assert threads._blas.count() == 1 and tfl.get_num_threads() == 3
+    tfl.use_deterministic_algorithms(False)
     assert threads._blas.count() == 3
+
+
+def test_wrong_mode() -> None:
     with pytest.raises(ArgumentError, match=r"^use_deterministic_algorithms: mode must be"):
         tfl.use_deterministic_algorithms(1)  # type: ignore[arg-type]
+    assert not tfl.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "sizes", [(1, 3000, 300), (200, 130, 90), (1000, 70, 513), (33, 999, 1000), (400, 400, 400)]
+)
+def test_products_in_blocks(native_module: ModuleType, deterministic: None, sizes, dtype) -> None:
+    """The same bits on any number of threads, whatever order the matrices lie in."""
+    rows, depth, columns = sizes
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(rows, depth)).astype(dtype)
+    y = generator.normal(size=(depth, columns)).astype(dtype)
+    exact = x.astype(np.longdouble) @ y.astype(np.longdouble)
+    wide = np.zeros((depth, 2 * columns), dtype)
+    wide[:, :columns] = y
+    spread = np.zeros((2 * rows, 2 * depth), dtype)
+    spread[::2, ::2] = x
+    forms = [
+        (x, y),
+        (x, np.asfortranarray(y)),
+        (np.asfortranarray(x), y),
+        (np.asfortranarray(x), np.asfortranarray(y)),
+        (x, wide[:, :columns]),
+        (spread[::2, ::2], y),
+        (x[::-1], y),
+    ]
+    scale = np.abs(x).astype(np.longdouble) @ np.abs(y)
+    for a, b in forms:
+        found = []
+        for count in (1, 2, 3):
+            tfl.set_num_threads(count)
+            found.append((tfl.asarray(a) @ tfl.asarray(b)).numpy())
+        assert found[0].tobytes() == found[1].tobytes() == found[2].tobytes()
+        expected = exact[::-1] if a.strides[0] < 0 else exact
+        bound = 2 * np.sqrt(depth) * np.finfo(dtype).eps
+        weights = scale[::-1] if a.strides[0] < 0 else scale
+        assert (np.abs(found[0] - expected) <= bound * weights).all()
+
+
+def test_binding_of_products_refuses(native_module: ModuleType) -> None:
+    x, out = np.ones((3, 4), np.float32), np.empty((3, 3), np.float32)
+    product = native_module.product
+    wrong: list[tuple[Any, ...]] = [
+        (x, x, out),
+        (x, x.T.astype(np.float64), out),
+        (x.astype(np.float16), x.T.astype(np.float16), out.astype(np.float16)),
+        (x, x.T, np.empty((3, 4), np.float32)),
+        (x, x.T, np.empty((6, 3), np.float32)[::2]),
+        (x[:, ::2], x.T[::2], out),
+        (x[::-1], x.T, out),
+        (x[:0], x.T, out[:0]),
+        (np.broadcast_to(x[0], (3, 4)), x.T, out),
+        (x[0], x.T, out),
+        (out, out, out),
+    ]
+    for arguments in wrong:
+        with pytest.raises(ValueError, match=r"^product: .* must .*, got "):
+            product(*arguments)
+    out.flags.writeable = False
+    with pytest.raises(ValueError, match="writeable"):
+        product(x, x.T, out)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy
 
-from . import dtypes
+from . import dtypes, threads
 
 # Elements from which adding a bias on several threads is quicker than NumPy's addition.
 _THREADS_FROM = 1 << 14
@@ -30,8 +30,8 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
             return rows.reshape(*x.shape[:-1], w.shape[0])
         if x.shape[0] <= 32 and w.size >= 16384:
             # OpenBLAS runs the tall product in half the time of the wide one.
-            return numpy.ascontiguousarray(numpy.dot(w, x.T).T)
-        return numpy.dot(x, w.T)
+            return numpy.ascontiguousarray(threads.product(w, x.T).T)
+        return threads.product(x, w.T)
 
     def activate(z: Any, bias: Any, activation: str | None, channels: bool) -> tuple[Any, Any]:
         """Add the bias and apply the activation, in place where nothing else is saved."""
@@ -111,9 +111,8 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
         return differentiate(dz, saved, activation, -1, dz)
 
     def accepts_product(g: Any, w: Any, saved: Any, activation: str) -> bool:
-        return (
-            _all_of_one_float(g, w, saved) and activation in from_output and g.size > 0 and saved.size > 0
-        )
+        known = _all_of_one_float(g, w, saved) and activation in from_output
+        return known and g.size > 0 and saved.size > 0
 
     linear_act.accepts = accepts_linear  # type: ignore[attr-defined]
     conv_act.accepts = accepts_conv  # type: ignore[attr-defined]

@@ -66,6 +66,8 @@ _lock = Lock()
 _threads = max(1, _blas.count() if native.module is None else native.module.num_threads())
 _inside = 0  # callers that hold BLAS to one thread
 _deterministic = False
+# Multiplications up to which OpenBLAS takes one thread, whatever it is allowed.
+_ALONE = 1 << 18
 
 
 def _tell_blas() -> None:
@@ -139,8 +141,9 @@ def use_deterministic_algorithms(mode: bool, /) -> None:
     """Choose whether results may depend on the number of threads.
 
     Our own kernels give the same bits on any number of threads. Matrix products don't: OpenBLAS
-    splits its sums by threads, so they have the same bits from run to run, but others on another
-    number of threads. With ``mode`` true each product runs on one thread.
+    splits them by threads, so they have the same bits from run to run, but others on another number
+    of threads. With ``mode`` true a product of two matrices runs in blocks that follow from its
+    shape alone, and everything else that BLAS does on one thread.
 
     Parameters
     ----------
@@ -179,6 +182,26 @@ def are_deterministic_algorithms_enabled() -> bool:
     False
     """
     return _deterministic
+
+
+def product(x: Any, y: Any) -> Any:
+    """Return x @ y of two matrices of one dtype, float32 or float64: on a CPU the one way to it."""
+    if not _deterministic or x.size * y.shape[1] <= _ALONE:
+        return x.dot(y)
+    if not _blas.adopted or not all(map(_dense, (x, y))):
+        return x.dot(y)  # on one thread
+    out = numpy.empty((x.shape[0], y.shape[1]), x.dtype)
+    native.module.product(x, y, out)  # type: ignore[union-attr]
+    return out
+
+
+def _dense(x: Any) -> bool:
+    """Whether a matrix's rows or columns are contiguous, and don't overlap."""
+    (rows, columns), (down, across), size = x.shape, x.strides, x.itemsize
+    aligned = x.flags.aligned and down % size == 0 == across % size
+    return aligned and (
+        (across == size and down >= columns * size) or (down == size and across >= rows * size)
+    )
 
 
 @contextmanager
