@@ -26,9 +26,9 @@ PACKAGE = ROOT / "tensorflowlite"
 RECORD = "_native_build.json"
 SOURCES = sorted(f"csrc/{path.name}" for path in (ROOT / "csrc").glob("*.cpp"))
 
-# -ffp-contract=off: random normals, and results on every CPU, have the same bits.
-# Products in the files of CONTRACTED become fused multiply-adds: those are matrix products, where
-# the order of the sums depends on the instruction set anyway.
+# -ffp-contract=off: random normals have the same bits on every CPU.
+# In the files of CONTRACTED a product and a sum become a fused multiply-add, where the processor
+# has it: their results differ in the last bits between instruction sets.
 # -fno-trapping-math and -fno-math-errno change no value; loops with a choice in them need them to
 # become vector code.
 COMPILE = [
@@ -43,7 +43,7 @@ COMPILE = [
     "-Wextra",
     "-pthread",
 ]
-CONTRACTED = {"attention", "convolution"}
+CONTRACTED = {"bias_activation", "attention", "convolution"}
 LINK = ["-shared", "-pthread"]
 LINK += ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []
 # CUDA's libraries are loaded when they are first needed.

@@ -14,7 +14,7 @@ from typing import Any
 import numpy
 
 from tensorflowlite.backend import INDEX, Backend, dtypes
-from tensorflowlite.ops.fused import ACTIVATIONS
+from tensorflowlite.ops.activation_gradients import ACTIVATIONS
 
 HALVES = (dtypes.float16, dtypes.bfloat16)
 FLOATS = (*HALVES, dtypes.float32, dtypes.float64)

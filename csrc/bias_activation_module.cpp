@@ -118,6 +118,53 @@ void backward(const char* op, const py::array& g, const py::array& saved,
   }
 }
 
+// Arrays of any shape, all elements alike.
+py::array apply_activation(const py::array& x, const std::string& activation) {
+  const char* op = "activation_forward";
+  const int index = activation_index(op, activation);
+  const Checker check(op, "x", x, x.ndim());
+  py::array out = empty_like(x);
+  const BiasActivation& table = bias_activation_kernels();
+  const Rows shape{1, static_cast<std::size_t>(x.size())};
+  const auto run = [&](auto zero, auto kernel) {
+    using T = decltype(zero);
+    const Forward<T> arguments{static_cast<const T*>(x.data()), nullptr,
+                               static_cast<T*>(out.mutable_data()), nullptr, T(0.01)};
+    const py::gil_scoped_release release;
+    kernel(index, arguments, shape);
+  };
+  if (check.is_double) {
+    run(0.0, table.forward_rows_double);
+  } else {
+    run(0.0f, table.forward_rows_float);
+  }
+  return out;
+}
+
+py::array apply_gradient(const py::array& g, const py::array& saved, const std::string& activation) {
+  const char* op = "activation_gradient";
+  const int index = activation_index(op, activation);
+  const Checker check(op, "g", g, g.ndim());
+  check.like_first("saved", saved);
+  py::array dz = empty_like(g);
+  const BiasActivation& table = bias_activation_kernels();
+  const Rows shape{1, static_cast<std::size_t>(g.size())};
+  const auto run = [&](auto zero, auto kernel) {
+    using T = decltype(zero);
+    const Backward<T> arguments{static_cast<const T*>(g.data()),
+                                static_cast<const T*>(saved.data()),
+                                static_cast<T*>(dz.mutable_data()), nullptr, T(0.01)};
+    const py::gil_scoped_release release;
+    kernel(index, arguments, shape);
+  };
+  if (check.is_double) {
+    run(0.0, table.backward_rows_double);
+  } else {
+    run(0.0f, table.backward_rows_float);
+  }
+  return dz;
+}
+
 py::dict activation_table() {
   py::dict table;
   for (const Activation& activation : activations) {
@@ -132,6 +179,10 @@ void add_bias_activation(py::module_& module) {
   module.def("activations", &activation_table,
              "Activation names, each with what its derivative is computed from: 'from_output' or "
              "'from_input'.");
+  module.def("activation_forward", &apply_activation, "x"_a.noconvert(), "activation"_a,
+             "An activation of every element of an array of any shape.");
+  module.def("activation_gradient", &apply_gradient, "g"_a.noconvert(), "saved"_a.noconvert(),
+             "activation"_a, "g times the activation's derivative, for arrays of any shape.");
   const char* forward_text =
       "act(z + bias), written to out (made where it is None; z itself is allowed). residual, where "
       "given, receives z + bias.";

@@ -7,7 +7,7 @@ import pytest
 
 from tensorflowlite.backend import cuda_activation_slots, dtypes, library_slots, numpy_backend
 from tensorflowlite.backend.base import Backend
-from tensorflowlite.ops.fused import ACTIVATIONS
+from tensorflowlite.ops.activation_gradients import ACTIVATIONS
 from tests.host_kernels import ORDERS, HostKernels, why_not
 from tests.kernel_comparing import (
     COMPUTING,

@@ -326,21 +326,22 @@ def test_special_values(native_module: ModuleType, name: str, dtype) -> None:
 
 
 @dtypes
-def test_every_instruction_set_gives_the_same_bits(native_module: ModuleType, dtype) -> None:
+def test_every_instruction_set_gives_the_same_numbers(native_module: ModuleType, dtype) -> None:
+    """Products and sums are rounded once where there is an instruction for it, else twice."""
     z, g = values((37, 41), dtype), values((37, 41), dtype, seed=1)
     bias = values((41,), dtype, seed=2)
 
-    def everything() -> list[bytes]:
+    def everything() -> list[Array]:
         found = []
         for name in native_module.activations():
             dz, db = np.empty_like(g), np.empty_like(bias)
-            found.append(native_module.bias_activation_forward(z, bias, name).tobytes())
+            found.append(native_module.bias_activation_forward(z, bias, name))
             native_module.bias_activation_backward(g, z, name, dz, db)
-            found += [dz.tobytes(), db.tobytes()]
+            found += [dz, db]
             cube, dcube = g.reshape(1, 37, 41), np.empty((1, 37, 41), dtype)
             db = np.empty(37, dtype)
             native_module.bias_activation_backward_channels(cube, cube, name, dcube, db)
-            found += [dcube.tobytes(), db.tobytes()]
+            found += [dcube, db]
         return found
 
     in_use = native_module.instruction_set()
@@ -353,7 +354,10 @@ def test_every_instruction_set_gives_the_same_bits(native_module: ModuleType, dt
             results.append(everything())
     finally:
         native_module.use_instruction_set(in_use)
-    assert all(result == results[0] for result in results)
+    eps = float(np.finfo(dtype).eps)
+    for result in results[1:]:
+        for one, other in zip(result, results[0], strict=True):
+            np.testing.assert_allclose(one, other, rtol=16 * eps, atol=16 * eps)
 
 
 def test_slope(native_module: ModuleType) -> None:

@@ -1,7 +1,6 @@
 // The elementary functions on the host. libm's are calls that a compiler can't vectorise, so these
 // are branch-free: Cody-Waite reduction and minimax polynomials, at most 2 units in the last place
-// (tests/test_native.py). Only erfc of double is libm's. They need -ffp-contract=off only for the
-// same bits on every CPU, not for their accuracy.
+// (tests/test_native.py), with fused multiply-adds or without. Only erfc of double is libm's.
 #pragma once
 
 #include <cmath>

@@ -114,11 +114,43 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
         known = _all_of_one_float(g, w, saved) and activation in from_output
         return known and g.size > 0 and saved.size > 0
 
+    def activation_gradient(g: Any, saved: Any, activation: str) -> Any:
+        return module.activation_gradient(g, saved, activation)
+
+    def accepts_plain_gradient(g: Any, saved: Any, activation: str) -> bool:
+        return (
+            type(g) is type(saved) is numpy.ndarray
+            and g.dtype in _FLOATS
+            and g.dtype == saved.dtype
+            and g.shape == saved.shape
+            and activation in from_output
+            and g.flags.c_contiguous
+            and saved.flags.c_contiguous
+        )
+
+    def gelu(x: Any, approximate: str) -> Any:
+        return module.activation_forward(x, "gelu" if approximate == "none" else "gelu_tanh")
+
+    def accepts_plain(x: Any, *rest: Any) -> bool:
+        return type(x) is numpy.ndarray and x.dtype in _FLOATS and x.flags.c_contiguous
+
+    def plain(name: str) -> Callable[[Any], Any]:
+        def activation(x: Any) -> Any:
+            return module.activation_forward(x, name)
+
+        activation.accepts = accepts_plain  # type: ignore[attr-defined]
+        return activation
+
+    gelu.accepts = accepts_plain  # type: ignore[attr-defined]
+    activation_gradient.accepts = accepts_plain_gradient  # type: ignore[attr-defined]
     linear_act.accepts = accepts_linear  # type: ignore[attr-defined]
     conv_act.accepts = accepts_conv  # type: ignore[attr-defined]
     bias_activation_gradient.accepts = accepts_gradient  # type: ignore[attr-defined]
     product_activation_gradient.accepts = accepts_product  # type: ignore[attr-defined]
     return {
+        **{name: plain(name) for name in ("relu", "sigmoid", "silu")},
+        "gelu": gelu,
+        "activation_gradient": activation_gradient,
         "linear_act": linear_act,
         "conv_act": conv_act,
         "bias_activation_gradient": bias_activation_gradient,

@@ -8,14 +8,11 @@ from typing import Any
 from ..backend import Kept
 from ..core.tensor import Tensor
 from ..errors import ArgumentError
+from .activation_gradients import GELUS
 from .declare import attr1, general, unary
 from .docs import unary_doc
 from .elementwise import tanh
 from .reduction import as_tensor, normalize_axes
-
-_SQRT_HALF = math.sqrt(0.5)
-_DENSITY = 1 / math.sqrt(2 * math.pi)
-_TANH_SCALE, _TANH_CUBE = math.sqrt(2 / math.pi), 0.044715
 
 
 def _doc(what: str, given: list[float], result: list[float]) -> str:
@@ -25,32 +22,28 @@ def _doc(what: str, given: list[float], result: list[float]) -> str:
     ).replace("tfl.{name}(", "{name}(")
 
 
-def silu_gradient(k, g, x):
-    s = k.sigmoid(x)
-    return g * (s * (1 + x * (1 - s)))
-
-
-def gelu_gradient(k, g, x, approximate):
-    if approximate == "none":
-        density = _DENSITY * k.exp(-0.5 * x * x)
-        return g * (0.5 * (1 + k.erf(x * _SQRT_HALF)) + x * density)
-    t = k.tanh(_TANH_SCALE * (x + _TANH_CUBE * x * x * x))
-    slope = _TANH_SCALE * (1 + 3 * _TANH_CUBE * x * x)
-    return g * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * slope)
-
-
 relu = unary(
     "relu",
-    lambda g, out: g * (out > 0),
+    lambda k, g, out: k.activation_gradient(g, out, "relu"),
     _doc("The greater of x and 0; its derivative at 0 is 0", [-2.0, 3.0], [0.0, 3.0]),
 )
 sigmoid = unary(
-    "sigmoid", lambda g, out: g * out * (1 - out), _doc("1 / (1 + exp(-x))", [0.0], [0.5])
+    "sigmoid",
+    lambda k, g, out: k.activation_gradient(g, out, "sigmoid"),
+    _doc("1 / (1 + exp(-x))", [0.0], [0.5]),
 )
-silu = unary("silu", silu_gradient, _doc("x * sigmoid(x), also called swish", [0.0], [0.0]))
+silu = unary(
+    "silu",
+    lambda k, g, x: k.activation_gradient(g, x, "silu"),
+    _doc("x * sigmoid(x), also called swish", [0.0], [0.0]),
+)
 _leaky_relu = attr1("leaky_relu", "slope", lambda k, g, x, slope: k.where(x > 0, g, g * slope))
 _elu = attr1("elu", "alpha", lambda k, g, x, out, alpha: k.where(x > 0, g, g * (out + alpha)))
-_gelu = attr1("gelu", "approximate", gelu_gradient)
+_gelu = attr1(
+    "gelu",
+    "approximate",
+    lambda k, g, x, approximate: k.activation_gradient(g, x, GELUS[approximate]),
+)
 _softplus = general(
     "softplus",
     ("x",),

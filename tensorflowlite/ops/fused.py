@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..core.entry import primitive
 from ..core.fused import fused
@@ -22,55 +22,14 @@ from ..errors import ArgumentError, ShapeError
 from . import activation as _activation
 from . import conv as _conv
 from . import elementwise as _elementwise
+from .activation_gradients import ACTIVATIONS, GELUS
 from .arguments import as_tensor, public
 from .shaping import _reshape
-
-
-class Activation(NamedTuple):
-    """An activation, and its gradient from what is saved of it."""
-
-    apply: Callable[..., Any]  # (k, z) -> out
-    gradient: Callable[..., Any]  # (k, g, saved) -> the gradient of z
-    saves_output: bool  # whether `saved` is the output, else z
-
-
-def _leaky_gradient(k: Any, g: Any, out: Any) -> Any:
-    return k.where(out > 0, g, g * 0.01)
-
-
-def _gelu(approximate: str) -> Activation:
-    return Activation(
-        lambda k, z: k.gelu(z, approximate),
-        lambda k, g, z: _activation.gelu_gradient(k, g, z, approximate),
-        False,
-    )
-
-
-ACTIVATIONS = {
-    "relu": Activation(lambda k, z: k.relu(z), lambda k, g, out: g * (out > 0), True),
-    "leaky_relu": Activation(lambda k, z: k.leaky_relu(z, 0.01), _leaky_gradient, True),
-    "sigmoid": Activation(
-        lambda k, z: k.sigmoid(z), lambda k, g, out: g * out * (1 - out), True
-    ),
-    "tanh": Activation(lambda k, z: k.tanh(z), lambda k, g, out: g * (1 - out * out), True),
-    "silu": Activation(lambda k, z: k.silu(z), _activation.silu_gradient, False),
-    "gelu": _gelu("none"),
-    "gelu_tanh": _gelu("tanh"),
-}
 
 
 # -- the parts of a backward pass ------------------------------------------------------------------
 def _other_axes(ndim: int, axis: int) -> tuple[int, ...]:
     return tuple([i for i in range(ndim) if i != axis % ndim])
-
-
-activation_gradient = fused(
-    "activation_gradient",
-    ("x", "saved"),
-    lambda k, x, saved, activation: ACTIVATIONS[activation].gradient(k, x, saved),
-    attributes=("activation",),
-    doc="The gradient ``x`` of an activation's output, taken to its input.",
-)
 
 
 def _bias_activation_gradient(k: Any, x: Any, saved: Any, activation: str, axis: int) -> Any:
@@ -375,7 +334,7 @@ def _payload(activation: str, saves_output: bool) -> Callable[..., Any]:
 
 
 def _gelu_payload(g: Any, x: Any, approximate: str) -> ActivationGradient:
-    return ActivationGradient(g, x, "gelu" if approximate == "none" else "gelu_tanh")
+    return ActivationGradient(g, x, GELUS[approximate])
 
 
 def _declare_deferrals() -> None:

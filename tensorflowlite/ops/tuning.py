@@ -8,7 +8,8 @@ from typing import Any
 from ..backend.base import backend_for
 from ..backend.cuda_tuning import tune_layers
 from ..errors import ArgumentError
-from .fused import ACTIVATIONS  # whose import declares what runs for what a slot doesn't take
+from . import fused as fused  # declares what runs for what a slot doesn't take
+from .activation_gradients import ACTIVATIONS
 
 
 def tune(
