@@ -25,6 +25,10 @@ class Case:
     call: Callable[[], Any]  # what is timed; it returns once the work is done
     outcome: Callable[[], Outcome]  # what is compared, asked for once and before any call
     digest: str  # of the data it started from
+    # Goes back to the start before each turn. A step that is repeated on one batch for long enough
+    # has moments so small that the processor's arithmetic slows down.
+    # A step has its optimizer only then.
+    renew: Callable[[], Any] = lambda: None
 
 
 class Contender(Protocol):

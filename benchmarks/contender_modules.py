@@ -1,4 +1,4 @@
-"""The contenders whose code is PyTorch's in form: PyTorch, its compiled mode, and tensorflowlite."""
+"""The contenders whose code has PyTorch's form: PyTorch, its compiled mode, tensorflowlite."""
 
 from __future__ import annotations
 
@@ -51,11 +51,21 @@ class Modules:
         held = dict(network.named_parameters())
         if held.keys() != weights.keys():
             raise AssertionError(f"{spec['model']}: parameters {[*held]}, weights {[*weights]}")
-        with lib.no_grad():
-            for name, array in weights.items():
-                held[name].copy_(lib.tensor(array))
+        optimizer: Any = None
+
+        def load() -> None:
+            with lib.no_grad():
+                for name, array in weights.items():
+                    held[name].copy_(lib.tensor(array))
+
+        def renew() -> None:
+            nonlocal optimizer
+            load()
+            optimizer = lib.optim.AdamW(network.parameters(), **self.adamw)
+            optimizer.zero_grad()
+
+        load()
         model = self.compiled(network)
-        optimizer = lib.optim.AdamW(network.parameters(), **self.adamw)
         loss_of = cpu_models.loss_of(lib, spec)
         inputs, targets = lib.tensor(x), lib.tensor(target)
 
@@ -71,6 +81,7 @@ class Modules:
             return loss
 
         def outcome() -> Outcome:
+            renew()
             found = {"loss:0": self.numpy_of(gradients())}
             for name, leaf in held.items():
                 found[f"gradient:{name}"] = self.numpy_of(leaf.grad)
@@ -82,7 +93,7 @@ class Modules:
             return found
 
         data = {**weights, "x": x, "target": target}
-        return Case(step, outcome, cpu_data.digest(data))
+        return Case(step, outcome, cpu_data.digest(data), renew)
 
     # -- operations --------------------------------------------------------------------------------
     def _operation(self, spec: Spec) -> Case:
@@ -93,6 +104,7 @@ class Modules:
         for name in leaves:
             tensors[name].requires_grad_(True)
         function = self.compiled(cpu_functions.of_modules(lib, spec))
+        lib.manual_seed(cpu_data.SEED)
         seed = tensors.pop("g", None)
 
         def forward() -> Any:

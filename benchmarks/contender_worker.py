@@ -1,4 +1,4 @@
-"""A contender's process: ``python -m benchmarks.contender_worker NAME THREADS``.
+"""A contender's process, which `contenders.Process` starts.
 
 Messages come in on standard input and answers go out on what was standard output, both pickled;
 the process sleeps in ``read`` between them. Only the contender's own library is imported.
@@ -17,7 +17,7 @@ import traceback
 from typing import Any, BinaryIO
 
 from .contender_base import Case, Contender, LeftOut
-from .cpu_memory import peak_of, reset_peak, resident_of
+from .cpu_memory import give_back, peak_of, reset_peak, resident_of
 
 # Where each contender is made, and by which function of its threads.
 MAKERS = {
@@ -76,6 +76,7 @@ class Server:
     def warm(self, seconds: float, least: int) -> float:
         """Call until the time is up; return the seconds of the fastest call."""
         assert self.case is not None
+        self.case.renew()
         start, times = time.perf_counter(), []
         while len(times) < least or time.perf_counter() - start < seconds:
             before = time.perf_counter()
@@ -87,6 +88,7 @@ class Server:
         """Return the seconds per call of a run; one call before it isn't counted."""
         assert self.case is not None
         call = self.case.call
+        self.case.renew()
         call()
         start = time.perf_counter()
         for _ in range(number):
@@ -97,15 +99,17 @@ class Server:
         """Return the bytes resident before some calls, and the most while they ran."""
         assert self.case is not None
         gc.collect()
+        give_back()
         reset_peak()
         before = resident_of()
+        self.case.renew()
         for _ in range(calls):
             self.case.call()
         return {"before": before, "peak": peak_of()}
 
-    def measure(self) -> dict[str, Any]:
+    def measure(self, **how: Any) -> dict[str, Any]:
         """Return the rates of products and copies, where this process measures them."""
-        return self.contender.measure()  # type: ignore[union-attr]
+        return self.contender.measure(**how)  # type: ignore[union-attr]
 
     def answer(self, question: tuple[str, dict[str, Any]]) -> tuple[str, Any]:
         name, arguments = question
@@ -118,8 +122,9 @@ class Server:
             return "error", (text, traceback.format_exc())
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Answer until the other side closes its end."""
+    del arguments
     # What a library prints must not end up among the answers.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
@@ -131,7 +136,3 @@ def main() -> int:
         except EOFError:
             return 0
         send(answers, server.answer(question))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

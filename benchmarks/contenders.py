@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import importlib
 import os
 import signal
 import statistics
@@ -17,9 +16,9 @@ from typing import Any
 
 from .contender_base import LeftOut
 from .contender_worker import receive, send
-from .cpu_data import Spec
+from .cpu_load import Elsewhere
 
-ROOT = Path(__file__).resolve().parents[1]
+START = Path(__file__).resolve().with_name("start.py")
 OURS = "tensorflowlite"
 PEERS = ("torch", "torch-compile", "jax", "numpy")
 
@@ -40,7 +39,6 @@ def environment(threads: int) -> dict[str, str]:
     found = dict(os.environ)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         found[name] = str(threads)
-    found["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), found.get("PYTHONPATH")]))
     found["JAX_PLATFORMS"] = "cpu"
     return found
 
@@ -65,15 +63,13 @@ class Process:
         libc = ctypes.CDLL(None)
 
         def prepare() -> None:
-            if hasattr(os, "sched_setaffinity"):
-                os.sched_setaffinity(0, cores)
-                libc.prctl(1, signal.SIGKILL)  # don't outlive the program
+            os.sched_setaffinity(0, cores)
+            libc.prctl(1, signal.SIGKILL)  # don't outlive the program
 
-        package = __package__ or "benchmarks"
         self._process = subprocess.Popen(
-            [python or sys.executable, "-m", f"{package}.contender_worker"],
+            [python or sys.executable, str(START), "contender_worker"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(threads),
-            preexec_fn=prepare, cwd=ROOT,
+            preexec_fn=prepare if sys.platform == "linux" else None,
         )  # fmt: skip
         try:
             self.versions: dict[str, str] = self.ask("open", name=name, threads=threads)
@@ -106,6 +102,11 @@ class Process:
             failure.add_note(trace)
             raise failure
         return answer
+
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
 
     def busy(self) -> bool:
         """Whether a thread of it is on a core, or waits for one."""
@@ -155,11 +156,13 @@ class Plan:
     turn_seconds: float = 0.1  # of one contender in one round
     warm_seconds: float = 0.3
     most: int = 500  # calls in a turn
+    quiet: float = 0.05  # the share of all cores' time that others may take in a round
+    repeats: int = 3  # so many rounds are tried for one that is kept
 
     @classmethod
     def quick(cls) -> Plan:
         """Return a plan for a look, or for a test."""
-        return cls(rounds=3, turn_seconds=0.02, warm_seconds=0.02, most=20)
+        return cls(rounds=3, turn_seconds=0.02, warm_seconds=0.02, most=20, repeats=1)
 
 
 @dataclass(frozen=True)
@@ -187,14 +190,21 @@ def quartiles(values: list[float]) -> tuple[float, float, float]:
     return low, median, high
 
 
-def timed(workers: dict[str, Process], plan: Plan) -> tuple[dict[str, Times], int]:
+@dataclass(frozen=True)
+class Timing:
+    """A row's times, and how quiet the machine was."""
+
+    times: dict[str, Times]
+    elsewhere: float  # the share of all cores' time that others took, in the rounds kept
+    rounds: int  # that were tried
+    disturbed: int  # turns that began while another contender's threads were still running
+
+
+def timed(workers: dict[str, Process], plan: Plan) -> Timing:
     """Time what the workers have built, in turn within each round.
 
-    Returns
-    -------
-    times : dict of Times
-    disturbed : int
-        How many turns began while another contender's threads were still running.
+    A round in which other processes were at work is repeated, until as many more were spent; then
+    the quietest are kept.
     """
     everyone = list(workers.values())
     numbers, disturbed = {}, 0
@@ -202,13 +212,18 @@ def timed(workers: dict[str, Process], plan: Plan) -> tuple[dict[str, Times], in
         at_rest([other for other in everyone if other is not worker])
         fastest = worker.ask("warm", seconds=plan.warm_seconds, least=3)
         numbers[name] = max(1, min(plan.most, round(plan.turn_seconds / max(fastest, 1e-9))))
-    seconds: dict[str, list[float]] = {name: [] for name in workers}
-    names = list(workers)
-    for place in range(plan.rounds):
+    elsewhere = Elsewhere(worker.pid for worker in everyone)
+    names, rounds = list(workers), []
+    for place in range(plan.rounds * plan.repeats):
+        seconds = {}
+        elsewhere.share()
         for name in names if place % 2 == 0 else reversed(names):
-            rest = [other for other in everyone if other is not workers[name]]
-            disturbed += not at_rest(rest)
-            seconds[name].append(workers[name].ask("run", number=numbers[name]))
-    return {name: Times(seconds[name], numbers[name]) for name in names}, disturbed
-
-
+            disturbed += not at_rest([other for other in everyone if other is not workers[name]])
+            seconds[name] = workers[name].ask("run", number=numbers[name])
+        rounds.append((elsewhere.share() or 0.0, seconds))
+        if sum(share <= plan.quiet for share, _ in rounds) >= plan.rounds:
+            break
+    kept = sorted(rounds, key=lambda one: one[0])[: plan.rounds]
+    times = {name: Times([one[name] for _, one in kept], numbers[name]) for name in names}
+    share = statistics.fmean(share for share, _ in kept)
+    return Timing(times, share, len(rounds), disturbed)

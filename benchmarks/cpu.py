@@ -7,181 +7,27 @@ compared first, from the same weights and data; only what agrees is timed, in tu
 from __future__ import annotations
 
 import argparse
-import contextlib
-import statistics
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import cpu_results, cpu_rows_ops, cpu_rows_steps, cuda_results, floors
-from .agreement import compare
-from .contender_base import LeftOut
-from .contenders import OURS, PEERS, Failed, Plan, Process, timed, usable_cores
+from . import (
+    cpu_results,
+    cpu_rows_ops,
+    cpu_rows_steps,
+    cpu_scaling,
+    cpu_suites,
+    cuda_results,
+    floors,
+)
+from .contenders import PEERS, Failed, usable_cores
+from .cpu_lab import Bench, hired, take
 from .cpu_rows_steps import Row
+from .measure import machine
 
 SUITES = ("ops", "steps", "overhead", "memory", "scaling")
 
 
-class Wrong(Exception):
-    """Contenders whose results differ; the text says which and by how much."""
-
-
-@dataclass
-class Bench:
-    """The contenders of a run and how they are measured."""
-
-    against: list[str]
-    threads: int
-    quick: bool = False
-    tiny: bool = False
-    pythons: dict[str, str] = field(default_factory=dict)
-    say: Callable[[str], None] = print
-    workers: dict[str, Process] = field(default_factory=dict)
-    threads_of_workers: int = 0
-
-    @property
-    def plan(self) -> Plan:
-        return Plan.quick() if self.quick else Plan()
-
-    def start(self, name: str, threads: int | None = None) -> Process:
-        """Return a new process of a contender."""
-        return Process(name, threads or self.threads, self.pythons.get(name))
-
-    def hire(self) -> dict[str, dict[str, str]]:
-        """Start every contender; say which can't be had. Return the versions of those that can."""
-        self.workers = {OURS: self.start(OURS)}
-        for name in list(self.against):
-            try:
-                self.workers[name] = self.start(name)
-            except (LeftOut, Failed) as reason:
-                self.say(f"{name}: {reason}; it is left out")
-                self.against.remove(name)
-        return {name: worker.versions for name, worker in self.workers.items()}
-
-    def dismiss(self) -> None:
-        """End every process."""
-        for worker in self.workers.values():
-            worker.close()
-        self.workers = {}
-
-    def replace(self, name: str) -> None:
-        """Start a contender anew, after its process failed."""
-        self.workers.pop(name).close()
-        self.workers[name] = self.start(name)
-
-    def sized(self, row: Row) -> Row:
-        """Return a row, or its smallest form."""
-        if not self.tiny:
-            return row
-        return (cpu_rows_ops if row.spec["kind"] == "op" else cpu_rows_steps).tiny(row)
-
-
-@contextlib.contextmanager
-def hired(bench: Bench) -> Iterator[dict[str, dict[str, str]]]:
-    """Start a run's contenders, and end them."""
-    try:
-        yield bench.hire()
-    finally:
-        bench.dismiss()
-
-
-# -- one row ---------------------------------------------------------------------------------------
-def prepared(bench: Bench, row: Row, told: dict[str, Any]) -> dict[str, Process]:
-    """Build a row everywhere and compare; return who takes part.
-
-    Raises
-    ------
-    Wrong
-        The data, or what was computed, differ.
-    Failed
-        Ours raised.
-    """
-    ours = bench.workers[OURS]
-    digest = ours.ask("build", spec=row.spec)
-    expected = ours.ask("outcome")
-    taking = {OURS: ours}
-    for name in bench.against:
-        worker = bench.workers[name]
-        try:
-            if worker.ask("build", spec=row.spec) != digest:
-                raise Wrong(f"{name}: it started from other data")
-            found = worker.ask("outcome")
-        except LeftOut as reason:
-            told.setdefault(name, {})["left_out"] = str(reason)
-            continue
-        except Failed as failure:
-            told.setdefault(name, {})["error"] = str(failure)
-            bench.replace(name)
-            continue
-        checks = compare(row.spec, expected, found)
-        worst = max(checks, key=lambda check: check.error / max(check.tolerance, 1e-30))
-        told.setdefault(name, {})["compared"] = {"arrays": len(checks), "worst": worst.as_json()}
-        for check in checks:
-            if not check.right:
-                raise Wrong(
-                    f"{name} and ours differ: {check.what}: relative error {check.error:.3g}, "
-                    f"tolerance {check.tolerance:g}"
-                )
-        taking[name] = worker
-    return taking
-
-
-def take(bench: Bench, row: Row) -> dict[str, Any]:
-    """Take one row of times; whatever goes wrong is recorded."""
-    row = bench.sized(row)
-    told: dict[str, Any] = {OURS: {}}
-    record: dict[str, Any] = {
-        "name": row.name, "title": row.title, "suite": row.suite, "status": "measured",
-        "headline": row.headline, "operations": row.operations, "bytes": row.bytes,
-        "contenders": told,
-    }  # fmt: skip
-    start = time.perf_counter()
-    try:
-        taking = prepared(bench, row, told)
-        times, disturbed = timed(taking, bench.plan)
-    except Wrong as reason:
-        record.update(status="wrong", error=str(reason))
-    except (Failed, LeftOut) as reason:
-        record.update(status="error", error=str(reason), trace=getattr(reason, "__notes__", []))
-        for name in list(bench.workers):
-            bench.replace(name)
-    else:
-        for name, measured in times.items():
-            told[name].update(measured.as_json())
-        record["ratios"] = {
-            name: float(f"{_paired(times[OURS].seconds, times[name].seconds):.4g}")
-            for name in times if name != OURS
-        }  # fmt: skip
-        if disturbed:
-            record["disturbed_turns"] = disturbed
-    record["seconds"] = round(time.perf_counter() - start, 2)
-    return record
-
-
-def _paired(ours: list[float], theirs: list[float]) -> float:
-    """Return the median over the rounds of ours over theirs."""
-    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
-
-
-def spoken(row: dict[str, Any]) -> str:
-    """Return a row in one line."""
-    if row["status"] != "measured":
-        return f"{row['name']:20} {row['status']}: {row.get('error', '')}"
-    parts = []
-    for name, told in row["contenders"].items():
-        if "median_ms" in told:
-            text = f"{name} {told['median_ms']:.4g} ms"
-            if name in row["ratios"]:
-                text += f" (ours / it {row['ratios'][name]:.2f})"
-        else:
-            text = f"{name}: {told.get('left_out') or told.get('error')}"
-        parts.append(text)
-    return f"{row['name']:20} {'  '.join(parts)}"
-
-
-# -- the program -----------------------------------------------------------------------------------
 def rows_of(suites: Sequence[str]) -> list[Row]:
     """Return the rows of times of some suites."""
     rows: list[Row] = []
@@ -218,7 +64,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add("--python", action="append", default=[], metavar="NAME=FILE",
         help="the interpreter of a contender that is installed elsewhere")  # fmt: skip
     add("--save", nargs="?", type=Path, const=Path(), metavar="FILE",
-        help="write the result; by default to benchmarks/results/<date>-cpu-<machine>.json")  # fmt: skip
+        help="write the result; by default benchmarks/results/<date>-cpu-<cpu>.json")  # fmt: skip
     add("--plots", nargs="?", type=Path, const=Path(), metavar="FOLDER",
         help="draw the plots; by default beside the result")  # fmt: skip
     options = parser.parse_args(arguments)
@@ -230,7 +76,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         parser.error(f"--suite: must name some of {', '.join(SUITES)}")
     cores = len(usable_cores())
     if not 1 <= options.threads <= cores:
-        parser.error(f"--threads: must be from 1 to {cores}, the usable cores; got {options.threads}")
+        parser.error(
+            f"--threads: must be from 1 to {cores}, the usable cores; got {options.threads}"
+        )
     options.pythons = {}
     for text in options.python:
         name, _, file = text.partition("=")
@@ -249,37 +97,87 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def main(arguments: list[str]) -> int:
     """Run the suite; 1 where a row was wrong or raised."""
     options = parse(arguments)
-    bench = Bench(options.against, options.threads, options.quick, options.tiny, options.pythons)
+    bench = Bench(
+        options.against, options.threads, options.quick, options.tiny, options.pythons,
+        lambda text: print(text, flush=True),
+    )  # fmt: skip
+    path = _path(options)
+    content: dict[str, Any] = {"kind": "cpu", "device": "cpu", "started": cuda_results.now()}
+    with bench.start("rates") as meter:
+        with hired(bench) as versions:
+            content.update(_head(bench, options, arguments, versions))
+            content["rates"] = meter.ask("measure", **_effort(options))
+            print(cpu_results.heading(content))
+            _run(bench, options, content)
+        content["rates"] = floors.better(content["rates"], meter.ask("measure", **_effort(options)))
+    return _conclude(content, options, path)
+
+
+def _effort(options: argparse.Namespace) -> dict[str, Any]:
+    return {"side": 256, "seconds": 0.01} if options.tiny else {}
+
+
+def _head(bench: Bench, options: argparse.Namespace, arguments: list[str],
+          versions: dict[str, dict[str, str]]) -> dict[str, Any]:  # fmt: skip
+    return {
+        "machine": cpu_results.describe(versions, options.threads), "threads": options.threads,
+        "versions": versions, "against": list(bench.against), "suites": options.suite,
+        "quick": options.quick, "tiny": options.tiny,
+        "whole": options.rows is None and not options.tiny and set(options.suite) == set(SUITES),
+        "settings": vars(bench.plan), "command": "python -m benchmarks " + " ".join(arguments),
+        "notes": [], "rows": [],
+    }  # fmt: skip
+
+
+def _run(bench: Bench, options: argparse.Namespace, content: dict[str, Any]) -> None:
+    """Take the rows of every suite asked for."""
     chosen = [
         row for row in rows_of(options.suite) if options.rows is None or row.name in options.rows
     ]
-    content: dict[str, Any] = {"kind": "cpu", "device": "cpu", "started": cuda_results.now()}
-    with bench.start("rates") as meter, hired(bench) as versions:
-        content.update(
-            machine=cpu_results.describe(versions, options.threads), threads=options.threads,
-            versions=versions, against=list(bench.against), quick=options.quick,
-            tiny=options.tiny, whole=options.rows is None and len(options.suite) == len(SUITES),
-            settings=vars(bench.plan), command="python -m benchmarks " + " ".join(arguments),
-            rates=meter.ask("measure"), notes=[], rows=[],
-        )  # fmt: skip
-        print(cpu_results.heading(content))
-        for row in chosen:
-            taken = take(bench, row)
-            content["rows"].append(taken)
-            print(spoken(taken), flush=True)
-        content["rates"] = floors.better(content["rates"], meter.ask("measure"))
-    return _conclude(content, options)
+    for row in chosen:
+        content["rows"].append(take(bench, row))
+    bench.dismiss()  # what follows starts its own
+    if "memory" in options.suite:
+        rows = [
+            row for row in cpu_rows_steps.ROWS
+            if options.rows is None or row.name in options.rows
+        ]  # fmt: skip
+        content["rows"] += cpu_suites.memory(bench, rows)
+    if "scaling" in options.suite:
+        content["rows"] += cpu_suites.scaling(bench)
+        content["growth"] = cpu_scaling.growth(content["rows"])
+    if "overhead" in options.suite:
+        try:
+            content["overhead"] = cpu_suites.overhead(bench)
+        except Failed as failure:
+            content["rows"].append({
+                "name": "overhead", "title": "overhead", "suite": "overhead", "status": "error",
+                "error": str(failure), "contenders": {},
+            })  # fmt: skip
 
 
-def _conclude(content: dict[str, Any], options: argparse.Namespace) -> int:
-    """Print the tables; write what was asked for."""
+def _path(options: argparse.Namespace) -> Path | None:
+    """Return where the result goes; None for a run that is only printed."""
+    if options.save is None or options.save != Path():
+        return options.save
+    return cpu_results.default_path(machine())
+
+
+def _conclude(content: dict[str, Any], options: argparse.Namespace, path: Path | None) -> int:
+    """Print the tables; write and draw what was asked for."""
     print(f"\n{cpu_results.table(content)}")
-    if options.save is not None:
-        path = options.save
-        if path == Path():
-            path = cpu_results.default_path(content["machine"])
+    if path is not None:
         cuda_results.write(path, content)
         print(f"\n{path}")
+    if options.plots is not None:
+        from . import plots
+
+        stem = path.stem if path is not None else "cpu"
+        folder = options.plots
+        if folder == Path():
+            folder = path.parent if path is not None else cpu_results.FOLDER
+        for drawn in plots.draw(content, folder, stem):
+            print(drawn)
     bad = [row for row in content["rows"] if row["status"] != "measured"]
     for row in bad:
         print(f"{row['name']}: {row['status']}: {row.get('error', '')}")

@@ -37,10 +37,13 @@ def digest(arrays: dict[str, np.ndarray]) -> str:
 
 
 # -- whole steps -----------------------------------------------------------------------------------
-def _linear(found: dict[str, np.ndarray], rng: np.random.Generator, name: str, shape: tuple[int, ...],
-            bias: bool = True) -> None:  # fmt: skip
+Arrays = dict[str, np.ndarray]
+
+
+def _linear(found: Arrays, rng: np.random.Generator, name: str, shape: tuple[int, ...],
+            bias: bool = True, gain: float = 1.0) -> None:  # fmt: skip
     fan_in = int(np.prod(shape[1:]))
-    found[f"{name}.weight"] = normal(rng, shape, fan_in**-0.5)
+    found[f"{name}.weight"] = normal(rng, shape, gain * fan_in**-0.5)
     if bias:
         found[f"{name}.bias"] = normal(rng, shape[:1], 0.02)
 
@@ -55,7 +58,8 @@ def parameters(spec: Spec) -> dict[str, np.ndarray]:
     rng, found = generator(spec), {}
     if spec["model"] == "mlp":
         for place, (one, other) in enumerate(itertools.pairwise(spec["widths"])):
-            _linear(found, rng, str(2 * place), (other, one))
+            # As many layers as there may be, the numbers stay of one size.
+            _linear(found, rng, str(2 * place), (other, one), gain=2**0.5)
     elif spec["model"] == "cnn":
         first, second = spec["channels"]
         side = spec["side"] // 4

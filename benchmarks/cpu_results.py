@@ -8,11 +8,12 @@ import math
 import platform
 import re
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from . import cuda_results
-from .contenders import OURS
+from .contenders import OURS, Plan
 from .floors import floor_seconds
 from .measure import machine
 
@@ -72,10 +73,15 @@ def summary(content: dict[str, Any], peer: str = "torch") -> dict[str, Any] | No
 def _time(told: dict[str, Any]) -> str:
     if "median_ms" not in told:
         return "—"
-    median, low, high = (told[name] for name in ("median_ms", "low_ms", "high_ms"))
-    if median < 1:
-        return f"{median * 1e3:.3g} µs ({low * 1e3:.3g}–{high * 1e3:.3g})"
-    return f"{median:.3g} ms ({low:.3g}–{high:.3g})"
+    values = [told[name] for name in ("median_ms", "low_ms", "high_ms")]
+    small = values[0] < 1
+    median, low, high = (_three(value * 1e3 if small else value) for value in values)
+    return f"{median} {'µs' if small else 'ms'} ({low}–{high})"
+
+
+def _three(value: float) -> str:
+    """Return a number with three digits, and no power of ten."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def peers_of(rows: list[dict[str, Any]]) -> list[str]:
@@ -144,17 +150,26 @@ def headline(content: dict[str, Any]) -> str:
     return " ".join(sentences)
 
 
-def table(content: dict[str, Any]) -> str:
+def busy(content: dict[str, Any]) -> str:
+    """Return the sentence about rows that were timed on a busy machine; "" where none was."""
+    names = [row["name"] for row in content["rows"] if row.get("elsewhere", 0) > Plan.quiet]
+    if not names:
+        return ""
+    return f"The machine was busy elsewhere while these were timed: {', '.join(names)}."
+
+
+def table(content: dict[str, Any], suites: Sequence[str] = tuple(TITLES)) -> str:
     """Return a result as tables in Markdown, one for each suite."""
     parts = []
-    for suite, title in TITLES.items():
+    for suite in suites:
+        title = TITLES[suite]
         rows = [row for row in content["rows"] if row["suite"] == suite]
         if not rows:
             continue
         text = memory_table(rows) if suite == "memory" else times_table(content, rows)
         parts.append(f"{title}:\n\n{text}")
-    for fit in content.get("growth", ()):
-        parts.append(f"- {fit['text']}")
+    parts.append("\n".join(f"- {fit['text']}" for fit in content.get("growth", ())))
+    parts.append(busy(content))
     return "\n\n".join(filter(None, [headline(content), *parts]))
 
 
@@ -189,6 +204,16 @@ def newest(folder: Path = FOLDER) -> Path | None:
     return cuda_results.newest_of(folder, is_cpu_result)
 
 
+def _plots(path: Path) -> str:
+    """Return the plots that lie beside a result, as pictures in Markdown."""
+    names = ("ratios", "memory", "scaling")
+    drawn = [f"{path.stem}-{name}.png" for name in names]
+    return "".join(
+        f"\n\n![{name}](benchmarks/results/{file})"
+        for name, file in zip(names, drawn, strict=True) if (path.parent / file).is_file()
+    )  # fmt: skip
+
+
 def block(folder: Path = FOLDER) -> str:
     """Return what the README's block says: the newest result of a CPU, or that there is none."""
     path = newest(folder)
@@ -198,7 +223,7 @@ def block(folder: Path = FOLDER) -> str:
     return (
         f"{heading(content)}. Median and quartiles; ratios are medians over the rounds "
         f"([benchmarks/results/{path.name}](benchmarks/results/{path.name})).\n\n"
-        f"{table(content)}"
+        f"{table(content, ('steps', 'ops', 'memory'))}{_plots(path)}"
     )
 
 

@@ -60,4 +60,4 @@ TINY: dict[str, dict[str, Any]] = {
 def tiny(row: Row) -> Row:
     """Return a row of operations in its smallest sizes."""
     spec = {**row.spec, **TINY.get(row.spec["op"], {"shape": (8, 6)})}
-    return Row(row.name, row.title, row.suite, spec, *work(spec), headline=row.headline)
+    return Row(row.name, f"{row.title} (tiny)", row.suite, spec, *work(spec), headline=row.headline)

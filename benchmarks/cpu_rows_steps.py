@@ -116,4 +116,4 @@ TINY = {
 def tiny(row: Row) -> Row:
     """Return a row of steps in its smallest sizes."""
     spec = {**row.spec, **TINY[row.spec["model"]]}
-    return Row(row.name, row.title, row.suite, spec, *work(spec), headline=row.headline)
+    return Row(row.name, f"{row.title} (tiny)", row.suite, spec, *work(spec), headline=row.headline)
