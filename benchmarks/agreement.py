@@ -62,10 +62,12 @@ def compare(spec: Spec, ours: Outcome, theirs: Outcome) -> list[Comparison]:
     found = []
     for name, other in theirs.items():
         one, kind = ours[name], name.partition(":")[0]
-        tolerance = TOLERANCE[kind]
+        tolerance = TOLERANCE[kind] * spec.get("slack", 1)
         if kind == "parameter":
             leaf = name.partition(":")[2]
             error = _movement(one, other, start[leaf], theirs[f"gradient:{leaf}"])
+        elif kind == "loss":  # it may come near zero: beside the first
+            error = distance(one, other, abs(float(theirs["loss:0"])))
         elif kind == "gradient":
             error = distance(one, other, least * max(other.size, 1) ** 0.5)
         else:

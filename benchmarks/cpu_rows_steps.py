@@ -73,10 +73,10 @@ def step(name: str, title: str, headline: bool = False, **spec: Any) -> Row:
 
 
 def mlp(name: str, title: str, batch: int, widths: tuple[int, ...], activation: str = "relu",
-        loss: str = "cross_entropy", headline: bool = False) -> Row:  # fmt: skip
+        loss: str = "cross_entropy", headline: bool = False, **rest: Any) -> Row:  # fmt: skip
     """Return a row of a step of a multilayer perceptron."""
     return step(name, title, headline, model="mlp", batch=batch, widths=tuple(widths),
-                activation=activation, loss=loss)  # fmt: skip
+                activation=activation, loss=loss, **rest)  # fmt: skip
 
 
 def cnn(batch: int) -> Row:

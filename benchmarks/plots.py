@@ -60,40 +60,43 @@ def _subtitle(content: dict[str, Any]) -> str:
     return ", ".join([str(machine.get("cpu", "?")), threads, *versions])
 
 
+TICKS = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 50, 100)
+
+
 def ratios(content: dict[str, Any], rows: list[dict[str, Any]], what: str, path: Path) -> None:
     """Draw our time, or memory, over each peer's: a group of bars for each row."""
     pyplot = _figures()
     names = [name for name in PEERS if name in peers_of(rows)]
-    height = 1.3 + len(rows) * (0.14 + 0.16 * len(names))
+    height = 1.5 + len(rows) * (0.14 + 0.14 * len(names))
     figure, axes = pyplot.subplots(figsize=(9, height), layout="constrained")
-    thick = 0.84 / len(names)
-    greatest = 1.0
+    thick, everything = 0.84 / len(names), [0.5, 1.5]
     for place, name in enumerate(names):
         found = [(y, value) for y, row in enumerate(rows) if (value := ratio(row, name))]
-        if not found:
-            continue
         ys = [y - 0.42 + (place + 0.5) * thick for y, _ in found]
         values = [value for _, value in found]
-        greatest = max(greatest, *values)
-        axes.barh(ys, values, thick * 0.92, color=COLOURS[name], label=f"ours / {name}")
+        everything += values
+        axes.barh(ys, [value - 1 for value in values], thick * 0.92, left=1.0,
+                  color=COLOURS[name], label=f"ours / {name}")  # fmt: skip
         for y, value in zip(ys, values, strict=True):
-            axes.annotate(f"{value:.2f}", (value, y), (3, 0), textcoords="offset points",
-                          va="center", fontsize=7)  # fmt: skip
+            less = value < 1
+            axes.annotate(f"{value:.2f}", (value, y), (-3 if less else 3, 0), va="center",
+                          ha="right" if less else "left", textcoords="offset points",
+                          fontsize=7)  # fmt: skip
     axes.axvline(1.0, color="black", linewidth=1)
     axes.set_xscale("log")
-    low = min((v for row in rows for n in names if (v := ratio(row, n))), default=1.0)
-    axes.set_xlim(min(0.25, low * 0.8), greatest * 1.4)
-    ticks = [t for t in (0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 20, 50) if t <= greatest * 1.4]
-    axes.set_xticks([t for t in ticks if t >= axes.get_xlim()[0]])
+    low, high = min(everything) / 1.5, max(everything) * 1.5
+    axes.set_xlim(low, high)
+    axes.set_xticks([tick for tick in TICKS if low <= tick <= high])
     axes.get_xaxis().set_major_formatter("{x:g}")
     axes.minorticks_off()
     axes.set_yticks(range(len(rows)), [row["title"] for row in rows], fontsize=8)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(axis="x", alpha=0.3)
-    axes.set_xlabel(f"our {what} over the peer's; left of 1 ours is less")
+    axes.set_axisbelow(True)
+    axes.set_xlabel(f"our {what} over the peer's: left of 1 ours is less")
     axes.set_title(_subtitle(content), fontsize=9)
-    axes.legend(fontsize=8, loc="lower right")
-    figure.savefig(path, dpi=130)
+    figure.legend(fontsize=8, loc="outside lower center", ncols=len(names))
+    figure.savefig(path, dpi=110)
     pyplot.close(figure)
 
 
@@ -104,12 +107,14 @@ LABELS = {
 
 
 def scaling(content: dict[str, Any], rows: list[dict[str, Any]], path: Path) -> None:
-    """Draw the time of a step against batch, width and depth, log-log, and bars of threads."""
+    """Draw the time of a step against batch, width and depth, log-log; what threads bring."""
     pyplot = _figures()
     figure, panels = pyplot.subplots(2, 2, figsize=(11, 8.4), layout="constrained")
     for axes, (axis, label) in zip(panels.flat, LABELS.items(), strict=False):
         _lines(axes, [row for row in rows if row.get("axis") == axis], axis, label, content)
-    _bars(panels[1, 1], [row for row in rows if row.get("axis") == "threads"])
+    _speed_ups(panels[1, 1], [
+        fit for fit in content.get("growth", ()) if fit["axis"] == "threads"
+    ])  # fmt: skip
     figure.suptitle(_subtitle(content), fontsize=10)
     figure.savefig(path, dpi=130)
     pyplot.close(figure)
@@ -137,9 +142,13 @@ def _lines(axes: Any, rows: list[dict[str, Any]], axis: str, label: str,
                           color=COLOURS[name], alpha=0.2)  # fmt: skip
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     lengths = sorted({row["length"] for row in rows})
     axes.set_xticks(lengths, [str(length) for length in lengths])
+    axes.get_yaxis().set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.get_yaxis().set_major_formatter("{x:g}")
+    axes.get_yaxis().set_minor_formatter(NullFormatter())
     axes.set_xlabel(label)
     axes.set_ylabel("ms per step")
     axes.grid(alpha=0.3, which="major")
@@ -147,27 +156,25 @@ def _lines(axes: Any, rows: list[dict[str, Any]], axis: str, label: str,
         axes.legend(fontsize=8)
 
 
-def _bars(axes: Any, rows: list[dict[str, Any]]) -> None:
-    """Draw each network's time with one thread and with more."""
-    names = [name for name in (OURS, *PEERS) if any(name in row["contenders"] for row in rows)]
+def _speed_ups(axes: Any, fits: list[dict[str, Any]]) -> None:
+    """Draw how many times as fast each network is with more threads than one."""
+    titles = list(dict.fromkeys(fit["row"] for fit in fits))
+    names = list(dict.fromkeys(fit["contender"] for fit in fits))
     thick = 0.8 / max(1, len(names))
     for place, name in enumerate(names):
-        found = [
-            (x, row["contenders"][name]["median_ms"]) for x, row in enumerate(rows)
-            if "median_ms" in row["contenders"].get(name, {})
-        ]  # fmt: skip
+        found = [(titles.index(fit["row"]), fit["speedup"]) for fit in fits
+                 if fit["contender"] == name]  # fmt: skip
         xs = [x - 0.4 + (place + 0.5) * thick for x, _ in found]
         values = [value for _, value in found]
         axes.bar(xs, values, thick * 0.92, color=COLOURS[name], label=name)
         for x, value in zip(xs, values, strict=True):
-            axes.annotate(f"{value:.3g}", (x, value), (0, 2), textcoords="offset points",
-                          ha="center", fontsize=7)  # fmt: skip
-    axes.set_yscale("log")
-    axes.get_yaxis().set_major_formatter("{x:g}")
-    axes.margins(y=0.15)
-    titles = [row["title"].replace(", ", "\n") for row in rows]
-    axes.set_xticks(range(len(rows)), titles, fontsize=7)
-    axes.set_ylabel("ms per step")
+            axes.annotate(f"{value:.2f}", (x, value), (0, 2), textcoords="offset points",
+                          ha="center", fontsize=8)  # fmt: skip
+    axes.axhline(1.0, color="black", linewidth=1)
+    axes.margins(y=0.3)
+    axes.set_xticks(range(len(titles)), [t.replace(", ", "\n") for t in titles], fontsize=8)
+    axes.set_ylabel("times as fast as with one thread")
     axes.grid(axis="y", alpha=0.3)
-    if rows:
-        axes.legend(fontsize=8)
+    axes.set_axisbelow(True)
+    if fits:
+        axes.legend(fontsize=8, ncols=len(names), loc="upper center")
