@@ -37,5 +37,8 @@ class Contender(Protocol):
     def versions(self) -> dict[str, str]:
         """Return the versions in use."""
 
+    def release(self) -> None:
+        """Give back memory that is kept for later."""
+
     def build(self, spec: Spec) -> Case:
         """Return a row's case; raise `LeftOut` where there is none."""

@@ -31,6 +31,9 @@ class Jax:
     def versions(self) -> dict[str, str]:
         return {"jax": str(self.jax.__version__), "numpy": np.__version__}
 
+    def release(self) -> None:
+        pass
+
     def build(self, spec: Spec) -> Case:
         if spec["kind"] == "step":
             return self._step(spec)

@@ -36,6 +36,10 @@ class Modules:
     def versions(self) -> dict[str, str]:
         return {self.lib.__name__: str(self.lib.__version__), "numpy": np.__version__}
 
+    def release(self) -> None:
+        if hasattr(self.lib.cpu, "empty_cache"):  # PyTorch's CPU keeps none
+            self.lib.cpu.empty_cache()
+
     def build(self, spec: Spec) -> Case:
         if spec["kind"] == "step":
             return self._step(spec)

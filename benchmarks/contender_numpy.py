@@ -85,6 +85,9 @@ class Numpy:
     def versions(self) -> dict[str, str]:
         return {"numpy": np.__version__}
 
+    def release(self) -> None:
+        pass
+
     def build(self, spec: Spec) -> Case:
         if spec["kind"] == "step":
             if spec["model"] != "mlp":

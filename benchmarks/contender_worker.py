@@ -99,6 +99,8 @@ class Server:
         """Return the bytes resident before some calls, and the most while they ran."""
         assert self.case is not None
         gc.collect()
+        if self.contender is not None:
+            self.contender.release()
         give_back()
         reset_peak()
         before = resident_of()

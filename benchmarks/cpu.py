@@ -114,7 +114,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _effort(options: argparse.Namespace) -> dict[str, Any]:
-    return {"side": 256, "seconds": 0.01} if options.tiny else {}
+    return {"side": 256, "seconds": 0.01, "most": 2**21} if options.tiny else {}
 
 
 def _head(bench: Bench, options: argparse.Namespace, arguments: list[str],

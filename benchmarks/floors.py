@@ -38,10 +38,12 @@ class Rates:
     def versions(self) -> dict[str, str]:
         return {"numpy": np.__version__}
 
-    def measure(self, side: int = SIDE, seconds: float = 0.4) -> dict[str, Any]:
+    def measure(
+        self, side: int = SIDE, seconds: float = 0.4, most: int = WORKING_SETS[-1]
+    ) -> dict[str, Any]:
         """Return the operations per second of a product, and pairs of bytes and bytes per second.
 
-        A copy of n bytes touches 2 n: they are read and written.
+        A copy of n bytes touches 2 n: they are read and written. No more than `most` are touched.
         """
         rng = np.random.default_rng(0)
         a, b = (rng.standard_normal((side, side), np.float32) for _ in range(2))
@@ -49,7 +51,7 @@ class Rates:
         matmul = 2.0 * side**3 / best(lambda: np.matmul(a, b, out=out), 2 * seconds)
         return {
             "matmul": matmul, "side": side,
-            "copy": [[size, self.copy(size, seconds)] for size in WORKING_SETS],
+            "copy": [[size, self.copy(size, seconds)] for size in WORKING_SETS if size <= most],
         }  # fmt: skip
 
     def copy(self, size: int, seconds: float) -> float:
