@@ -153,8 +153,7 @@ def tensorflowlite(threads: int) -> Modules:
     """Return the contender of our own."""
     import tensorflowlite as tfl
 
-    if hasattr(tfl, "set_num_threads"):
-        tfl.set_num_threads(threads)
+    tfl.set_num_threads(threads)
     return Modules(tfl, lambda tensor: np.array(tensor.detach().numpy()))
 
 

@@ -158,6 +158,8 @@ class Plan:
     most: int = 500  # calls in a turn
     quiet: float = 0.05  # the share of all cores' time that others may take in a round
     repeats: int = 3  # so many rounds are tried for one that is kept
+    seconds: float = 30.0  # for a row's rounds; no fewer than `least`
+    least: int = 5
 
     @classmethod
     def quick(cls) -> Plan:
@@ -203,8 +205,8 @@ class Timing:
 def timed(workers: dict[str, Process], plan: Plan) -> Timing:
     """Time what the workers have built, in turn within each round.
 
-    A round in which other processes were at work is repeated, until as many more were spent; then
-    the quietest are kept.
+    A round in which other processes were at work is repeated, until the plan's time or number of
+    rounds is spent; then the quietest are kept.
     """
     everyone = list(workers.values())
     numbers, disturbed = {}, 0
@@ -213,7 +215,7 @@ def timed(workers: dict[str, Process], plan: Plan) -> Timing:
         fastest = worker.ask("warm", seconds=plan.warm_seconds, least=3)
         numbers[name] = max(1, min(plan.most, round(plan.turn_seconds / max(fastest, 1e-9))))
     elsewhere = Elsewhere(worker.pid for worker in everyone)
-    names, rounds = list(workers), []
+    names, rounds, start = list(workers), [], time.perf_counter()
     for place in range(plan.rounds * plan.repeats):
         seconds = {}
         elsewhere.share()
@@ -222,6 +224,8 @@ def timed(workers: dict[str, Process], plan: Plan) -> Timing:
             seconds[name] = workers[name].ask("run", number=numbers[name])
         rounds.append((elsewhere.share() or 0.0, seconds))
         if sum(share <= plan.quiet for share, _ in rounds) >= plan.rounds:
+            break
+        if len(rounds) >= plan.least and time.perf_counter() - start > plan.seconds:
             break
     kept = sorted(rounds, key=lambda one: one[0])[: plan.rounds]
     times = {name: Times([one[name] for _, one in kept], numbers[name]) for name in names}

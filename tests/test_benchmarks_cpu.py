@@ -304,6 +304,11 @@ def test_rounds_of_a_busy_machine_are_repeated(
     assert timing.rounds == 4 and timing.elsewhere == pytest.approx(0.015)
 
 
+def test_a_row_has_an_end(asked: list[tuple[str, str]]) -> None:
+    timing = timed({"a": Worker("a")}, Plan(rounds=50, least=3, seconds=0.0))  # type: ignore[dict-item]
+    assert timing.rounds == len(timing.times["a"].seconds) == 3
+
+
 def test_work_elsewhere_is_seen() -> None:
     from benchmarks.cpu_load import Elsewhere
 

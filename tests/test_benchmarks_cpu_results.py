@@ -183,12 +183,13 @@ def test_no_result_is_written_over(tmp_path: Path) -> None:
 
 # -- plots -----------------------------------------------------------------------------------------
 def test_plots_are_drawn(tmp_path: Path) -> None:
-    matplotlib = pytest.importorskip("matplotlib")
+    from matplotlib import image
+
     drawn = list(plots.draw(result(), tmp_path / "new", "r"))
     assert [path.name for path in drawn] == ["r-ratios.png", "r-memory.png", "r-scaling.png"]
     for path in drawn:
-        pixels = matplotlib.image.imread(path)
-        assert min(pixels.shape[:2]) > 200
+        pixels = image.imread(path)
+        assert min(pixels.shape[:2]) > 150
         assert pixels[..., :3].std() > 0.05  # no blank page
     assert list(plots.draw(result(rows=[]), tmp_path, "none")) == []
 
