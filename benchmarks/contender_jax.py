@@ -118,7 +118,8 @@ class Jax:
         tree = self.jax.tree.map
         means = tree(lambda m, g: 0.9 * m + 0.1 * g, means, gradients)
         squares = tree(lambda v, g: 0.999 * v + 0.001 * g * g, squares, gradients)
-        one, two = 1 - 0.9**count, 1 - 0.999**count
+        # 1 - 0.999 ** count would lose half of its digits to cancellation.
+        one, two = (-self.np.expm1(count * np.float32(np.log(beta))) for beta in (0.9, 0.999))
 
         def moved(p: Any, m: Any, v: Any) -> Any:
             return p * (1 - 1e-5) - 1e-3 * (m / one) / (self.np.sqrt(v / two) + 1e-8)

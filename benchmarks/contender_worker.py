@@ -77,7 +77,8 @@ class Server:
         """Call until the time is up; return the seconds of the fastest call."""
         assert self.case is not None
         self.case.renew()
-        start, times = time.perf_counter(), []
+        times: list[float] = []
+        start = time.perf_counter()
         while len(times) < least or time.perf_counter() - start < seconds:
             before = time.perf_counter()
             self.case.call()

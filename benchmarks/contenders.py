@@ -89,7 +89,7 @@ class Process:
         """
         assert self._process.stdin is not None and self._process.stdout is not None
         try:
-            send(self._process.stdin, (question, arguments))
+            send(self._process.stdin, (question, arguments))  # type: ignore[arg-type]
             kind, answer = receive(self._process.stdout)  # type: ignore[arg-type]
         except (EOFError, OSError):
             status = self._process.wait()

@@ -55,7 +55,8 @@ def _norm(found: dict[str, np.ndarray], rng: np.random.Generator, name: str, wid
 
 def parameters(spec: Spec) -> dict[str, np.ndarray]:
     """Return a step's initial weights under the names that `named_parameters` gives them."""
-    rng, found = generator(spec), {}
+    rng = generator(spec)
+    found: Arrays = {}
     if spec["model"] == "mlp":
         for place, (one, other) in enumerate(itertools.pairwise(spec["widths"])):
             # As many layers as there may be, the numbers stay of one size.
@@ -96,7 +97,7 @@ def batch(spec: Spec) -> tuple[np.ndarray, np.ndarray]:
         x = normal(rng, (size, spec["widths"][0]))
         if spec["loss"] == "mse_loss":
             return x, normal(rng, (size, spec["widths"][-1]))
-        return x, rng.integers(0, spec["widths"][-1], size)
+        return x, np.asarray(rng.integers(0, spec["widths"][-1], size))
     if spec["model"] == "cnn":
         return normal(rng, (size, 1, spec["side"], spec["side"])), rng.integers(0, 10, size)
     shape = (size, spec["length"])

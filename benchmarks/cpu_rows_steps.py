@@ -106,7 +106,7 @@ ROWS = (
 )  # fmt: skip
 
 # The same networks, as small as they go: for tests, and to load what a library loads late.
-TINY = {
+TINY: dict[str, Spec] = {
     "mlp": {"widths": (6, 5, 4), "batch": 3},
     "cnn": {"channels": (2, 3), "hidden": 4, "side": 8, "batch": 2},
     "gpt": {"width": 8, "length": 4, "heads": 2, "layers": 1, "vocabulary": 5, "batch": 2},

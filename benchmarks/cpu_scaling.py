@@ -10,9 +10,9 @@ from .cpu_rows_steps import WIDTHS, Row, gpt, mlp
 
 BATCHES = (1, 4, 16, 64, 256, 1024, 4096)
 SIDES = (32, 64, 128, 256, 512, 1024, 2048)
-DEPTHS = (4, 8, 16, 32, 64, 128, 256)
+DEPTHS = (2, 4, 8, 16, 32, 64, 128)
 # XLA compiles for longer and longer, and says so itself: deep networks are left to the others.
-PEERS = {"depth": ("torch",), "threads": ("torch", "jax"), "batch": None, "width": None}
+PEERS: dict[str, tuple[str, ...]] = {"depth": ("torch",), "threads": ("torch", "jax")}
 
 
 def rows(tiny: bool = False) -> dict[str, list[tuple[int, Row]]]:
@@ -28,7 +28,7 @@ def rows(tiny: bool = False) -> dict[str, list[tuple[int, Row]]]:
         ],
         "depth": [
             (n, mlp(f"depth-{n}", f"MLP of {n} layers 32 wide, batch 16", 16, (32,) * (n + 1),
-                    slack=max(1, n // 32)))  # rounding grows from layer to layer
+                    slack=max(1, (n // 32) ** 2 // 2)))  # rounding grows from layer to layer
             for n in depths
         ],
     }
@@ -74,11 +74,11 @@ def growth(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 f"from {pairs[0][0]} to {pairs[-1][0]}.",
             })  # fmt: skip
     for one, other in _threads(rows):
-        names = [name for name in one["contenders"] if "median_ms" in one["contenders"][name]]
-        for name in names:
-            before, after = (
-                row["contenders"].get(name, {}).get("median_ms") for row in (one, other)
-            )
+        for name, told in one["contenders"].items():
+            if "median_ms" not in told:
+                continue
+            before = one["contenders"][name]["median_ms"]
+            after = other["contenders"].get(name, {}).get("median_ms")
             if after is None:
                 continue
             found.append({

@@ -99,7 +99,7 @@ def scaling(bench: Bench) -> list[dict[str, Any]]:
                 for length, row in rows
             ]
 
-        found += _alone(bench, cpu_scaling.PEERS[axis] or bench.against, bench.threads, along)
+        found += _alone(bench, cpu_scaling.PEERS.get(axis, bench.against), bench.threads, along)
     for threads in sorted({1, bench.threads}):
 
         def with_threads(part: Bench) -> list[dict[str, Any]]:
