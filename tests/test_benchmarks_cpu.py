@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import tensorflowlite as tfl
-from benchmarks import contenders, cpu, cpu_data, cpu_lab, cpu_rows_ops, cpu_rows_steps
+from benchmarks import contenders, cpu, cpu_data, cpu_lab, cpu_rows_ops, cpu_rows_steps, cpu_suites
 from benchmarks.agreement import compare
 from benchmarks.contender_base import Case, LeftOut
 from benchmarks.contender_modules import Modules
@@ -384,6 +384,25 @@ def test_a_small_run_of_growth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     threads = [("threads", count) for count in sorted({1, cores})]
     assert lengths == [("depth", 2), *threads]
     assert all(row["contenders"].keys() == {OURS} for row in rows)  # NumPy isn't asked there
+
+
+def test_the_overhead_program_runs_in_its_own_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "start.py"
+    script.write_text(
+        "import json, os, sys\n"
+        "assert sys.argv[1:3] == ['overhead', '--save'] and os.environ['OMP_NUM_THREADS'] == '1'\n"
+        "json.dump({'operations': {'exp(x)': 1}, 'machine': {}}, open(sys.argv[3], 'w'))\n"
+        "print('told')\n"
+    )
+    monkeypatch.setattr(cpu_suites, "START", script)
+    said: list[str] = []
+    assert cpu_suites.overhead(Bench([], 1, say=said.append)) == {"operations": {"exp(x)": 1}}
+    assert said == ["told"]
+    script.write_text("raise SystemExit('it broke')")
+    with pytest.raises(Failed, match="overhead: it broke"):
+        cpu_suites.overhead(Bench([], 1, say=said.append))
 
 
 @pytest.mark.parametrize(
