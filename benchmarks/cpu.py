@@ -108,8 +108,10 @@ def main(arguments: list[str]) -> int:
             content.update(_head(bench, options, arguments, versions))
             content["rates"] = meter.ask("measure", **_effort(options))
             print(cpu_results.heading(content))
-            _run(bench, options, content)
+            _run(bench, options, content, path)
         content["rates"] = floors.better(content["rates"], meter.ask("measure", **_effort(options)))
+    whole = options.rows is None and not options.tiny and set(options.suite) == set(SUITES)
+    content["whole"] = whole  # not before: a run that is ended early leaves a part
     return _conclude(content, options, path)
 
 
@@ -123,19 +125,23 @@ def _head(bench: Bench, options: argparse.Namespace, arguments: list[str],
         "machine": cpu_results.describe(versions, options.threads), "threads": options.threads,
         "versions": versions, "against": list(bench.against), "suites": options.suite,
         "quick": options.quick, "tiny": options.tiny,
-        "whole": options.rows is None and not options.tiny and set(options.suite) == set(SUITES),
+        "whole": False,
         "settings": vars(bench.plan), "command": "python -m benchmarks " + " ".join(arguments),
         "notes": [], "rows": [],
     }  # fmt: skip
 
 
-def _run(bench: Bench, options: argparse.Namespace, content: dict[str, Any]) -> None:
-    """Take the rows of every suite asked for."""
+def _run(
+    bench: Bench, options: argparse.Namespace, content: dict[str, Any], path: Path | None
+) -> None:
+    """Take the rows of every suite asked for; a file holds each when the next begins."""
     chosen = [
         row for row in rows_of(options.suite) if options.rows is None or row.name in options.rows
     ]
     for row in chosen:
         content["rows"].append(take(bench, row))
+        if path is not None:
+            cuda_results.write(path, content)
     bench.dismiss()  # what follows starts its own
     if "memory" in options.suite:
         rows = [

@@ -369,6 +369,25 @@ def test_a_small_run_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert (tmp_path / "result-ratios.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_run_that_is_ended_leaves_its_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = iter([row.name for row in ROWS.values() if row.suite == "steps"])
+    path = tmp_path / "part.json"
+
+    def stopped(bench: Bench, row: Row) -> dict[str, Any]:
+        if next(rows) == "mlp-256":
+            raise KeyboardInterrupt
+        return {"name": row.name, "suite": "steps", "status": "measured"}
+
+    monkeypatch.setattr(cpu, "take", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        cpu.main(["--against", "", "--suite", "steps", "--tiny", "--save", str(path)])
+    content = json.loads(path.read_text())
+    assert [row["name"] for row in content["rows"]] == ["mlp-16", "mlp-64"]
+    assert content["whole"] is False
+
+
 def test_a_small_run_of_growth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from benchmarks import cpu_scaling
 
