@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -123,7 +124,8 @@ class Process:
         """End the process."""
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
-                stream.close()
+                with contextlib.suppress(OSError):  # it is gone, and a question is still unsent
+                    stream.close()
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
