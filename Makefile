@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # What an installed environment depends on. The package itself is installed editable.
 SOURCES := pyproject.toml setup.py $(wildcard csrc/* kernels/include/*)
 
-.PHONY: train test parity lint gpu gpu-check gpu-sanitize gpu-bench clean
+.PHONY: train test parity lint bench gpu gpu-check gpu-sanitize gpu-bench clean
 
 train: .venv/train.stamp
 	$(BIN)/tensorflowlite train digits
@@ -17,6 +17,10 @@ test: .venv/test.stamp
 
 parity: .venv/test.stamp .venv/parity.stamp
 	$(BIN)/python -m pytest tests/parity $(PARALLEL) $(PYTEST_ARGS)
+
+# Beside PyTorch, and JAX where it is installed: ten minutes on two quiet cores.
+bench: .venv/test.stamp .venv/parity.stamp
+	$(BIN)/python -m benchmarks --device cpu --against torch,torch-compile,jax,numpy --save --plots $(BENCH_ARGS)
 
 lint: .venv/dev.stamp .venv/test.stamp
 	$(BIN)/python -m ruff check .

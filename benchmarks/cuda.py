@@ -2,8 +2,8 @@
 
 First the ceilings that this machine reaches, then a row at a time: our result is compared with a
 reference in higher precision, and only where it is right the contenders are timed in turn. Every
-row is in the result file when the next begins. ``--device cpu`` runs the same rows, small, on
-NumPy: its figures mean nothing but that the code runs.
+row is in the result file when the next begins. ``python -m benchmarks cuda --device cpu`` runs the
+same rows, small, on NumPy: its figures mean nothing but that the code runs.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -138,15 +138,20 @@ def is_cuda_result(content: Any) -> bool:
     )
 
 
-def newest(folder: Path = FOLDER) -> Path | None:
-    """Return the newest result of a GPU in a folder; None where there is none."""
+def newest_of(folder: Path, wanted: Callable[[Any], bool]) -> Path | None:
+    """Return the newest of a folder's results that are wanted; None where there is none."""
     found = []
     for path in folder.glob("*.json"):
         with contextlib.suppress(ValueError, OSError):
             content = json.loads(path.read_text(encoding="utf-8"))
-            if is_cuda_result(content):
+            if wanted(content):
                 found.append((str(content.get("started", "")), path.name, path))
     return max(found)[2] if found else None
+
+
+def newest(folder: Path = FOLDER) -> Path | None:
+    """Return the newest result of a GPU in a folder; None where there is none."""
+    return newest_of(folder, is_cuda_result)
 
 
 def _milliseconds(measured: dict[str, Any]) -> str:
@@ -235,16 +240,21 @@ def block(folder: Path = FOLDER) -> str:
     )
 
 
-def with_block(text: str, folder: Path = FOLDER) -> str:
-    """Return a document with its block brought up to date.
+def within(text: str, begin: str, end: str, content: str) -> str:
+    """Return a document with what stands between two markers replaced.
 
     Raises
     ------
     ValueError
         The document hasn't the two markers, once each and in order.
     """
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"the document must hold {BEGIN} and then {END}, once each")
-    before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
-    return f"{before}{BEGIN}\n{block(folder)}\n{END}{after}"
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise ValueError(f"the document must hold {begin} and then {end}, once each")
+    before, _, rest = text.partition(begin)
+    after = rest.partition(end)[2]
+    return f"{before}{begin}\n{content}\n{end}{after}"
+
+
+def with_block(text: str, folder: Path = FOLDER) -> str:
+    """Return a document with its block brought up to date."""
+    return within(text, BEGIN, END, block(folder))

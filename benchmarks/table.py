@@ -1,6 +1,6 @@
-"""``python -m benchmarks table FILE``: a result file of the CUDA suite as Markdown.
+"""``python -m benchmarks table FILE``: a result file of the CPU or CUDA suite as Markdown.
 
-``--readme`` writes the newest result into the README's block instead.
+``--readme`` writes the newest result of each into the README's blocks instead.
 """
 
 from __future__ import annotations
@@ -8,9 +8,12 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
-from . import cuda_results
+from . import cpu_results, cuda_results
 
+# The suites that keep results, by the kind that their files name.
+SUITES: dict[str, Any] = {"cpu": cpu_results, "cuda": cuda_results}
 README = Path(__file__).resolve().parents[1] / "README.md"
 
 
@@ -23,16 +26,18 @@ def main(arguments: list[str]) -> int:
     if options.readme == (options.file is not None):
         parser.error("either FILE or --readme must be given")
     if options.readme:
-        README.write_text(
-            cuda_results.with_block(README.read_text(encoding="utf-8")), encoding="utf-8"
-        )
+        text = README.read_text(encoding="utf-8")
+        for results in SUITES.values():
+            text = results.with_block(text)
+        README.write_text(text, encoding="utf-8")
         return 0
     try:
         content = json.loads(options.file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         parser.error(f"{options.file}: must be a result file, got {error}")
-    if not isinstance(content, dict) or content.get("kind") != "cuda":
-        parser.error(f"{options.file}: must be a result of the CUDA suite, got another file")
-    print(f"{cuda_results.heading(content)}\n\n{cuda_results.table(content)}")
+    results = SUITES.get(content.get("kind")) if isinstance(content, dict) else None
+    if results is None:
+        parser.error(f"{options.file}: must be a result of the CPU or CUDA suite, got another file")
+    print(f"{results.heading(content)}\n\n{results.table(content)}")
     print(cuda_results.remarks(content))
     return 0

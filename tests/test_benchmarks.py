@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as program
-from benchmarks import cuda, cuda_results, measure_cuda, overhead, table
+from benchmarks import cpu_results, cuda, cuda_results, measure_cuda, overhead, table
 from benchmarks.cuda_lab import OURS, Bar, Case, Check, Lab, LeftOut, Row, distance, open_lab, worst
 from benchmarks.measure_cuda import CpuTimer, Measurement, Plan, TimeLimit, interleaved, limited
 
@@ -436,10 +436,14 @@ def test_the_table_program(
         with pytest.raises(SystemExit, match="2"):
             table.main(arguments)
     readme = tmp_path / "README.md"
-    readme.write_text(f"{cuda_results.BEGIN}\nold\n{cuda_results.END}")
+    one, other = (f"{of.BEGIN}\nold\n{of.END}" for of in (cpu_results, cuda_results))
+    readme.write_text(f"{one}\n{other}")
     monkeypatch.setattr(table, "README", readme)
     assert table.main(["--readme"]) == 0
-    assert readme.read_text() == f"{cuda_results.BEGIN}\n{cuda_results.block()}\n{cuda_results.END}"
+    one, other = (
+        f"{of.BEGIN}\n{of.block()}\n{of.END}" for of in (cpu_results, cuda_results)
+    )
+    assert readme.read_text() == f"{one}\n{other}"
 
 
 # -- the programs ----------------------------------------------------------------------------------
@@ -448,7 +452,11 @@ def test_names_lead_to_programs(
 ) -> None:
     assert program.resolve(["overhead", "--check"]) == ("overhead", ["--check"])
     assert program.resolve(["check-kernels", "--small"]) == ("check_kernels", ["--small"])
-    assert program.resolve(["--device", "cuda"]) == ("cuda", ["--device", "cuda"])
+    for device in (["--device", "cuda"], ["--quick", "--device=cuda:1"]):
+        assert program.resolve(device) == ("cuda", device)
+    for device in (["--device", "cpu"], ["--quick"], ["--suite", "steps"], ["--device"]):
+        assert program.resolve(device) == ("cpu", device)
+    assert program.resolve(["cuda", "--device", "cpu"]) == ("cuda", ["--device", "cpu"])
     for arguments in ([], ["measure"], ["nothing"]):
         assert program.main(arguments) == 2
     assert "overhead" in capsys.readouterr().out
@@ -505,7 +513,7 @@ def test_every_row_runs_on_a_cpu(
 ) -> None:
     """Small, on NumPy and PyTorch where it is there; all results are right."""
     path = tmp_path / "cpu.json"
-    arguments = ["--device", "cpu", "--quick", "--against", "torch,cupy,cublaslt"]
+    arguments = ["cuda", "--device", "cpu", "--quick", "--against", "torch,cupy,cublaslt"]
     assert program.main([*arguments, "--save", str(path)]) == 0, capsys.readouterr().out
     content = read(path)
     statuses = {one["name"]: one["status"] for one in content["rows"]}
