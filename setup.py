@@ -43,7 +43,7 @@ COMPILE = [
     "-Wextra",
     "-pthread",
 ]
-CONTRACTED = {"bias_activation", "attention", "convolution"}
+CONTRACTED = {"attention", "bias_activation", "convolution", "losses"}
 LINK = ["-shared", "-pthread"]
 LINK += ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []
 # CUDA's libraries are loaded when they are first needed.

@@ -1,0 +1,76 @@
+"""Native slots of the cross-entropy with class indices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+
+from . import dtypes
+
+_FLOATS = (dtypes.float32, dtypes.float64)
+
+
+def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str, Any]:
+    """Return the slots; ``module`` is the extension, ``library`` finds NumPy's slots by name."""
+
+    def softmax_cross_entropy(x: Any, target: Any, *rest: Any) -> tuple[Any, Any]:
+        *weights, ignored, smoothing = rest
+        weight = numpy.ascontiguousarray(weights[0]) if weights else None
+        try:
+            return module.softmax_cross_entropy(
+                numpy.ascontiguousarray(x), numpy.ascontiguousarray(target), weight, ignored,
+                smoothing,
+            )  # fmt: skip
+        except IndexError:  # NumPy's slot says which one, in the words of every device
+            from . import loss_slots
+
+            return loss_slots.slots(numpy)["softmax_cross_entropy"](x, target, *rest)
+
+    def gradient(g: Any, softmax: Any, target: Any, *rest: Any) -> Any:
+        *weights, ignored, smoothing = rest
+        weight = numpy.ascontiguousarray(weights[0]) if weights else None
+        return module.softmax_cross_entropy_gradient(
+            numpy.ascontiguousarray(g), softmax, numpy.ascontiguousarray(target), weight, ignored,
+            smoothing,
+        )  # fmt: skip
+
+    def accepts_classes(x: Any, target: Any, rest: Any) -> bool:
+        weights = rest[:-2]
+        return bool(
+            x.ndim == 2
+            and x.dtype in _FLOATS
+            and x.size > 0
+            and target.dtype == dtypes.int64
+            and target.shape == x.shape[:1]
+            and all(one.dtype == x.dtype and one.shape == x.shape[1:] for one in weights)
+        )
+
+    def accepts(x: Any, target: Any, *rest: Any) -> bool:
+        return accepts_classes(x, target, rest)
+
+    def accepts_gradient(g: Any, softmax: Any, target: Any, *rest: Any) -> bool:
+        return (
+            g.dtype == softmax.dtype
+            and g.shape == softmax.shape[:1]
+            and softmax.flags.c_contiguous
+            and accepts_classes(softmax, target, rest)
+        )
+
+    def target_weights(target: Any, *rest: Any) -> Any:
+        """Where no class has a weight: one for each target that isn't ignored."""
+        _, ignored, dtype = rest
+        return (target != ignored).astype(dtype)
+
+    def accepts_targets(target: Any, *rest: Any) -> bool:
+        return len(rest) == 3 and target.size > 0 and target.min() >= 0 and target.max() < rest[0]
+
+    softmax_cross_entropy.accepts = accepts  # type: ignore[attr-defined]
+    gradient.accepts = accepts_gradient  # type: ignore[attr-defined]
+    target_weights.accepts = accepts_targets  # type: ignore[attr-defined]
+    return {
+        "softmax_cross_entropy": softmax_cross_entropy,
+        "softmax_cross_entropy_gradient": gradient,
+        "target_weights": target_weights,
+    }
