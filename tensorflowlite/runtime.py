@@ -15,7 +15,7 @@ import functools
 import itertools
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -123,17 +123,23 @@ def owner_of(array: Any) -> Any:
 
 def note_change(array: Any, by: str) -> int:
     """Record that ``by`` just changed ``array``'s memory in place, and return the tick of it."""
+    return note_changes((array,), by)
+
+
+def note_changes(arrays: Iterable[Any], by: str) -> int:
+    """Record the same of several arrays, at one tick."""
     now = tick()
-    owner = owner_of(array)
-    key = id(owner)
-    changed[key] = now
-    changed_by[key] = by
+    for array in arrays:
+        owner = array if array.base is None else owner_of(array)
+        key = id(owner)
+        changed[key] = now
+        changed_by[key] = by
+        reference = _owners.get(key)
+        if reference is None or reference() is not owner:
+            _owners[key] = weakref.ref(owner)
+            if len(_owners) > _prune_at:
+                _prune()
     shared.newest_change = now
-    reference = _owners.get(key)
-    if reference is None or reference() is not owner:
-        _owners[key] = weakref.ref(owner)
-        if len(_owners) > _prune_at:
-            _prune()
     return now
 
 

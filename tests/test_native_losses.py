@@ -1,4 +1,4 @@
-"""The native cross-entropy: right against float64, the same bits on any threads, clear in errors."""
+"""The native cross-entropy: right against float64, and the same bits on any threads."""
 
 from __future__ import annotations
 

@@ -6,15 +6,20 @@ which arguments; for others, and where the extension isn't built, that one runs.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy
 
-from . import dtypes, native, native_layer_slots, native_loss_slots
+from . import dtypes, native
 
 # The modules here that have a function ``slots(module, library)``.
-_FAMILIES = (native_layer_slots, native_loss_slots)
+_FAMILIES = (
+    "native_layer_slots",
+    "native_loss_slots",
+    "native_optimizer_slots",
+)
 
 
 def slots(library: Callable[[str], Callable[..., Any]]) -> dict[str, Any]:
@@ -31,5 +36,6 @@ def slots(library: Callable[[str], Callable[..., Any]]) -> dict[str, Any]:
         for name in ("floor_divide", "tanh", "expm1")
     }
     for family in _FAMILIES:
-        found.update(family.slots(module, library))
+        slots_of = importlib.import_module(f".{family}", __package__).slots
+        found.update(slots_of(module, library))
     return found

@@ -505,8 +505,8 @@ class Tensor:
             raise DtypeError("len: a tensor without axes has no length")
         return self.array.shape[0]
 
-    def __hash__(self) -> int:
-        return id(self) >> 4
+    # By identity, for == compares elements.
+    __hash__ = object.__hash__
 
     def __format__(self, spec: str) -> str:
         if self.array.size == 1 and self.array.ndim == 0:

@@ -266,18 +266,17 @@ class Optimizer(Hooked):
         if not names:
             yield group.step, due
             return
-        ready = True
-        for p in due:
-            state = self.state.get(p)
-            if state is None or "step" not in state or any(name not in state for name in names):
-                ready = False
-        if not ready:
+        held, wanted = self.state, {*names, "step"}
+        if not all([p in held and held[p].keys() >= wanted for p in due]):
             fresh = rules.step_for(0, due[0])
             for p in due:
                 self._create_states(group, p, fresh)
-        counts: dict[Tensor, list[Tensor]] = {}
-        for p in due:
-            counts.setdefault(self.state[p]["step"], []).append(p)
+        steps = [held[p]["step"] for p in due]
+        counts: dict[Tensor, list[Tensor]] = {steps[0]: due}
+        if len({*steps}) > 1:
+            counts = {}
+            for p, step in zip(due, steps, strict=True):
+                counts.setdefault(step, []).append(p)
         if len(due) < len(params):
             self._split_off([p for p in params if p.grad is None], counts)
         yield from list(counts.items())

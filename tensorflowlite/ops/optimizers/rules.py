@@ -14,7 +14,7 @@ from ...backend import backend_of, dtypes
 from ...core.entry import declare
 from ...core.primitive import traced
 from ...core.tensor import Tensor, wrap
-from ...runtime import note_change
+from ...runtime import note_change, note_changes
 from ..creation import asarray, move, tensor, zeros
 
 Tensors = Sequence[Tensor]
@@ -146,15 +146,18 @@ def run(op: Any, lr: Tensor, step: Tensor, parameters: Tensors, gradients: Tenso
         scalars: int = 0) -> None:  # fmt: skip
     """Call an update rule's primitive, with the states brought to where the parameters are."""
     for number, kind in enumerate(states):
+        scalar = number < scalars
         for state, parameter in zip(kind, parameters, strict=True):
-            _fit(state, parameter, number < scalars)
+            have, want = state.array, parameter.array
+            # One dtype is nearly always one object.
+            if type(have) is not type(want) or (have.dtype is not want.dtype and not scalar):
+                _fit(state, parameter, scalar)
     device = parameters[0]
     if type(lr.array) is not type(device.array):
         for scalar in (lr, step):
             scalar.set_(wrap(move(scalar.array, device.device), None))
     op(lr, step, *parameters, *gradients, *[t for kind in states for t in kind], *attributes)
-    for parameter in parameters:
-        note_change(parameter.array, op.__name__)
+    note_changes([parameter.array for parameter in parameters], op.__name__)
 
 
 def _fit(state: Tensor, parameter: Tensor, scalar: bool) -> None:
