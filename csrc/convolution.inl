@@ -6,6 +6,7 @@ namespace TFL_INSTRUCTIONS {
 constexpr Index least_pieces = 8;
 
 #include "convolution_tiles.inl"
+#include "convolution_transpose.inl"
 #include "convolution_packing.inl"
 #include "convolution_correlate.inl"
 #include "convolution_weight.inl"

@@ -33,21 +33,24 @@ static void pack_row(const T* row, Index width, Index first, Index step, T* to, 
 }
 
 template <typename T>
-static void pack_band(const Correlation& work, const std::vector<Plane>& planes, const Band& band,
+static void pack_band(const Correlation& work, const Planes& planes, const Band& band,
                       Index channels, const T* source, T* packed) {
+  static const Planes whole{{0, 0}};
+  const Index row_step = planes.empty() ? 1 : work.row_step;
+  const Index column_step = planes.empty() ? 1 : work.column_step;
   for (Index c = 0; c < channels; ++c) {
     const T* image = source + c * work.height * work.width;
-    for (const Plane& plane : planes) {
+    for (const Plane& plane : planes.empty() ? whole : planes) {
       T* to = packed;
       packed += band.plane;
       const Index top = band.first_row * work.row_step + plane.row - work.top;
       const Index left = band.first_column * work.column_step + plane.column - work.left;
       for (Index i = 0; i < band.plane_rows; ++i, to += band.pitch) {
-        const Index row = top + i * work.row_step;
+        const Index row = top + i * row_step;
         if (row < 0 || row >= work.height) {
           std::fill(to, to + band.pitch, T(0));
         } else {
-          pack_row(image + row * work.width, work.width, left, work.column_step, to, band.pitch);
+          pack_row(image + row * work.width, work.width, left, column_step, to, band.pitch);
         }
       }
       std::fill(to, packed, T(0));
@@ -64,15 +67,31 @@ struct Blocks {
   Index rows(Index block) const { return first(block + 1) - first(block); }
 };
 
-// The weights of one block, as (channel, tap, row).
+// The same in vectors: two of them at a time, the last time perhaps one.
+template <typename T>
+struct VectorBlocks {
+  static constexpr Index lanes = Vectors<T>::lanes;
+  Index channels, vectors, count;
+  explicit VectorBlocks(Index channels)
+      : channels(channels), vectors((channels + lanes - 1) / lanes), count((vectors + 1) / 2) {}
+  Index width(Index block) const { return std::min<Index>(2, vectors - 2 * block); }
+  Index across(Index block) const { return width(block) * lanes; }
+  Index across() const { return vectors * lanes; }
+  static Index first(Index block) { return 2 * lanes * block; }
+  // How many of a block's lanes are channels.
+  Index used(Index block) const { return std::min(across(block), channels - first(block)); }
+};
+
+// The weights of some channels of the result, as (channel of the source, tap, channel in `across`).
 template <typename T>
 static void pack_weights(const Correlation& work, const Phase& phase, const T* weights, Index first,
-                         Index rows, T* packed) {
+                         Index count, Index across, T* packed) {
   for (Index k = 0; k < work.inputs; ++k) {
     for (const Tap& tap : phase.taps) {
       const T* from = weights + first * work.output_step + k * work.input_step + tap.weight;
-      for (Index row = 0; row < rows; ++row) packed[row] = from[row * work.output_step];
-      packed += rows;
+      for (Index i = 0; i < count; ++i) packed[i] = from[i * work.output_step];
+      for (Index i = count; i < across; ++i) packed[i] = T(0);
+      packed += across;
     }
   }
 }

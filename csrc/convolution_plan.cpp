@@ -59,7 +59,7 @@ Index plane_pitch(const Correlation& work, Index first_column, Index columns) {
 }
 
 // The plane's number, or how many there are where it isn't among them.
-Index number_of(const std::vector<Plane>& planes, Plane plane) {
+Index number_of(const Planes& planes, Plane plane) {
   Index number = 0;
   for (const Plane& one : planes) {
     if (one.row == plane.row && one.column == plane.column) break;
@@ -152,8 +152,8 @@ Correlation input_gradient_correlation(const ConvolutionShape& shape) {
   return work;
 }
 
-std::vector<Plane> planes_read(const Correlation& work) {
-  std::vector<Plane> planes;
+Planes planes_read(const Correlation& work) {
+  Planes planes;
   for (const Phase& phase : work.phases) {
     for (const Tap& tap : phase.taps) {
       const Plane plane{tap.row % work.row_step, tap.column % work.column_step};
@@ -163,10 +163,14 @@ std::vector<Plane> planes_read(const Correlation& work) {
   return planes;
 }
 
-std::vector<Index> offsets_of(const Correlation& work, const std::vector<Plane>& planes,
-                              const Band& band, const Phase& phase) {
+std::vector<Index> offsets_of(const Correlation& work, const Planes& planes, const Band& band,
+                              const Phase& phase) {
   std::vector<Index> offsets;
   for (const Tap& tap : phase.taps) {
+    if (planes.empty()) {
+      offsets.push_back(tap.row * band.pitch + tap.column);
+      continue;
+    }
     const Index plane = number_of(planes, {tap.row % work.row_step, tap.column % work.column_step});
     offsets.push_back(plane * band.plane + tap.row / work.row_step * band.pitch +
                       tap.column / work.column_step);
@@ -174,30 +178,58 @@ std::vector<Index> offsets_of(const Correlation& work, const std::vector<Plane>&
   return offsets;
 }
 
-Cuts cuts_of(const Correlation& work, Index planes, Index item) {
+Cuts cuts_of(const Correlation& work, const Planes& planes, Index item) {
   const Index columns = std::max(Index{1}, ceiling(work.columns, most_columns));
-  const Index pitch = plane_pitch(work, 0, ceiling(work.columns, columns));
-  const Index row_bytes = std::max(Index{1}, work.inputs * planes * pitch * item);
-  const Index halo = (work.reach_rows - 1) / work.row_step;
-  Index rows = std::max(source_bytes / row_bytes - halo, Index{1});
+  const Index of_columns = ceiling(work.columns, columns);
+  const Index halo = work.reach_rows - 1;
+  Index row_bytes, halo_rows;  // per row of places
+  if (planes.empty()) {
+    row_bytes = ((of_columns - 1) * work.column_step + work.reach_columns) * work.row_step;
+    halo_rows = halo / work.row_step;
+  } else {
+    row_bytes = static_cast<Index>(planes.size()) * plane_pitch(work, 0, of_columns);
+    halo_rows = halo / work.row_step;
+  }
+  row_bytes = std::max(Index{1}, row_bytes * work.inputs * item);
+  Index rows = std::max(source_bytes / row_bytes - halo_rows, Index{1});
   const Index others = std::max(Index{1}, work.images * work.groups * columns);
   const Index wanted = ceiling(wanted_pieces, others);
   rows = std::min(rows, std::max(ceiling(work.rows, wanted), least_rows));
   return {std::max(Index{1}, ceiling(work.rows, rows)), columns};
 }
 
-Band band_of(const Correlation& work, Cuts cuts, Index planes, Index number) {
+Band band_of(const Correlation& work, Cuts cuts, const Planes& planes, Index number) {
   const Index row = number / cuts.columns, column = number % cuts.columns;
   Band band{};
   band.first_row = row * work.rows / cuts.rows;
   band.rows = (row + 1) * work.rows / cuts.rows - band.first_row;
   band.first_column = column * work.columns / cuts.columns;
   band.columns = (column + 1) * work.columns / cuts.columns - band.first_column;
-  band.pitch = plane_pitch(work, band.first_column, band.columns);
-  band.plane_rows = band.rows + (work.reach_rows - 1) / work.row_step;
-  // Behind the last row: what reads beyond it finds zeros as well.
-  band.plane = band.plane_rows * band.pitch + (work.reach_columns - 1) / work.column_step + 1;
-  band.channel = planes * band.plane;
+  if (!planes.empty()) {
+    band.copied = true;
+    band.row_step = band.column_step = 1;
+    band.pitch = plane_pitch(work, band.first_column, band.columns);
+    band.plane_rows = band.rows + (work.reach_rows - 1) / work.row_step;
+    // Behind the last row: what reads beyond it finds zeros as well.
+    band.plane = band.plane_rows * band.pitch + (work.reach_columns - 1) / work.column_step + 1;
+    band.channel = static_cast<Index>(planes.size()) * band.plane;
+    return band;
+  }
+  const Index top = band.first_row * work.row_step - work.top;
+  const Index left = band.first_column * work.column_step - work.left;
+  band.row_step = work.row_step;
+  band.column_step = work.column_step;
+  band.plane_rows = (band.rows - 1) * work.row_step + work.reach_rows;
+  band.pitch = (band.columns - 1) * work.column_step + work.reach_columns;
+  band.copied = top < 0 || left < 0 || top + band.plane_rows > work.height ||
+                left + band.pitch > work.width;
+  if (band.copied) {
+    band.plane = band.channel = band.plane_rows * band.pitch;
+  } else {
+    band.pitch = work.width;
+    band.plane = band.channel = work.height * work.width;
+    band.origin = top * work.width + left;
+  }
   return band;
 }
 

@@ -5,11 +5,16 @@
 // The gradient by the input of a convolution with strides is one of these for each phase of the
 // input's rows and columns.
 //
-// A rectangle of places (a Band) is worked on at a time. What it reads is copied once, into planes
-// where neighbouring places lie side by side whatever the stride is: a plane per phase of the
-// source's rows and columns. In a plane every row begins with its zeros of padding, and the zeros
-// after a row are those before the next one. Places are then one run of numbers, row after row, and
-// every tap is a fixed distance: vectors needn't end where rows do.
+// A rectangle of places (a Band) is worked on at a time. Where there is padding, what it reads is
+// copied first. Two ways of work read it differently.
+//
+// Vectors of channels take the places one by one, wherever they are.
+//
+// Vectors of places want neighbours side by side whatever the stride is: there is a plane per phase
+// of the source's rows and columns. In a plane every row begins with its zeros of padding, and the
+// zeros after a row are those before the next one. Places are then one run of numbers, row after
+// row, and every tap is a fixed distance: vectors needn't end where rows do. The numbers that come
+// out between two rows are dropped.
 #pragma once
 
 #include <vector>
@@ -44,13 +49,17 @@ struct Correlation {
 Correlation forward_correlation(const ConvolutionShape& shape);
 Correlation input_gradient_correlation(const ConvolutionShape& shape);
 
-// A rectangle of places, and how what it reads is laid out.
+// A rectangle of places, and how what it reads is laid out. A source that is read where it lies has
+// `copied` false, and `origin` is where its first place reads.
 struct Band {
   Index first_row, rows, first_column, columns;
-  Index pitch;        // from one row of a plane to the next
-  Index plane_rows;   // rows of a plane
-  Index plane;        // from one plane to the next
-  Index channel;      // from one channel to the next
+  bool copied;
+  Index origin;
+  Index pitch;       // from one row of a plane to the next
+  Index plane_rows;  // rows of a plane
+  Index plane;       // from one plane to the next
+  Index channel;     // from one channel to the next
+  Index row_step, column_step;  // from one place to the next within a plane
 };
 
 struct Cuts {
@@ -58,18 +67,20 @@ struct Cuts {
   Index count() const { return rows * columns; }
 };
 
-// The planes that are read, each a phase of the source's rows and one of its columns.
+// The planes of a copy, each a phase of the source's rows and one of its columns; with none of them
+// every row is copied whole, as vectors of channels want it.
 struct Plane {
   Index row, column;
 };
-std::vector<Plane> planes_read(const Correlation& work);
+using Planes = std::vector<Plane>;
+Planes planes_read(const Correlation& work);
 
 // Cuts that keep a band in the second-level cache. `item` is the size of a number.
-Cuts cuts_of(const Correlation& work, Index planes, Index item);
-Band band_of(const Correlation& work, Cuts cuts, Index planes, Index number);
+Cuts cuts_of(const Correlation& work, const Planes& planes, Index item);
+Band band_of(const Correlation& work, Cuts cuts, const Planes& planes, Index number);
 
-// Where a phase's taps read, counted from a place's number.
-std::vector<Index> offsets_of(const Correlation& work, const std::vector<Plane>& planes,
-                              const Band& band, const Phase& phase);
+// Where a phase's taps read, counted from where a place does.
+std::vector<Index> offsets_of(const Correlation& work, const Planes& planes, const Band& band,
+                              const Phase& phase);
 
 }  // namespace tfl

@@ -81,11 +81,62 @@ static Tiles<T> tiles_of(Index rows) {
   return tiles_among<T>(rows, std::make_integer_sequence<int, most_rows>());
 }
 
-// Kernels of the gradient by the weights: ROWS (channel, tap) pairs by WIDTH vectors of channels of
-// y. y lies as (place, channel), with `channels` of them; rows of the source are `pitch` apart.
+// The same with the result's channels in vectors, for ROWS places anywhere: `places` says where each
+// reads. Weights lie as (channel, tap, vector), sums as (place, vector).
+template <typename T, int ROWS, int WIDTH>
+static void correlate_places(const T* source, Index channels, Index channel_step,
+                             const Index* offsets, Index taps, const T* weights,
+                             const Index* places, T* out) {
+  using Vector = typename Vectors<T>::type;
+  using Loose = typename Vectors<T>::loose;
+  constexpr Index lanes = Vectors<T>::lanes;
+  Vector sums[ROWS][WIDTH] = {};
+  for (Index channel = 0; channel < channels; ++channel) {
+    for (Index tap = 0; tap < taps; ++tap) {
+      const T* at = source + offsets[tap];
+      Vector values[WIDTH];
+#pragma GCC unroll 8
+      for (int v = 0; v < WIDTH; ++v)
+        values[v] = *reinterpret_cast<const Loose*>(weights + v * lanes);
+#pragma GCC unroll 16
+      for (int row = 0; row < ROWS; ++row) {
+        const T one = at[places[row]];
+#pragma GCC unroll 8
+        for (int v = 0; v < WIDTH; ++v) sums[row][v] += values[v] * one;
+      }
+      weights += WIDTH * lanes;
+    }
+    source += channel_step;
+  }
+#pragma GCC unroll 16
+  for (int row = 0; row < ROWS; ++row) {
+#pragma GCC unroll 8
+    for (int v = 0; v < WIDTH; ++v)
+      *reinterpret_cast<Loose*>(out + (row * WIDTH + v) * lanes) = sums[row][v];
+  }
+}
+
+template <typename T>
+using CorrelatePlaces = void (*)(const T*, Index, Index, const Index*, Index, const T*,
+                                 const Index*, T*);
+
+template <typename T, int WIDTH, int... LESS>
+static CorrelatePlaces<T> places_among(Index rows, std::integer_sequence<int, LESS...>) {
+  static constexpr CorrelatePlaces<T> all[] = {correlate_places<T, LESS + 1, WIDTH>...};
+  return all[rows - 1];
+}
+
+template <typename T>
+static CorrelatePlaces<T> places_of(Index rows, Index width) {
+  constexpr auto sizes = std::make_integer_sequence<int, most_rows>();
+  return width == 1 ? places_among<T, 1>(rows, sizes) : places_among<T, 2>(rows, sizes);
+}
+
+// The gradient by the weights: ROWS (channel, tap) pairs by WIDTH vectors of channels of y, added to
+// the sums. y lies as (place, vector); rows of places read `pitch` apart, places in a row `step`.
 template <typename T, int ROWS, int WIDTH>
 static void collect(const T* source, const Index* offsets, Index rows, Index columns, Index pitch,
-                    const T* y, T* sums_out) {
+                    Index step, const T* y, T* sums_out) {
   using Vector = typename Vectors<T>::type;
   using Loose = typename Vectors<T>::loose;
   constexpr Index lanes = Vectors<T>::lanes;
@@ -98,7 +149,7 @@ static void collect(const T* source, const Index* offsets, Index rows, Index col
   }
   for (Index i = 0; i < rows; ++i, source += pitch) {
     const T* at = source;
-    for (Index j = 0; j < columns; ++j, ++at, y += WIDTH * lanes) {
+    for (Index j = 0; j < columns; ++j, at += step, y += WIDTH * lanes) {
       Vector values[WIDTH];
 #pragma GCC unroll 8
       for (int v = 0; v < WIDTH; ++v) values[v] = *reinterpret_cast<const Loose*>(y + v * lanes);
@@ -119,7 +170,7 @@ static void collect(const T* source, const Index* offsets, Index rows, Index col
 }
 
 template <typename T>
-using Collect = void (*)(const T*, const Index*, Index, Index, Index, const T*, T*);
+using Collect = void (*)(const T*, const Index*, Index, Index, Index, Index, const T*, T*);
 
 template <typename T, int WIDTH, int... LESS>
 static Collect<T> collect_among(Index rows, std::integer_sequence<int, LESS...>) {

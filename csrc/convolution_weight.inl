@@ -18,34 +18,35 @@ static WeightCuts weight_cuts(const Correlation& work, Index units, Index taps, 
   return cuts;
 }
 
-// Channels of y in vectors: `width` of them at a time, the last time perhaps one.
+// `to`, (place, channel in `across`), from channels of y that lie `step` apart.
 template <typename T>
-struct OutputBlocks {
-  static constexpr Index lanes = Vectors<T>::lanes;
-  Index vectors;
-  explicit OutputBlocks(Index channels) : vectors((channels + lanes - 1) / lanes) {}
-  Index count() const { return (vectors + 1) / 2; }
-  Index width(Index block) const { return std::min<Index>(2, vectors - 2 * block); }
-  static Index first(Index block) { return 2 * lanes * block; }
-};
+static void transpose_run(const T* y, Index step, Index channels, Index across, Index count,
+                          T* to) {
+  constexpr Index lanes = Vectors<T>::lanes;
+  for (Index i = 0; i < count; i += lanes, to += lanes * across) {
+    for (Index c = 0; c < across; c += lanes) {
+      const T* from = y + c * step + i;
+      if (i + lanes <= count && c + lanes <= channels) {
+        transpose_square(from, step, to + c, across);
+        continue;
+      }
+      const Index places = std::min(lanes, count - i);
+      for (Index place = 0; place < places; ++place)
+        std::fill(to + place * across + c, to + place * across + c + lanes, T(0));
+      transpose_part(from, step, std::min(lanes, channels - c), places, to + c, across);
+    }
+  }
+}
 
-// `to`, (place, channel) in `across` columns, from channels of y that lie `step` apart.
 template <typename T>
 static void transpose_y(const T* y, Index step, Index channels, Index across, Index rows,
                         Index columns, Index row_step, T* to) {
-  constexpr Index strip = 32;
-  for (Index i = 0; i < rows; ++i, y += row_step) {
-    for (Index j = 0; j < columns; j += strip) {
-      const Index count = std::min(strip, columns - j);
-      for (Index channel = 0; channel < channels; ++channel) {
-        const T* from = y + channel * step + j;
-        for (Index p = 0; p < count; ++p) to[p * across + channel] = from[p];
-      }
-      for (Index p = 0; channels < across && p < count; ++p)
-        std::fill(to + p * across + channels, to + (p + 1) * across, T(0));
-      to += count * across;
-    }
+  if (columns == row_step) {
+    transpose_run(y, step, channels, across, rows * columns, to);
+    return;
   }
+  for (Index i = 0; i < rows; ++i)
+    transpose_run(y + i * row_step, step, channels, across, columns, to + i * columns * across);
 }
 
 template <typename T>
@@ -53,18 +54,17 @@ struct Collecting {
   const Correlation& work;
   const T* y;
   const T* x;
-  std::vector<Plane> planes;
+  const Planes planes;  // none
   Cuts cuts;
   WeightCuts pieces;
-  OutputBlocks<T> blocks;
+  VectorBlocks<T> blocks;
   Index taps, units;
 
   Collecting(const Correlation& work, const T* y, const T* x)
       : work(work),
         y(y),
         x(x),
-        planes(planes_read(work)),
-        cuts(cuts_of(work, static_cast<Index>(planes.size()), sizeof(T))),
+        cuts(cuts_of(work, planes, sizeof(T))),
         blocks(work.outputs),
         taps(static_cast<Index>(work.phases[0].taps.size())),
         units(work.images * cuts.count()) {
@@ -72,7 +72,7 @@ struct Collecting {
   }
 
   Index first_input(Index cut) const { return cut * work.inputs / pieces.inputs; }
-  Index across() const { return blocks.vectors * Vectors<T>::lanes; }
+  Index across() const { return blocks.across(); }
   // Numbers in one partial result of a group.
   Index partial() const { return work.inputs * taps * across(); }
 };
@@ -83,14 +83,19 @@ static bool collect_band(const Collecting<T>& shared, Index group, Index image, 
                          Index first, Index last, T* sums) {
   const Correlation& work = shared.work;
   constexpr Index lanes = Vectors<T>::lanes;
-  const Band band = band_of(work, shared.cuts, static_cast<Index>(shared.planes.size()), number);
-  const Index source = (last - first) * band.channel + lanes;
+  const Band band = band_of(work, shared.cuts, shared.planes, number);
+  const Index copy = band.copied ? (last - first) * band.channel : 0;
   static thread_local Scratch scratch;
-  const Room<T> room(scratch, source + band.rows * band.columns * 2 * lanes);
+  const Room<T> room(scratch, copy + band.rows * band.columns * 2 * lanes);
   if (!room.begin) return false;
-  const Index plane = work.height * work.width;
-  pack_band(work, shared.planes, band, last - first,
-            shared.x + ((image * work.groups + group) * work.inputs + first) * plane, room.begin);
+  const T* source = shared.x + ((image * work.groups + group) * work.inputs + first) *
+                                   work.height * work.width;
+  if (band.copied) {
+    pack_band(work, shared.planes, band, last - first, source, room.begin);
+    source = room.begin;
+  } else {
+    source += band.origin;
+  }
   const std::vector<Index> tap_offsets = offsets_of(work, shared.planes, band, work.phases[0]);
   std::vector<Index> offsets;
   for (Index channel = 0; channel < last - first; ++channel)
@@ -98,20 +103,20 @@ static bool collect_band(const Collecting<T>& shared, Index group, Index image, 
   const Index pairs = static_cast<Index>(offsets.size());
   const Blocks pair_blocks(pairs);
   const Index result = work.result_height * work.result_width;
-  T* transposed = room.begin + source;
-  for (Index block = 0; block < shared.blocks.count(); ++block) {
+  T* transposed = room.begin + copy;
+  for (Index block = 0; block < shared.blocks.count; ++block) {
     const Index width = shared.blocks.width(block), across = width * lanes;
     const Index channel = shared.blocks.first(block);
     const T* y = shared.y +
                  ((image * work.groups + group) * work.outputs + channel) * result +
                  band.first_row * work.result_width + band.first_column;
-    transpose_y(y, result, std::min(across, work.outputs - channel), across, band.rows,
-                band.columns, work.result_width, transposed);
+    transpose_y(y, result, shared.blocks.used(block), across, band.rows, band.columns,
+                work.result_width, transposed);
     for (Index i = 0; i < pair_blocks.count; ++i) {
       const Index pair = pair_blocks.first(i);
-      collect_of<T>(pair_blocks.rows(i), width)(room.begin, &offsets[static_cast<std::size_t>(pair)],
-                                                band.rows, band.columns, band.pitch, transposed,
-                                                sums + pair * across);
+      collect_of<T>(pair_blocks.rows(i), width)(
+          source, &offsets[static_cast<std::size_t>(pair)], band.rows, band.columns,
+          band.row_step * band.pitch, band.column_step, transposed, sums + pair * across);
     }
     sums += pairs * across;
   }
