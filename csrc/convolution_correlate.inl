@@ -19,15 +19,17 @@ static bool channels_in_vectors(const Correlation& work) {
   const double depth = static_cast<double>(work.inputs * taps) /
                        static_cast<double>(std::max<std::size_t>(work.phases.size(), 1));
   const Planes planes = planes_read(work);
-  const Cuts cuts = cuts_of(work, planes, sizeof(T));
-  const Band band = band_of(work, cuts, planes, 0);
+  const Band band = band_of(work, cuts_of(work, planes, sizeof(T)), planes, 0);
   const Index run = (band.rows - 1) * band.pitch + band.columns;
   const Index runs = (run + lanes - 1) / lanes;
   const VectorBlocks<T> blocks(work.outputs);
+  const double places = static_cast<double>(band.rows * band.columns);
   const double alone = blocks.vectors == 1 ? 1.5 : 1.0;
-  const double by_places = static_cast<double>(work.outputs * runs) * (depth + 4.0);
-  const double by_channels =
-      static_cast<double>(blocks.vectors * band.rows * band.columns) * (depth + 8.0) * alone;
+  const bool copied = band_of(work, cuts_of(work, {}, sizeof(T)), {}, 0).copied;
+  const double copies = static_cast<double>(work.inputs * runs) * 4.0;
+  const double by_places = static_cast<double>(work.outputs * runs) * (depth + 6.0) + copies;
+  const double by_channels = static_cast<double>(blocks.vectors) * places * (depth + 6.0) * alone +
+                             (copied ? copies : 0.0);
   return by_channels < by_places;
 }
 
@@ -166,6 +168,9 @@ static void correlate_vectors(const T* source, const Band& band, Index inputs,
         ++row;
       }
     }
+    // The result's lines come in while the sums are made; the first one was the last tile's.
+    for (Index i = 0; i < channels; ++i)
+      __builtin_prefetch(out + i * out_step + first + count - 1, 1);
     places_of<T>(count, width)(source, inputs, band.channel, offsets.data(), taps, weights, places,
                                sums);
     store_places(sums, count, channels, width * lanes, out + first, out_step, room - first);

@@ -19,38 +19,73 @@ static void copy_row(const T* from, T* to, Index count, Index step) {
   }
 }
 
-// One row of a plane: zeros where the padding is.
+// Few numbers, mostly: those one by one, where the compiler would call memset.
 template <typename T>
-static void pack_row(const T* row, Index width, Index first, Index step, T* to, Index pitch) {
-  // Elements i with 0 <= first + i * step < width.
-  Index begin = first < 0 ? (-first + step - 1) / step : 0;
-  Index end = width > first ? (width - first - 1) / step + 1 : 0;
-  begin = std::min(begin, pitch);
-  end = std::max(std::min(end, pitch), begin);
-  std::fill(to, to + begin, T(0));
-  if (end > begin) copy_row(row + first + begin * step, to + begin, end - begin, step);
-  std::fill(to + end, to + pitch, T(0));
+static inline void put_zeros(T* begin, T* end) {
+  if (end - begin > 16) {
+    std::fill(begin, end, T(0));
+    return;
+  }
+  for (; begin < end; ++begin) {
+    *begin = T(0);
+    asm volatile("" ::: "memory");
+  }
+}
+
+// How a row of a plane comes from a row of the source: its numbers from `begin` to `end` are every
+// `step`-th one from `first` on, the others zeros.
+struct RowCopy {
+  Index begin, end, first, step;
+  RowCopy(Index width, Index left, Index step, Index pitch) : step(step) {
+    begin = std::min(left < 0 ? (-left + step - 1) / step : 0, pitch);
+    end = std::max(std::min(width > left ? (width - left - 1) / step + 1 : 0, pitch), begin);
+    first = left + begin * step;
+  }
+};
+
+// `whole_vectors`: behind the row of the source a vector's numbers can be read, and behind the
+// row's copy they can be written.
+template <typename T>
+static inline void pack_row(const T* row, const RowCopy& copy, bool whole_vectors, T* to,
+                            Index pitch) {
+  using Loose = typename Vectors<T>::loose;
+  constexpr Index lanes = Vectors<T>::lanes;
+  if (copy.step == 1 && whole_vectors) {
+    const Index count = copy.end - copy.begin;
+    for (Index i = 0; i < count; i += lanes) {
+      *reinterpret_cast<Loose*>(to + copy.begin + i) =
+          *reinterpret_cast<const Loose*>(row + copy.first + i);
+    }
+  } else if (copy.end > copy.begin) {
+    copy_row(row + copy.first, to + copy.begin, copy.end - copy.begin, copy.step);
+  }
+  put_zeros(to, to + copy.begin);
+  put_zeros(to + copy.end, to + pitch);
 }
 
 template <typename T>
 static void pack_band(const Correlation& work, const Planes& planes, const Band& band,
-                      Index channels, const T* source, T* packed) {
+                      Index channels, const T* source, T* into) {
   static const Planes whole{{0, 0}};
   const Index row_step = planes.empty() ? 1 : work.row_step;
   const Index column_step = planes.empty() ? 1 : work.column_step;
+  const Index size = work.height * work.width;
   for (Index c = 0; c < channels; ++c) {
-    const T* image = source + c * work.height * work.width;
+    const T* image = source + c * size;
+    T* packed = into + c * band.channel;
     for (const Plane& plane : planes.empty() ? whole : planes) {
       T* to = packed;
       packed += band.plane;
       const Index top = band.first_row * work.row_step + plane.row - work.top;
       const Index left = band.first_column * work.column_step + plane.column - work.left;
+      const RowCopy copy(work.width, left, column_step, band.pitch);
       for (Index i = 0; i < band.plane_rows; ++i, to += band.pitch) {
         const Index row = top + i * row_step;
         if (row < 0 || row >= work.height) {
           std::fill(to, to + band.pitch, T(0));
         } else {
-          pack_row(image + row * work.width, work.width, left, column_step, to, band.pitch);
+          const Index behind = (channels - c) * size - (row + 1) * work.width;
+          pack_row(image + row * work.width, copy, behind >= Vectors<T>::lanes, to, band.pitch);
         }
       }
       std::fill(to, packed, T(0));

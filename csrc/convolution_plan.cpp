@@ -58,6 +58,13 @@ Index plane_pitch(const Correlation& work, Index first_column, Index columns) {
   return std::max(columns, ceiling(least, work.column_step));
 }
 
+// A distance of at least so many numbers that is an odd multiple of a cache line: what lies so far
+// apart uses all of the first-level cache.
+Index spread(Index count) {
+  constexpr Index line = 16;
+  return (ceiling(count, line) | 1) * line;
+}
+
 // The plane's number, or how many there are where it isn't among them.
 Index number_of(const Planes& planes, Plane plane) {
   Index number = 0;
@@ -212,7 +219,7 @@ Band band_of(const Correlation& work, Cuts cuts, const Planes& planes, Index num
     band.plane_rows = band.rows + (work.reach_rows - 1) / work.row_step;
     // Behind the last row: what reads beyond it finds zeros as well.
     band.plane = band.plane_rows * band.pitch + (work.reach_columns - 1) / work.column_step + 1;
-    band.channel = static_cast<Index>(planes.size()) * band.plane;
+    band.channel = spread(static_cast<Index>(planes.size()) * band.plane);
     return band;
   }
   const Index top = band.first_row * work.row_step - work.top;
@@ -224,7 +231,8 @@ Band band_of(const Correlation& work, Cuts cuts, const Planes& planes, Index num
   band.copied = top < 0 || left < 0 || top + band.plane_rows > work.height ||
                 left + band.pitch > work.width;
   if (band.copied) {
-    band.plane = band.channel = band.plane_rows * band.pitch;
+    band.plane = band.plane_rows * band.pitch;
+    band.channel = spread(band.plane);
   } else {
     band.pitch = work.width;
     band.plane = band.channel = work.height * work.width;

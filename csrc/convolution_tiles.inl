@@ -22,6 +22,13 @@ constexpr int width_of(int rows) {
   return (registers - 1) / (rows + 1) < 8 ? (registers - 1) / (rows + 1) : 8;
 }
 
+// Has numbers read through the pointer from memory again. There are more of them than registers: the
+// compiler would keep some in vector registers, at the cost of the unit that multiplies.
+template <typename T>
+static inline __attribute__((always_inline)) void reload(const T*& pointer) {
+  asm volatile("" : "+r"(pointer));
+}
+
 // ROWS channels of the result at WIDTH vectors of neighbouring places: the sum over channels of the
 // source and over taps. Weights lie as (channel, tap, row).
 template <typename T, int ROWS, int WIDTH>
@@ -94,6 +101,7 @@ static void correlate_places(const T* source, Index channels, Index channel_step
   for (Index channel = 0; channel < channels; ++channel) {
     for (Index tap = 0; tap < taps; ++tap) {
       const T* at = source + offsets[tap];
+      reload(places);
       Vector values[WIDTH];
 #pragma GCC unroll 8
       for (int v = 0; v < WIDTH; ++v)
@@ -150,6 +158,7 @@ static void collect(const T* source, const Index* offsets, Index rows, Index col
   for (Index i = 0; i < rows; ++i, source += pitch) {
     const T* at = source;
     for (Index j = 0; j < columns; ++j, at += step, y += WIDTH * lanes) {
+      reload(offsets);
       Vector values[WIDTH];
 #pragma GCC unroll 8
       for (int v = 0; v < WIDTH; ++v) values[v] = *reinterpret_cast<const Loose*>(y + v * lanes);
