@@ -39,7 +39,8 @@ struct Correlating {
   const Correlation& work;
   const bool by_channels;  // channels in vectors
   Planes planes;
-  Cuts cuts;
+  std::vector<PlannedBand> bands;
+  bool gaps = false;  // phases without taps: the result is 0 there
   Blocks rows;
   VectorBlocks<T> vectors;
   Index blocks;                      // of channels, one way or the other
@@ -54,7 +55,7 @@ struct Correlating {
       : work(work),
         by_channels(channels_in_vectors<T>(work)),
         planes(by_channels ? Planes() : planes_read(work)),
-        cuts(cuts_of(work, planes, sizeof(T))),
+        bands(plan_bands(work, cuts_of(work, planes, sizeof(T)), planes)),
         rows(work.outputs),
         vectors(work.outputs),
         blocks(by_channels ? vectors.count : rows.count),
@@ -63,6 +64,7 @@ struct Correlating {
         end(end) {
     const Index across = by_channels ? vectors.across() : work.outputs;
     for (const Phase& phase : work.phases) {
+      gaps = gaps || phase.taps.empty();
       phase_weights.push_back(group_weights);
       group_weights += across * work.inputs * static_cast<Index>(phase.taps.size());
     }
@@ -193,15 +195,15 @@ static void finish(const ConvolutionEnd<T>& end, Index channel, T* out, Index at
 // One phase of one band: what blocks `first` to `last` give there. `source` is where its first place
 // reads; `buffer` has channels `buffer_step` apart.
 template <typename T>
-static void correlate_phase(const Correlating<T>& shared, const Band& band, Index image,
+static void correlate_phase(const Correlating<T>& shared, const PlannedBand& band, Index image,
                             Index group, std::size_t number, Index first, Index last,
                             const T* source, T* buffer, Index buffer_step) {
   const Correlation& work = shared.work;
   const Phase& phase = work.phases[number];
   const Index rows = std::min(band.rows, phase.rows - band.first_row);
   const Index columns = std::min(band.columns, phase.columns - band.first_column);
-  if (rows <= 0 || columns <= 0) return;
-  const std::vector<Index> offsets = offsets_of(work, shared.planes, band, phase);
+  if (rows <= 0 || columns <= 0 || (shared.gaps && phase.taps.empty())) return;
+  const std::vector<Index>& offsets = band.offsets[number];
   const Index result_row = phase.first_row + band.first_row * work.result_row_step;
   const Index result_column = phase.first_column + band.first_column * work.result_column_step;
   const Index image_size = work.result_height * work.result_width;
@@ -240,12 +242,33 @@ static void correlate_phase(const Correlating<T>& shared, const Band& band, Inde
   }
 }
 
+// Zeros where the band's phases leave gaps, and for now where they don't.
+template <typename T>
+static void put_zeros_between(const Correlating<T>& shared, const Band& band, Index images,
+                              Index first, Index last) {
+  const Correlation& work = shared.work;
+  const auto part = [](Index from, Index count, Index step, Index size, Index* begin, Index* end) {
+    *begin = std::min(from * step, size);
+    *end = std::min((from + count) * step, size);
+  };
+  Index top, bottom, left, right;
+  part(band.first_row, band.rows, work.result_row_step, work.result_height, &top, &bottom);
+  part(band.first_column, band.columns, work.result_column_step, work.result_width, &left, &right);
+  for (Index channel = images * work.outputs + first; channel < images * work.outputs + last;
+       ++channel) {
+    for (Index row = top; row < bottom; ++row) {
+      T* to = shared.out + (channel * work.result_height + row) * work.result_width;
+      std::fill(to + left, to + right, T(0));
+    }
+  }
+}
+
 template <typename T>
 static bool correlate_band(const Correlating<T>& shared, Index image, Index group, Index number,
                            Index first, Index last) {
   const Correlation& work = shared.work;
   constexpr Index lanes = Vectors<T>::lanes;
-  const Band band = band_of(work, shared.cuts, shared.planes, number);
+  const PlannedBand& band = shared.bands[static_cast<std::size_t>(number)];
   const Index copy = band.copied ? work.inputs * band.channel + 2 * lanes : 0;
   const Index step = band.rows * std::max(shared.by_channels ? 0 : band.pitch, band.columns) +
                      2 * lanes;
@@ -260,6 +283,10 @@ static bool correlate_band(const Correlating<T>& shared, Index image, Index grou
     source = room.begin;
   } else {
     source += band.origin;
+  }
+  if (shared.gaps) {
+    put_zeros_between(shared, band, image * work.groups + group, shared.first(first),
+                      shared.first(last - 1) + shared.channels(last - 1));
   }
   for (std::size_t phase = 0; phase < work.phases.size(); ++phase)
     correlate_phase(shared, band, image, group, phase, first, last, source, room.begin + copy,
@@ -277,7 +304,7 @@ static bool correlate_all(const Correlation& work, const T* source, const T* wei
   if (!packed.begin) return false;
   shared.weights = packed.begin;
   pack_all_weights(shared, weights, packed.begin);
-  const Index bands = shared.cuts.count();
+  const Index bands = static_cast<Index>(shared.bands.size());
   // Few bands: each is packed for several pieces, which share the channels of the result.
   const Index units = work.images * work.groups * bands;
   const Index shares = std::min(shared.blocks, (least_pieces + units - 1) / units);

@@ -96,8 +96,8 @@ static void pack_band(const Correlation& work, const Planes& planes, const Band&
 // Blocks of channels of the result, as even as they can be: a tile has one row for each of them.
 struct Blocks {
   Index count, channels;
-  explicit Blocks(Index channels)
-      : count((channels + most_rows - 1) / most_rows), channels(channels) {}
+  explicit Blocks(Index channels, Index most = most_rows)
+      : count((channels + most - 1) / most), channels(channels) {}
   Index first(Index block) const { return block * channels / count; }
   Index rows(Index block) const { return first(block + 1) - first(block); }
 };

@@ -188,16 +188,11 @@ std::vector<Index> offsets_of(const Correlation& work, const Planes& planes, con
 Cuts cuts_of(const Correlation& work, const Planes& planes, Index item) {
   const Index columns = std::max(Index{1}, ceiling(work.columns, most_columns));
   const Index of_columns = ceiling(work.columns, columns);
-  const Index halo = work.reach_rows - 1;
-  Index row_bytes, halo_rows;  // per row of places
-  if (planes.empty()) {
-    row_bytes = ((of_columns - 1) * work.column_step + work.reach_columns) * work.row_step;
-    halo_rows = halo / work.row_step;
-  } else {
-    row_bytes = static_cast<Index>(planes.size()) * plane_pitch(work, 0, of_columns);
-    halo_rows = halo / work.row_step;
-  }
-  row_bytes = std::max(Index{1}, row_bytes * work.inputs * item);
+  const Index halo_rows = (work.reach_rows - 1) / work.row_step;
+  const Index numbers =  // that a row of places adds
+      planes.empty() ? ((of_columns - 1) * work.column_step + work.reach_columns) * work.row_step
+                     : static_cast<Index>(planes.size()) * plane_pitch(work, 0, of_columns);
+  const Index row_bytes = std::max(Index{1}, numbers * work.inputs * item);
   Index rows = std::max(source_bytes / row_bytes - halo_rows, Index{1});
   const Index others = std::max(Index{1}, work.images * work.groups * columns);
   const Index wanted = ceiling(wanted_pieces, others);
@@ -239,6 +234,16 @@ Band band_of(const Correlation& work, Cuts cuts, const Planes& planes, Index num
     band.origin = top * work.width + left;
   }
   return band;
+}
+
+std::vector<PlannedBand> plan_bands(const Correlation& work, Cuts cuts, const Planes& planes) {
+  std::vector<PlannedBand> bands;
+  for (Index i = 0; i < cuts.count(); ++i) {
+    bands.push_back({band_of(work, cuts, planes, i), {}});
+    for (const Phase& phase : work.phases)
+      bands.back().offsets.push_back(offsets_of(work, planes, bands.back(), phase));
+  }
+  return bands;
 }
 
 }  // namespace tfl

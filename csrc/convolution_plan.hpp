@@ -83,4 +83,10 @@ Band band_of(const Correlation& work, Cuts cuts, const Planes& planes, Index num
 std::vector<Index> offsets_of(const Correlation& work, const Planes& planes, const Band& band,
                               const Phase& phase);
 
+// All bands of a call, with the offsets of each phase's taps.
+struct PlannedBand : Band {
+  std::vector<std::vector<Index>> offsets;
+};
+std::vector<PlannedBand> plan_bands(const Correlation& work, Cuts cuts, const Planes& planes);
+
 }  // namespace tfl

@@ -8,6 +8,12 @@ struct Vectors {
   typedef T loose __attribute__((vector_size(TFL_VECTOR_BYTES), aligned(alignof(T)), may_alias));
 };
 
+template <typename T>
+struct IntegerOf {
+  typedef std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t> item;
+  typedef item type __attribute__((vector_size(TFL_VECTOR_BYTES)));
+};
+
 #if TFL_VECTOR_BYTES == 64 || defined(__aarch64__)
 constexpr int registers = 32;
 constexpr int most_rows = 14;
@@ -191,4 +197,59 @@ template <typename T>
 static Collect<T> collect_of(Index rows, Index width) {
   constexpr auto sizes = std::make_integer_sequence<int, most_rows>();
   return width == 1 ? collect_among<T, 1>(rows, sizes) : collect_among<T, 2>(rows, sizes);
+}
+
+// The gradient by the weights with places in vectors, for few channels of y: the sums of one of them
+// for ROWS (channel, tap) pairs. y lies in rows of whole vectors, with zeros behind its places; the
+// source's numbers there are masked, for they may be infinite.
+template <typename T, int ROWS>
+static void dot(const T* source, const Index* offsets, Index rows, Index columns, Index pitch,
+                const T* y, T* sums_out) {
+  using Vector = typename Vectors<T>::type;
+  using Loose = typename Vectors<T>::loose;
+  using Mask = typename IntegerOf<T>::type;
+  constexpr Index lanes = Vectors<T>::lanes;
+  const Index whole = columns / lanes * lanes;
+  Mask mask;
+  for (Index lane = 0; lane < lanes; ++lane) mask[lane] = lane < columns - whole ? -1 : 0;
+  Vector sums[ROWS] = {};
+  for (Index i = 0; i < rows; ++i, source += pitch) {
+    for (Index j = 0; j < whole; j += lanes, y += lanes) {
+      const Vector value = *reinterpret_cast<const Loose*>(y);
+#pragma GCC unroll 16
+      for (int row = 0; row < ROWS; ++row)
+        sums[row] += value * *reinterpret_cast<const Loose*>(source + offsets[row] + j);
+    }
+    if (whole == columns) continue;
+    const Vector value = *reinterpret_cast<const Loose*>(y);
+    y += lanes;
+#pragma GCC unroll 16
+    for (int row = 0; row < ROWS; ++row) {
+      const Vector one = *reinterpret_cast<const Loose*>(source + offsets[row] + whole);
+      sums[row] += value * reinterpret_cast<Vector>(reinterpret_cast<Mask>(one) & mask);
+    }
+  }
+  for (int row = 0; row < ROWS; ++row) {
+    T parts[lanes];
+    *reinterpret_cast<Loose*>(parts) = sums[row];
+    for (Index half = lanes / 2; half > 0; half /= 2)
+      for (Index lane = 0; lane < half; ++lane) parts[lane] += parts[lane + half];
+    sums_out[row] += parts[0];
+  }
+}
+
+template <typename T>
+using Dot = void (*)(const T*, const Index*, Index, Index, Index, const T*, T*);
+
+constexpr int most_dots = 9;
+
+template <typename T, int... LESS>
+static Dot<T> dot_among(Index rows, std::integer_sequence<int, LESS...>) {
+  static constexpr Dot<T> all[] = {dot<T, LESS + 1>...};
+  return all[rows - 1];
+}
+
+template <typename T>
+static Dot<T> dot_of(Index rows) {
+  return dot_among<T>(rows, std::make_integer_sequence<int, most_dots>());
 }

@@ -1,11 +1,5 @@
 // Squares of numbers transposed in registers.
 
-template <typename T>
-struct IntegerOf {
-  typedef std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t> item;
-  typedef item type __attribute__((vector_size(TFL_VECTOR_BYTES)));
-};
-
 // Exchanges the off-diagonal halves of squares of 2 * HALF in rows a and b.
 template <typename T, int HALF, int... LANE>
 static inline void exchange(typename Vectors<T>::type& a, typename Vectors<T>::type& b,

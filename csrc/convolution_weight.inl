@@ -1,5 +1,6 @@
 // The gradient by the weights: for every (channel, tap) of x and channel of y the sum over images
-// and places. Vectors run over the channels of y, which is transposed for it, a band at a time.
+// and places. Vectors run over the channels of y, which is transposed for it, a band at a time; or
+// over places, where y has few channels.
 
 // How the work is cut: pieces that share a result sum up by themselves, and then in order.
 struct WeightCuts {
@@ -49,13 +50,24 @@ static void transpose_y(const T* y, Index step, Index channels, Index across, In
     transpose_run(y + i * row_step, step, channels, across, columns, to + i * columns * across);
 }
 
+// Steps for a pair of a row of places: vectors of places are read at any address and have a rest at
+// the end of the row.
+template <typename T>
+static bool outputs_in_vectors(const Correlation& work) {
+  constexpr Index lanes = Vectors<T>::lanes;
+  const VectorBlocks<T> blocks(work.outputs);
+  const double by_places = static_cast<double>(work.outputs * ((work.columns + lanes - 1) / lanes));
+  return static_cast<double>(blocks.vectors * work.columns) < 2.0 * by_places;
+}
+
 template <typename T>
 struct Collecting {
   const Correlation& work;
   const T* y;
   const T* x;
-  const Planes planes;  // none
-  Cuts cuts;
+  const bool by_channels;  // channels of y in vectors
+  Planes planes;
+  std::vector<PlannedBand> bands;
   WeightCuts pieces;
   VectorBlocks<T> blocks;
   Index taps, units;
@@ -64,10 +76,12 @@ struct Collecting {
       : work(work),
         y(y),
         x(x),
-        cuts(cuts_of(work, planes, sizeof(T))),
+        by_channels(outputs_in_vectors<T>(work)),
+        planes(by_channels ? Planes() : planes_read(work)),
+        bands(plan_bands(work, cuts_of(work, planes, sizeof(T)), planes)),
         blocks(work.outputs),
         taps(static_cast<Index>(work.phases[0].taps.size())),
-        units(work.images * cuts.count()) {
+        units(work.images * static_cast<Index>(bands.size())) {
     pieces = weight_cuts(work, units, taps, sizeof(T));
   }
 
@@ -77,16 +91,63 @@ struct Collecting {
   Index partial() const { return work.inputs * taps * across(); }
 };
 
-// Adds one band's part to `sums`, (block of channels of y, channel of x, tap, channel of y).
+// Channels of y in vectors: adds a band's part to `sums`, (block of channels, pair, channel).
+template <typename T>
+static void collect_channels(const Collecting<T>& shared, const Band& band, const T* source,
+                             const std::vector<Index>& offsets, const T* y, T* transposed,
+                             T* sums) {
+  const Correlation& work = shared.work;
+  const Index pairs = static_cast<Index>(offsets.size());
+  const Blocks pair_blocks(pairs);
+  const Index plane = work.result_height * work.result_width;
+  for (Index block = 0; block < shared.blocks.count; ++block) {
+    const Index width = shared.blocks.width(block), across = shared.blocks.across(block);
+    transpose_y(y + shared.blocks.first(block) * plane, plane, shared.blocks.used(block), across,
+                band.rows, band.columns, work.result_width, transposed);
+    for (Index i = 0; i < pair_blocks.count; ++i) {
+      const Index pair = pair_blocks.first(i);
+      collect_of<T>(pair_blocks.rows(i), width)(
+          source, &offsets[static_cast<std::size_t>(pair)], band.rows, band.columns,
+          band.row_step * band.pitch, band.column_step, transposed, sums + pair * across);
+    }
+    sums += pairs * across;
+  }
+}
+
+// Places in vectors: adds a band's part to `sums`, (channel of y, pair).
+template <typename T>
+static void collect_places(const Collecting<T>& shared, const Band& band, const T* source,
+                           const std::vector<Index>& offsets, const T* y, T* copied, T* sums) {
+  const Correlation& work = shared.work;
+  constexpr Index lanes = Vectors<T>::lanes;
+  const Index pairs = static_cast<Index>(offsets.size());
+  const Blocks pair_blocks(pairs, most_dots);
+  const Index across = (band.columns + lanes - 1) / lanes * lanes;
+  for (Index channel = 0; channel < work.outputs; ++channel) {
+    const T* from = y + channel * work.result_height * work.result_width;
+    for (Index row = 0; row < band.rows; ++row, from += work.result_width) {
+      T* to = copied + row * across;
+      std::fill(to + across - lanes, to + across, T(0));
+      copy_row(from, to, band.columns, 1);
+    }
+    for (Index i = 0; i < pair_blocks.count; ++i) {
+      const Index pair = pair_blocks.first(i);
+      dot_of<T>(pair_blocks.rows(i))(source, &offsets[static_cast<std::size_t>(pair)], band.rows,
+                                     band.columns, band.pitch, copied, sums + pair);
+    }
+    sums += pairs;
+  }
+}
+
 template <typename T>
 static bool collect_band(const Collecting<T>& shared, Index group, Index image, Index number,
                          Index first, Index last, T* sums) {
   const Correlation& work = shared.work;
   constexpr Index lanes = Vectors<T>::lanes;
-  const Band band = band_of(work, shared.cuts, shared.planes, number);
-  const Index copy = band.copied ? (last - first) * band.channel : 0;
+  const PlannedBand& band = shared.bands[static_cast<std::size_t>(number)];
+  const Index copy = band.copied ? (last - first) * band.channel + lanes : 0;
   static thread_local Scratch scratch;
-  const Room<T> room(scratch, copy + band.rows * band.columns * 2 * lanes);
+  const Room<T> room(scratch, copy + band.rows * (band.columns + lanes) * 2 * lanes);
   if (!room.begin) return false;
   const T* source = shared.x + ((image * work.groups + group) * work.inputs + first) *
                                    work.height * work.width;
@@ -96,30 +157,15 @@ static bool collect_band(const Collecting<T>& shared, Index group, Index image, 
   } else {
     source += band.origin;
   }
-  const std::vector<Index> tap_offsets = offsets_of(work, shared.planes, band, work.phases[0]);
   std::vector<Index> offsets;
+  offsets.reserve(static_cast<std::size_t>((last - first) * shared.taps));
   for (Index channel = 0; channel < last - first; ++channel)
-    for (const Index offset : tap_offsets) offsets.push_back(channel * band.channel + offset);
-  const Index pairs = static_cast<Index>(offsets.size());
-  const Blocks pair_blocks(pairs);
-  const Index result = work.result_height * work.result_width;
-  T* transposed = room.begin + copy;
-  for (Index block = 0; block < shared.blocks.count; ++block) {
-    const Index width = shared.blocks.width(block), across = width * lanes;
-    const Index channel = shared.blocks.first(block);
-    const T* y = shared.y +
-                 ((image * work.groups + group) * work.outputs + channel) * result +
-                 band.first_row * work.result_width + band.first_column;
-    transpose_y(y, result, shared.blocks.used(block), across, band.rows, band.columns,
-                work.result_width, transposed);
-    for (Index i = 0; i < pair_blocks.count; ++i) {
-      const Index pair = pair_blocks.first(i);
-      collect_of<T>(pair_blocks.rows(i), width)(
-          source, &offsets[static_cast<std::size_t>(pair)], band.rows, band.columns,
-          band.row_step * band.pitch, band.column_step, transposed, sums + pair * across);
-    }
-    sums += pairs * across;
-  }
+    for (const Index offset : band.offsets[0]) offsets.push_back(channel * band.channel + offset);
+  const T* y = shared.y + (image * work.groups + group) * work.outputs * work.result_height *
+                              work.result_width +
+               band.first_row * work.result_width + band.first_column;
+  const auto collect = shared.by_channels ? collect_channels<T> : collect_places<T>;
+  collect(shared, band, source, offsets, y, room.begin + copy, sums);
   return true;
 }
 
@@ -133,9 +179,10 @@ static void add_partials(const Collecting<T>& shared, Index group, Index cut, co
   const Index begin = shared.first_input(cut) * shared.taps;
   for (Index channel = 0; channel < work.outputs; ++channel) {
     const Index block = channel / (2 * lanes);
-    const Index across = shared.blocks.width(block) * lanes;
-    const T* from = partials + begin * shared.across() + shared.blocks.first(block) * pairs +
-                    channel % (2 * lanes);
+    const Index across = shared.by_channels ? shared.blocks.across(block) : 1;
+    const T* from = partials + begin * shared.across() +
+                    (shared.by_channels ? shared.blocks.first(block) * pairs + channel % (2 * lanes)
+                                        : channel * pairs);
     T* to = out + group * work.group_step + channel * work.output_step + begin;
     for (Index pair = 0; pair < pairs; ++pair) {
       T sum = from[pair * across];
@@ -173,7 +220,7 @@ static bool weight_gradient(const ConvolutionShape& shape, const T* y, const T* 
       T* sums = partials.begin + (group * shared.pieces.sums + part) * shared.partial() +
                 first * shared.taps * shared.across();
       std::fill(sums, sums + (last - first) * shared.taps * shared.across(), T(0));
-      const Index bands = shared.cuts.count();
+      const Index bands = static_cast<Index>(shared.bands.size());
       const Index end = (part + 1) * shared.units / shared.pieces.sums;
       for (Index unit = part * shared.units / shared.pieces.sums; unit < end; ++unit) {
         if (!collect_band(shared, group, unit / bands, unit % bands, first, last, sums))
