@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 
 namespace tfl {
 
@@ -47,5 +48,8 @@ struct BiasActivation {
 };
 
 const BiasActivation& bias_activation_kernels();
+
+// The number of an activation's name; raises ValueError for others.
+int activation_index(const char* op, const std::string& name);
 
 }  // namespace tfl

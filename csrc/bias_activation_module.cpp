@@ -20,6 +20,8 @@ struct Activation {
 constexpr Activation activations[] = {TFL_FOR_EACH_ACTIVATION(TFL_ROW)};
 #undef TFL_ROW
 
+}  // namespace
+
 int activation_index(const char* op, const std::string& name) {
   int index = 0;
   for (const Activation& activation : activations) {
@@ -32,6 +34,8 @@ int activation_index(const char* op, const std::string& name) {
   throw py::value_error(std::string(op) + ": activation must be one of " + known + ", got '" +
                         name + "'");
 }
+
+namespace {
 
 void check_slope(const char* op, double slope) {
   if (!(slope >= 0.0)) {

@@ -8,6 +8,7 @@ from typing import Any
 import numpy
 
 from . import dtypes, threads
+from .native_convolution_slots import Convolutions
 
 # Elements from which adding a bias on several threads is quicker than NumPy's addition.
 _THREADS_FROM = 1 << 14
@@ -22,6 +23,8 @@ def _all_of_one_float(*arrays: Any) -> bool:
 def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str, Any]:
     """Return the slots; ``module`` is the extension, ``library`` finds NumPy's slots by name."""
     from_output = {name: kind == "from_output" for name, kind in dict(module.activations()).items()}
+
+    native = Convolutions(module)
 
     def product(x: Any, w: Any) -> Any:
         """Return x @ w.T in C order."""
@@ -70,7 +73,15 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
 
     def conv_act(x: Any, w: Any, *rest: Any) -> tuple[Any, Any]:
         *bias, stride, padding, dilation, groups, activation = rest
-        z = library("convolution")(x, w, stride, padding, dilation, groups)
+        geometry = stride, padding, dilation, groups
+        if native.accepts(x, w, x.shape, w.shape, *geometry):
+            before = activation is not None and not from_output[activation]
+            z, saved = native.forward(
+                x, w, *geometry, bias=bias[0] if bias else None,
+                activation=activation or "identity", keep_before=before,
+            )  # fmt: skip
+            return z, saved if before or activation is None else z
+        z = library("convolution")(x, w, *geometry)
         return activate(z, bias[0] if bias else None, activation, True)
 
     def accepts_conv(*args: Any) -> bool:

@@ -1,0 +1,237 @@
+// The gradient by the weights: for every (channel, tap) of x and channel of y the sum over images
+// and places. Vectors run over the channels of y, which is transposed for it, a band at a time; or
+// over places, where y has few channels.
+
+// How the work is cut: pieces that share a result sum up by themselves, and then in order.
+struct WeightCuts {
+  Index sums;    // partial results: cuts of the images' bands
+  Index inputs;  // cuts of the channels of x
+};
+
+constexpr Index partial_bytes = Index{2} << 20;
+
+static WeightCuts weight_cuts(const Correlation& work, Index units, Index taps, Index item) {
+  const Index bytes = std::max<Index>(1, work.outputs * work.inputs * taps * item);
+  const Index wanted = (least_pieces + work.groups - 1) / work.groups;
+  WeightCuts cuts{};
+  cuts.sums = std::max<Index>(1, std::min({partial_bytes / bytes, units, wanted}));
+  cuts.inputs = std::max<Index>(1, std::min(work.inputs, (wanted + cuts.sums - 1) / cuts.sums));
+  return cuts;
+}
+
+// `to`, (place, channel in `across`), from channels of y that lie `step` apart.
+template <typename T>
+static void transpose_run(const T* y, Index step, Index channels, Index across, Index count,
+                          T* to) {
+  constexpr Index lanes = Vectors<T>::lanes;
+  for (Index i = 0; i < count; i += lanes, to += lanes * across) {
+    for (Index c = 0; c < across; c += lanes) {
+      const T* from = y + c * step + i;
+      if (i + lanes <= count && c + lanes <= channels) {
+        transpose_square(from, step, to + c, across);
+        continue;
+      }
+      const Index places = std::min(lanes, count - i);
+      for (Index place = 0; place < places; ++place)
+        std::fill(to + place * across + c, to + place * across + c + lanes, T(0));
+      transpose_part(from, step, std::min(lanes, channels - c), places, to + c, across);
+    }
+  }
+}
+
+template <typename T>
+static void transpose_y(const T* y, Index step, Index channels, Index across, Index rows,
+                        Index columns, Index row_step, T* to) {
+  if (columns == row_step) {
+    transpose_run(y, step, channels, across, rows * columns, to);
+    return;
+  }
+  for (Index i = 0; i < rows; ++i)
+    transpose_run(y + i * row_step, step, channels, across, columns, to + i * columns * across);
+}
+
+// Steps for a pair of a row of places: vectors of places are read at any address and have a rest at
+// the end of the row.
+template <typename T>
+static bool outputs_in_vectors(const Correlation& work) {
+  constexpr Index lanes = Vectors<T>::lanes;
+  const VectorBlocks<T> blocks(work.outputs);
+  const double by_places = static_cast<double>(work.outputs * ((work.columns + lanes - 1) / lanes));
+  return static_cast<double>(blocks.vectors * work.columns) < 2.0 * by_places;
+}
+
+template <typename T>
+struct Collecting {
+  const Correlation& work;
+  const T* y;
+  const T* x;
+  const bool by_channels;  // channels of y in vectors
+  Planes planes;
+  std::vector<PlannedBand> bands;
+  WeightCuts pieces;
+  VectorBlocks<T> blocks;
+  Index taps, units;
+
+  Collecting(const Correlation& work, const T* y, const T* x)
+      : work(work),
+        y(y),
+        x(x),
+        by_channels(outputs_in_vectors<T>(work)),
+        planes(by_channels ? Planes() : planes_read(work)),
+        bands(plan_bands(work, cuts_of(work, planes, sizeof(T)), planes)),
+        blocks(work.outputs),
+        taps(static_cast<Index>(work.phases[0].taps.size())),
+        units(work.images * static_cast<Index>(bands.size())) {
+    pieces = weight_cuts(work, units, taps, sizeof(T));
+  }
+
+  Index first_input(Index cut) const { return cut * work.inputs / pieces.inputs; }
+  Index across() const { return blocks.across(); }
+  // Numbers in one partial result of a group.
+  Index partial() const { return work.inputs * taps * across(); }
+};
+
+// Channels of y in vectors: adds a band's part to `sums`, (block of channels, pair, channel).
+template <typename T>
+static void collect_channels(const Collecting<T>& shared, const Band& band, const T* source,
+                             const std::vector<Index>& offsets, const T* y, T* transposed,
+                             T* sums) {
+  const Correlation& work = shared.work;
+  const Index pairs = static_cast<Index>(offsets.size());
+  const Blocks pair_blocks(pairs);
+  const Index plane = work.result_height * work.result_width;
+  for (Index block = 0; block < shared.blocks.count; ++block) {
+    const Index width = shared.blocks.width(block), across = shared.blocks.across(block);
+    transpose_y(y + shared.blocks.first(block) * plane, plane, shared.blocks.used(block), across,
+                band.rows, band.columns, work.result_width, transposed);
+    for (Index i = 0; i < pair_blocks.count; ++i) {
+      const Index pair = pair_blocks.first(i);
+      collect_of<T>(pair_blocks.rows(i), width)(
+          source, &offsets[static_cast<std::size_t>(pair)], band.rows, band.columns,
+          band.row_step * band.pitch, band.column_step, transposed, sums + pair * across);
+    }
+    sums += pairs * across;
+  }
+}
+
+// Places in vectors: adds a band's part to `sums`, (channel of y, pair).
+template <typename T>
+static void collect_places(const Collecting<T>& shared, const Band& band, const T* source,
+                           const std::vector<Index>& offsets, const T* y, T* copied, T* sums) {
+  const Correlation& work = shared.work;
+  constexpr Index lanes = Vectors<T>::lanes;
+  const Index pairs = static_cast<Index>(offsets.size());
+  const Blocks pair_blocks(pairs, most_dots);
+  const Index across = (band.columns + lanes - 1) / lanes * lanes;
+  for (Index channel = 0; channel < work.outputs; ++channel) {
+    const T* from = y + channel * work.result_height * work.result_width;
+    for (Index row = 0; row < band.rows; ++row, from += work.result_width) {
+      T* to = copied + row * across;
+      std::fill(to + across - lanes, to + across, T(0));
+      copy_row(from, to, band.columns, 1);
+    }
+    for (Index i = 0; i < pair_blocks.count; ++i) {
+      const Index pair = pair_blocks.first(i);
+      dot_of<T>(pair_blocks.rows(i))(source, &offsets[static_cast<std::size_t>(pair)], band.rows,
+                                     band.columns, band.pitch, copied, sums + pair);
+    }
+    sums += pairs;
+  }
+}
+
+template <typename T>
+static bool collect_band(const Collecting<T>& shared, Index group, Index image, Index number,
+                         Index first, Index last, T* sums) {
+  const Correlation& work = shared.work;
+  constexpr Index lanes = Vectors<T>::lanes;
+  const PlannedBand& band = shared.bands[static_cast<std::size_t>(number)];
+  const Index copy = band.copied ? (last - first) * band.channel + lanes : 0;
+  static thread_local Scratch scratch;
+  const Room<T> room(scratch, copy + band.rows * (band.columns + lanes) * 2 * lanes);
+  if (!room.begin) return false;
+  const T* source = shared.x + ((image * work.groups + group) * work.inputs + first) *
+                                   work.height * work.width;
+  if (band.copied) {
+    pack_band(work, shared.planes, band, last - first, source, room.begin);
+    source = room.begin;
+  } else {
+    source += band.origin;
+  }
+  std::vector<Index> offsets;
+  offsets.reserve(static_cast<std::size_t>((last - first) * shared.taps));
+  for (Index channel = 0; channel < last - first; ++channel)
+    for (const Index offset : band.offsets[0]) offsets.push_back(channel * band.channel + offset);
+  const T* y = shared.y + (image * work.groups + group) * work.outputs * work.result_height *
+                              work.result_width +
+               band.first_row * work.result_width + band.first_column;
+  const auto collect = shared.by_channels ? collect_channels<T> : collect_places<T>;
+  collect(shared, band, source, offsets, y, room.begin + copy, sums);
+  return true;
+}
+
+// The partial results of one cut of the channels of x, added up and put where they belong.
+template <typename T>
+static void add_partials(const Collecting<T>& shared, Index group, Index cut, const T* partials,
+                         T* out) {
+  const Correlation& work = shared.work;
+  constexpr Index lanes = Vectors<T>::lanes;
+  const Index pairs = (shared.first_input(cut + 1) - shared.first_input(cut)) * shared.taps;
+  const Index begin = shared.first_input(cut) * shared.taps;
+  for (Index channel = 0; channel < work.outputs; ++channel) {
+    const Index block = channel / (2 * lanes);
+    const Index across = shared.by_channels ? shared.blocks.across(block) : 1;
+    const T* from = partials + begin * shared.across() +
+                    (shared.by_channels ? shared.blocks.first(block) * pairs + channel % (2 * lanes)
+                                        : channel * pairs);
+    T* to = out + group * work.group_step + channel * work.output_step + begin;
+    for (Index pair = 0; pair < pairs; ++pair) {
+      T sum = from[pair * across];
+      for (Index i = 1; i < shared.pieces.sums; ++i)
+        sum += from[i * shared.partial() + pair * across];
+      to[pair] = sum;
+    }
+  }
+}
+
+template <typename T>
+static bool weight_gradient(const ConvolutionShape& shape, const T* y, const T* x, T* out) {
+  const Correlation work = forward_correlation(shape);
+  const Collecting<T> shared(work, y, x);
+  const Index per_group = shared.pieces.sums * shared.pieces.inputs;
+  if (work.groups * work.group_step == 0) return true;
+  static thread_local Scratch scratch;
+  const Index size = work.groups * shared.pieces.sums * shared.partial();
+  const Room<T> partials(scratch, size);
+  if (!partials.begin) return false;
+  const std::size_t count = static_cast<std::size_t>(work.groups * per_group);
+  const double cost = static_cast<double>(work.group_step / shared.pieces.inputs) *
+                      static_cast<double>(shape.result_height * shape.result_width) *
+                      static_cast<double>(work.images) / static_cast<double>(shared.pieces.sums) /
+                      8.0;
+  const std::size_t pieces = pieces_of(count, cost);
+  std::atomic<bool> complete{true};
+  parallel(pieces, [&](std::size_t piece) {
+    const std::size_t stop = first_of(piece + 1, pieces, count);
+    for (std::size_t i = first_of(piece, pieces, count); i < stop; ++i) {
+      const Index group = static_cast<Index>(i) / per_group;
+      const Index part = static_cast<Index>(i) % per_group / shared.pieces.inputs;
+      const Index cut = static_cast<Index>(i) % shared.pieces.inputs;
+      const Index first = shared.first_input(cut), last = shared.first_input(cut + 1);
+      T* sums = partials.begin + (group * shared.pieces.sums + part) * shared.partial() +
+                first * shared.taps * shared.across();
+      std::fill(sums, sums + (last - first) * shared.taps * shared.across(), T(0));
+      const Index bands = static_cast<Index>(shared.bands.size());
+      const Index end = (part + 1) * shared.units / shared.pieces.sums;
+      for (Index unit = part * shared.units / shared.pieces.sums; unit < end; ++unit) {
+        if (!collect_band(shared, group, unit / bands, unit % bands, first, last, sums))
+          complete = false;
+      }
+    }
+  });
+  for (Index i = 0; i < work.groups * shared.pieces.inputs; ++i) {
+    const Index group = i / shared.pieces.inputs;
+    add_partials(shared, group, i % shared.pieces.inputs,
+                 partials.begin + group * shared.pieces.sums * shared.partial(), out);
+  }
+  return complete;
+}

@@ -1,0 +1,120 @@
+"""Native slots of the convolution over one or two axes and of its two gradients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from . import dtypes
+
+_FLOATS = (dtypes.float32, dtypes.float64)
+# Elements of a few rows of places with all that they read: more of them is left to NumPy, for a
+# thread copies so much.
+_ROOM = 1 << 22
+
+
+def _plain(array: Any) -> Any:
+    """Return the array as kernels read it: in C order, aligned."""
+    flags = array.flags
+    return array if flags.c_contiguous and flags.aligned else array.copy()
+
+
+def _over_two(array: Any) -> Any:
+    """Return images or kernels over one axis as such over two; others as they are."""
+    return array if array.ndim == 4 else array.reshape(*array.shape[:2], 1, array.shape[2])
+
+
+def _geometry_over_two(stride: Any, padding: Any, dilation: Any, groups: int) -> tuple[Any, ...]:
+    if len(stride) == 2:
+        return stride, padding, dilation, groups
+    return (1, *stride), ((0, 0), *padding), (1, *dilation), groups
+
+
+def _fits(inputs: int, kernel: Any, sizes: Any, stride: Any, padding: Any, dilation: Any) -> bool:
+    """Whether what a row of places reads is small enough to be copied."""
+    room = inputs
+    for length, size, step, (before, behind), gap in zip(
+        kernel, sizes, stride, padding, dilation, strict=True
+    ):
+        room *= min(gap * (length - 1) + 1 + 512 * step, size + before + behind)
+    # Of the rows only those that one row of places reads must fit.
+    return room <= _ROOM or room // (sizes[0] + sum(padding[0])) * (
+        dilation[0] * (kernel[0] - 1) + 1
+    ) <= _ROOM
+
+
+class Convolutions:
+    """The calls of the extension: arrays and geometry over one or two axes."""
+
+    def __init__(self, module: Any) -> None:
+        self.module = module
+
+    def forward(self, x: Any, w: Any, *geometry: Any, bias: Any = None,
+                activation: str = "identity", keep_before: bool = False) -> tuple[Any, Any]:  # fmt: skip
+        """Return activation(z + bias), and z + bias itself where asked for it."""
+        bias = None if bias is None else _plain(bias)
+        x, w, axes = _over_two(_plain(x)), _over_two(_plain(w)), x.ndim
+        out, before = self.module.convolution(
+            x, w, *_geometry_over_two(*geometry), bias, activation, keep_before
+        )
+        if axes == 3:
+            out = out[:, :, 0]
+            before = None if before is None else before[:, :, 0]
+        return out, before
+
+    def input_gradient(self, y: Any, w: Any, shape: Any, *geometry: Any) -> Any:
+        over_two = shape if len(shape) == 4 else (*shape[:2], 1, shape[2])
+        return self.module.convolution_input_gradient(
+            _over_two(_plain(y)), _over_two(_plain(w)), over_two, *_geometry_over_two(*geometry)
+        ).reshape(shape)
+
+    def weight_gradient(self, y: Any, x: Any, shape: Any, *geometry: Any) -> Any:
+        over_two = shape if len(shape) == 4 else (*shape[:2], 1, shape[2])
+        return self.module.convolution_weight_gradient(
+            _over_two(_plain(y)), _over_two(_plain(x)), over_two, *_geometry_over_two(*geometry)
+        ).reshape(shape)
+
+    def accepts(self, one: Any, other: Any, x_shape: Any, w_shape: Any, *geometry: Any) -> bool:
+        """Whether the extension takes a convolution of these shapes, for arrays of one dtype."""
+        stride, padding, dilation, _ = geometry
+        return (
+            one.dtype in _FLOATS
+            and one.dtype == other.dtype
+            and len(x_shape) in (3, 4)
+            and math.prod(x_shape) > 0
+            and math.prod(w_shape) > 0
+            and _fits(w_shape[1], w_shape[2:], x_shape[2:], stride, padding, dilation)
+        )
+
+
+def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str, Any]:
+    """Return the slots; ``module`` is the extension, ``library`` finds NumPy's slots by name."""
+    native = Convolutions(module)
+
+    def convolution(x: Any, w: Any, *geometry: Any) -> Any:
+        return native.forward(x, w, *geometry)[0]
+
+    def convolution_input_gradient(y: Any, w: Any, shape: Any, *geometry: Any) -> Any:
+        return native.input_gradient(y, w, shape, *geometry)
+
+    def convolution_weight_gradient(y: Any, x: Any, shape: Any, *geometry: Any) -> Any:
+        return native.weight_gradient(y, x, shape, *geometry)
+
+    def accepts(x: Any, w: Any, *geometry: Any) -> bool:
+        return native.accepts(x, w, x.shape, w.shape, *geometry)
+
+    def accepts_input(y: Any, w: Any, shape: Any, *geometry: Any) -> bool:
+        return native.accepts(y, w, shape, w.shape, *geometry)
+
+    def accepts_weight(y: Any, x: Any, shape: Any, *geometry: Any) -> bool:
+        return native.accepts(y, x, x.shape, shape, *geometry)
+
+    convolution.accepts = accepts  # type: ignore[attr-defined]
+    convolution_input_gradient.accepts = accepts_input  # type: ignore[attr-defined]
+    convolution_weight_gradient.accepts = accepts_weight  # type: ignore[attr-defined]
+    return {
+        "convolution": convolution,
+        "convolution_input_gradient": convolution_input_gradient,
+        "convolution_weight_gradient": convolution_weight_gradient,
+    }
