@@ -91,7 +91,7 @@ def test_products_are_right_on_the_pool(native_module: ModuleType) -> None:
     assert not wrong
 
 
-def trained(steps: int = 5) -> list[bytes]:
+def trained(steps: int = 5, optimizer_name: str = "AdamW") -> list[bytes]:
     """The parameters of a small network with a layer of each kind after some steps."""
     tfl.manual_seed(0)
     nn = tfl.nn
@@ -109,7 +109,7 @@ def trained(steps: int = 5) -> list[bytes]:
         nn.Dropout(0.1),
         nn.Linear(200, 10),
     )
-    optimizer = tfl.optim.AdamW(model.parameters(), lr=1e-3)
+    optimizer = getattr(tfl.optim, optimizer_name)(model.parameters(), lr=1e-3)
     generator = np.random.default_rng(0)
     x = tfl.tensor(generator.normal(size=(64, 1, 28, 28)).astype(np.float32))
     y = tfl.tensor(generator.integers(0, 10, 64))
@@ -154,6 +154,25 @@ def test_wrong_mode() -> None:
     with pytest.raises(ArgumentError, match=r"^use_deterministic_algorithms: mode must be"):
         tfl.use_deterministic_algorithms(1)  # type: ignore[arg-type]
     assert not tfl.are_deterministic_algorithms_enabled()
+
+
+def test_whole_steps_without_the_extension() -> None:
+    """The same training on NumPy alone gives parameters that differ by rounding.
+
+    By SGD: Adam's first steps have the size of the learning rate also where a gradient is nothing
+    but rounding, as that of a bias before a batch norm.
+    """
+    program = (
+        "import sys; from tests.test_threads import trained\n"
+        "sys.stdout.write(''.join(one.hex() + '\\n' for one in trained(5, 'SGD')))"
+    )
+    on_numpy = started_with(program, TENSORFLOWLITE_NATIVE="0").split()
+    ours = trained(5, "SGD")
+    assert len(on_numpy) == len(ours)
+    for one, other in zip(ours, on_numpy, strict=True):
+        found = np.frombuffer(one, np.float32)
+        expected = np.frombuffer(bytes.fromhex(other), np.float32)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
