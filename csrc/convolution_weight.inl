@@ -19,26 +19,6 @@ static WeightCuts weight_cuts(const Correlation& work, Index units, Index taps, 
   return cuts;
 }
 
-// `to`, (place, channel in `across`), from channels of y that lie `step` apart.
-template <typename T>
-static void transpose_run(const T* y, Index step, Index channels, Index across, Index count,
-                          T* to) {
-  constexpr Index lanes = Vectors<T>::lanes;
-  for (Index i = 0; i < count; i += lanes, to += lanes * across) {
-    for (Index c = 0; c < across; c += lanes) {
-      const T* from = y + c * step + i;
-      if (i + lanes <= count && c + lanes <= channels) {
-        transpose_square(from, step, to + c, across);
-        continue;
-      }
-      const Index places = std::min(lanes, count - i);
-      for (Index place = 0; place < places; ++place)
-        std::fill(to + place * across + c, to + place * across + c + lanes, T(0));
-      transpose_part(from, step, std::min(lanes, channels - c), places, to + c, across);
-    }
-  }
-}
-
 template <typename T>
 static void transpose_y(const T* y, Index step, Index channels, Index across, Index rows,
                         Index columns, Index row_step, T* to) {
