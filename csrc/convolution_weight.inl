@@ -119,9 +119,10 @@ static void collect_places(const Collecting<T>& shared, const Band& band, const 
   }
 }
 
+// Without memory for it: false.
 template <typename T>
 static bool collect_band(const Collecting<T>& shared, Index group, Index image, Index number,
-                         Index first, Index last, T* sums) {
+                         Index first, Index last, T* sums) try {
   const Correlation& work = shared.work;
   constexpr Index lanes = Vectors<T>::lanes;
   const PlannedBand& band = shared.bands[static_cast<std::size_t>(number)];
@@ -147,6 +148,8 @@ static bool collect_band(const Collecting<T>& shared, Index group, Index image, 
   const auto collect = shared.by_channels ? collect_channels<T> : collect_places<T>;
   collect(shared, band, source, offsets, y, room.begin + copy, sums);
   return true;
+} catch (const std::bad_alloc&) {
+  return false;
 }
 
 // The partial results of one cut of the channels of x, added up and put where they belong.
