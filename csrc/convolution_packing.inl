@@ -121,10 +121,17 @@ struct VectorBlocks {
 template <typename T>
 static void pack_weights(const Correlation& work, const Phase& phase, const T* weights, Index first,
                          Index count, Index across, T* packed) {
+  const Index taps = static_cast<Index>(phase.taps.size());
+  if (work.input_step == taps && across % Vectors<T>::lanes == 0) {
+    // A forward pass: a channel of the result has its weights in one piece, in this order.
+    transpose_run(weights + first * work.output_step, work.output_step, count, across,
+                  work.inputs * taps, packed);
+    return;
+  }
   for (Index k = 0; k < work.inputs; ++k) {
     for (const Tap& tap : phase.taps) {
       const T* from = weights + first * work.output_step + k * work.input_step + tap.weight;
-      for (Index i = 0; i < count; ++i) packed[i] = from[i * work.output_step];
+      copy_row(from, packed, count, work.output_step);
       for (Index i = count; i < across; ++i) packed[i] = T(0);
       packed += across;
     }

@@ -19,26 +19,6 @@ static WeightCuts weight_cuts(const Correlation& work, Index units, Index taps, 
   return cuts;
 }
 
-// `to`, (place, channel in `across`), from channels of y that lie `step` apart.
-template <typename T>
-static void transpose_run(const T* y, Index step, Index channels, Index across, Index count,
-                          T* to) {
-  constexpr Index lanes = Vectors<T>::lanes;
-  for (Index i = 0; i < count; i += lanes, to += lanes * across) {
-    for (Index c = 0; c < across; c += lanes) {
-      const T* from = y + c * step + i;
-      if (i + lanes <= count && c + lanes <= channels) {
-        transpose_square(from, step, to + c, across);
-        continue;
-      }
-      const Index places = std::min(lanes, count - i);
-      for (Index place = 0; place < places; ++place)
-        std::fill(to + place * across + c, to + place * across + c + lanes, T(0));
-      transpose_part(from, step, std::min(lanes, channels - c), places, to + c, across);
-    }
-  }
-}
-
 template <typename T>
 static void transpose_y(const T* y, Index step, Index channels, Index across, Index rows,
                         Index columns, Index row_step, T* to) {
@@ -139,9 +119,10 @@ static void collect_places(const Collecting<T>& shared, const Band& band, const 
   }
 }
 
+// Without memory for it: false.
 template <typename T>
 static bool collect_band(const Collecting<T>& shared, Index group, Index image, Index number,
-                         Index first, Index last, T* sums) {
+                         Index first, Index last, T* sums) try {
   const Correlation& work = shared.work;
   constexpr Index lanes = Vectors<T>::lanes;
   const PlannedBand& band = shared.bands[static_cast<std::size_t>(number)];
@@ -167,6 +148,8 @@ static bool collect_band(const Collecting<T>& shared, Index group, Index image, 
   const auto collect = shared.by_channels ? collect_channels<T> : collect_places<T>;
   collect(shared, band, source, offsets, y, room.begin + copy, sums);
   return true;
+} catch (const std::bad_alloc&) {
+  return false;
 }
 
 // The partial results of one cut of the channels of x, added up and put where they belong.
