@@ -16,6 +16,7 @@ PYBIND11_MODULE(_native, module) {
   tfl::add_product(module);
   tfl::add_random(module);
   tfl::add_bias_activation(module);
+  tfl::add_attention(module);
   tfl::add_cuda(module);
   module.def("mended_ufunc", &mended_ufunc, "ufunc"_a, "bfloat16"_a,
              "NumPy's floor_divide, tanh or expm1 with the Array API's answers at infinity; "

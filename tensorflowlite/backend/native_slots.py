@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy
 
-from . import dtypes, native, native_layer_slots
+from . import dtypes, native, native_attention_slots, native_layer_slots
 
 # The modules here that have a function ``slots(module, library)``.
-_FAMILIES = (native_layer_slots,)
+_FAMILIES = (native_attention_slots, native_layer_slots)
 
 
 def slots(library: Callable[[str], Callable[..., Any]]) -> dict[str, Any]:
