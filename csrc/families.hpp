@@ -12,6 +12,7 @@ void add_threads(pybind11::module_& module);
 void add_product(pybind11::module_& module);
 void add_random(pybind11::module_& module);
 void add_bias_activation(pybind11::module_& module);
+void add_attention(pybind11::module_& module);
 void add_convolution(pybind11::module_& module);
 void add_optimizers(pybind11::module_& module);
 void add_cuda(pybind11::module_& module);

@@ -17,6 +17,7 @@ PYBIND11_MODULE(_native, module) {
   tfl::add_product(module);
   tfl::add_random(module);
   tfl::add_bias_activation(module);
+  tfl::add_attention(module);
   tfl::add_convolution(module);
   tfl::add_optimizers(module);
   tfl::add_cuda(module);

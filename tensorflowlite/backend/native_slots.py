@@ -16,6 +16,7 @@ from . import dtypes, native
 
 # The modules here that have a function ``slots(module, library)``.
 _FAMILIES = (
+    "native_attention_slots",
     "native_convolution_slots",
     "native_layer_slots",
     "native_loss_slots",

@@ -1,0 +1,93 @@
+"""Native slots of attention, in blocks of scores (csrc/attention.inl)."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+
+from . import dtypes
+
+_FLOATS = (dtypes.float32, dtypes.float64)
+
+
+@functools.cache
+def _in_blocks() -> dict[str, Any]:
+    """Return NumPy's slots, which run what the kernels don't take."""
+    from . import attention_slots
+
+    return attention_slots.slots(numpy)
+
+
+def _takes(query: Any, key: Any, value: Any, mask: Any, probability: float) -> bool:
+    """Whether the kernels run these inputs."""
+    dtype, lead, shared = query.dtype, query.shape[:-2], key.shape[:-2]
+    if probability or dtype not in _FLOATS or key.dtype != dtype or value.dtype != dtype:
+        return False
+    if not (query.size and key.size and value.size):
+        return False
+    if shared != value.shape[:-2] or len(shared) > len(lead):
+        return False
+    if shared != lead:
+        # Anything but repeated axes at the end would need sums of gradients.
+        shared = (*[1] * (len(lead) - len(shared)), *shared)
+        split = len(shared)
+        while split and shared[split - 1] == 1:
+            split -= 1
+        if shared[:split] != lead[:split]:
+            return False
+    return mask is None or mask.size > 0
+
+
+def _rows(array: Any, axes: int) -> Any:
+    """Return an array with so many axes whose rows are neighbours."""
+    if array.ndim < axes:
+        array = array[(None,) * (axes - array.ndim)]
+    if array.strides[-1] != array.itemsize and array.shape[-1] > 1 or not array.flags.aligned:
+        array = numpy.ascontiguousarray(array)
+    return array
+
+
+def _as_mask(mask: Any, axes: int, dtype: Any) -> Any:
+    if mask is None:
+        return None
+    if mask.dtype not in (dtypes.bool_, dtype):
+        mask = mask.astype(dtype)
+    if not mask.flags.aligned:
+        mask = mask.copy()
+    return mask[(None,) * (axes - mask.ndim)] if mask.ndim < axes else mask
+
+
+def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str, Any]:
+    """Return the slots; ``module`` is the extension."""
+    run_forward, run_backward = module.attention_forward, module.attention_backward
+
+    def attention(query: Any, key: Any, value: Any, *rest: Any) -> Any:
+        *given, causal, scale, probability = rest
+        mask = given[0] if given else None
+        if not _takes(query, key, value, mask, probability):
+            return _in_blocks()["attention"](query, key, value, *rest)
+        axes = query.ndim
+        arrays = [_rows(x, axes) for x in (query, key, value)]
+        mask = _as_mask(mask, axes, query.dtype)
+        return run_forward(*arrays, mask, causal=causal, scale=scale)
+
+    def attention_gradient(y: Any, query: Any, key: Any, value: Any, out: Any, sums: Any,
+                           *rest: Any) -> Any:  # fmt: skip
+        *given, causal, scale, probability, with_mask = rest
+        mask = given[0] if given else None
+        fits = not with_mask and y.dtype == out.dtype == sums.dtype == query.dtype
+        if not (fits and y.shape == out.shape and _takes(query, key, value, mask, probability)):
+            return _in_blocks()["attention_gradient"](y, query, key, value, out, sums, *rest)
+        axes, shapes = query.ndim, (key.shape, value.shape)
+        arrays = [_rows(x, axes) for x in (y, query, key, value, out)]
+        mask = _as_mask(mask, axes, query.dtype)
+        sums = numpy.ascontiguousarray(sums)
+        found = run_backward(*arrays, sums, mask, causal=causal, scale=scale)
+        if key.ndim == axes:
+            return found
+        return found[0], found[1].reshape(shapes[0]), found[2].reshape(shapes[1])
+
+    return {"attention": attention, "attention_gradient": attention_gradient}
