@@ -16,7 +16,7 @@ import sysconfig
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +44,13 @@ def build_settings() -> dict[str, Any]:
     return settings
 
 
-def options_of(source: Path, changed: Sequence[str]) -> list[str]:
-    """Return the options that setup.py compiles a file with, but for those that are changed."""
+def options_of(source: Path) -> list[str]:
+    """Return the options that setup.py compiles a file with, but for how far it optimises."""
     settings = build_settings()
     options = [option for option in settings["COMPILE"] if option != "-O3"]
     if source.parent == CSRC and source.stem in settings["CONTRACTED"]:
         options.append("-ffp-contract=fast")
-    return [*options, *changed]
+    return options
 
 
 def kernels_of(family: str) -> list[str]:
@@ -72,6 +72,7 @@ def _included(source: Path) -> set[Path]:
     return found
 
 
+@functools.cache
 def is_binding(source: Path) -> bool:
     """Whether a source is of the Python module."""
     return any("<pybind11/" in file.read_text(encoding="utf-8") for file in _included(source))
@@ -98,19 +99,18 @@ def _folder() -> Path:
 class Toolchain:
     """A compiler, and what it is told beside setup.py's options."""
 
-    compiler: str = "g++"
-    changed: tuple[str, ...] = ("-O1", "-g1")
+    compiler: str
+    options: tuple[str, ...]
     linking: tuple[str, ...] = ()
-    system: tuple[str, ...] = field(default=(), repr=False)  # directories of others' headers
+    binding: tuple[str, ...] = ()  # instead of `options` for the files of the Python module
 
     def version(self) -> str:
         return _version(self.compiler)
 
     def object_of(self, source: Path) -> Path:
         """Return a source's object file, compiled unless it is there already."""
-        directories = [f"-I{folder}" for folder in INCLUDES]
-        directories += [argument for folder in self.system for argument in ("-isystem", folder)]
-        options = [*options_of(source, self.changed), *directories]
+        options = [*options_of(source), *(f"-I{folder}" for folder in INCLUDES)]
+        options += self.binding if is_binding(source) else self.options
         digest = hashlib.sha256("\0".join([self.version(), str(source), *options]).encode())
         for file in sorted(_included(source)):
             digest.update(file.read_bytes())
@@ -163,7 +163,9 @@ def extension(toolchain: Toolchain) -> Path:
 
 
 def python_headers() -> tuple[str, ...]:
+    """Return the options that name the directories of Python's and pybind11's headers."""
     import pybind11
 
     paths = sysconfig.get_paths()
-    return (*dict.fromkeys([paths["include"], paths["platinclude"]]), pybind11.get_include())
+    folders = dict.fromkeys([paths["include"], paths["platinclude"], pybind11.get_include()])
+    return tuple(word for folder in folders for word in ("-isystem", folder))

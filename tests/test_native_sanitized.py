@@ -34,9 +34,9 @@ BUGS = {
 }
 
 
-def sanitized(kind: str) -> Toolchain:
+def sanitized(kind: str, binding: tuple[str, ...] = ()) -> Toolchain:
     options = SANITIZERS[kind]
-    return Toolchain("g++", ("-O1", "-g1", "-fno-omit-frame-pointer", *options), options)
+    return Toolchain("g++", ("-O1", "-g1", "-fno-omit-frame-pointer", *options), options, binding)
 
 
 def environment() -> dict[str, str]:
@@ -127,3 +127,50 @@ def test_checks_pass_on_aarch64() -> None:
         pytest.skip(f"Debian's {' and '.join(missing)} aren't installed")
     program = native_building.driver(Toolchain("aarch64-linux-gnu-g++", ("-O2",), ("-static",)))
     run_checks(["qemu-aarch64", str(program)])
+
+
+# In every process: the extension is loaded from a file that isn't the package's.
+LENDING = """
+import importlib.util, sys
+
+class Lent:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "tensorflowlite._native":
+            return importlib.util.spec_from_file_location(name, {path!r})
+
+sys.meta_path.insert(0, Lent)
+"""
+
+
+def test_bindings_under_address_sanitizer(tmp_path: Path) -> None:
+    """Tests marked ``binding`` run again on an extension that is compiled with the sanitizer."""
+    if reason := why_no_native_rows():
+        pytest.skip(reason)
+    prefix_or_skip("memory")
+    # The bindings' own templates take long to compile with more.
+    binding = ("-O0", "-g1", "-fsanitize=address", *native_building.python_headers())
+    extension = str(native_building.extension(sanitized("memory", binding)))
+    (tmp_path / "sitecustomize.py").write_text(LENDING.format(path=extension))
+    variables = os.environ | host_kernels.sanitizer_variables()
+    # The cache's blocks are whole pages, whose ends the sanitizer doesn't know.
+    variables["TENSORFLOWLITE_MEMORY_CACHE"] = "0"
+    # The sanitizer wraps the throwing of exceptions, which it looks for at the process's start.
+    ask = ["g++", "-print-file-name=libstdc++.so.6"]
+    library = subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip()
+    variables["LD_PRELOAD"] += f":{library}"
+    variables["PYTHONPATH"] = os.pathsep.join([str(tmp_path), str(ROOT)])
+
+    def run(*words: str) -> str:
+        command = [sys.executable, *words]
+        done = subprocess.run(
+            command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 0, done.stdout[-6000:] + done.stderr[:6000]
+        return done.stdout
+
+    place = "from tensorflowlite.backend import native; print(native.module.__file__)"
+    assert run("-c", place).strip() == extension
+    tests = [str(p) for p in sorted((ROOT / "tests").glob("test_*.py")) if MARK in p.read_text()]
+    tests.remove(__file__)
+    run("-m", "pytest", "-q", "--capture=sys", "-p", "no:cacheprovider", "-m", "binding", *tests)
