@@ -1,9 +1,9 @@
 """Spoils good calls of the native extension; run as a program, for a crash ends the process.
 
 ``python -m tests.native_fuzz LAST [PAIRS]`` makes every call of tests/native_calls with one of its
-arguments spoiled in every way, and PAIRS calls of each with two spoiled. A call must return or raise
-one of ``ALLOWED``; after an error no array has changed, and after a return none but those that the
-function writes. The file LAST holds the last call that was begun.
+arguments spoiled in every way, and PAIRS calls of each with two of them. A call must return, or
+raise one of ``ALLOWED``; after an error no array has changed, and after a return none but those
+that the function writes. The file LAST holds the last call that was begun.
 """
 
 from __future__ import annotations

@@ -90,6 +90,11 @@ def test_loaded_where_it_can_be_built() -> None:
     assert native.why_not() == ""
 
 
+def test_built_without_a_warning(native_module: ModuleType) -> None:
+    """Under -Wall -Wextra; test_packaging.py sees that the record has what the compiler said."""
+    assert "warning" not in native.build_record()["output"].lower()
+
+
 def test_left_aside_when_told_so() -> None:
     program = "from tensorflowlite.backend import native; print(native.module, native.why_not())"
     done = subprocess.run(

@@ -25,6 +25,8 @@ from .native_building import CHECKS, ROOT, Toolchain
 MARK = "mark.binding"
 SANITIZERS = {"memory": ("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"),
               "threads": ("-fsanitize=thread",)}  # fmt: skip
+# How threads share the work is the same for all instruction sets.
+DEFINES = {"memory": (), "threads": ("-DTFL_GENERIC",)}
 BUGS = {
     "memory": ("int* x = new int[4]; return x[argc + 3];", "heap-buffer-overflow"),
     "threads": (
@@ -36,7 +38,8 @@ BUGS = {
 
 def sanitized(kind: str, binding: tuple[str, ...] = ()) -> Toolchain:
     options = SANITIZERS[kind]
-    return Toolchain("g++", ("-O1", "-g1", "-fno-omit-frame-pointer", *options), options, binding)
+    compiling = ("-O1", "-g1", "-fno-omit-frame-pointer", *options, *DEFINES[kind])
+    return Toolchain("g++", compiling, options, binding)
 
 
 def environment() -> dict[str, str]:
