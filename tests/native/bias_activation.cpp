@@ -118,7 +118,7 @@ void check_forward(int activation, const Case& of, bool with_bias) {
     outputs.add(out);
     outputs.add(in_place);
     outputs.add(third);
-  });
+  }, Same::in_one_set);
 }
 
 template <typename T>
@@ -162,7 +162,7 @@ void check_backward(int activation, const Case& of) {
     outputs.add(dz);
     outputs.add(db);
     outputs.add(again);
-  });
+  }, Same::in_one_set);
 }
 
 void check_all(bool large) {

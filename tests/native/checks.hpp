@@ -194,8 +194,8 @@ class Outputs {
 // The numbers of threads that results are compared over.
 constexpr std::size_t thread_counts[] = {1, 2, 4};
 
-// What must agree bit for bit over the numbers of threads always, and over the instruction sets
-// where the family's .cpp says so.
+// Over the numbers of threads results agree bit for bit always; over the instruction sets where the
+// family's .cpp says so.
 enum class Same { in_all_sets, in_one_set };
 
 // Calls `run` for every instruction set and number of threads, and compares what it adds.

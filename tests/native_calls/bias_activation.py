@@ -39,3 +39,13 @@ def backward_rows(make: Maker) -> Iterator[Arguments]:
 @call("bias_activation_backward_channels", writes=("dz", "db"))
 def backward_channels(make: Maker) -> Iterator[Arguments]:
     yield from backward(make, 2, 3, 7)
+
+
+@call("activation_forward")
+def activation_forward(make: Maker) -> Iterator[Arguments]:
+    yield {"x": make.normals(2, 3, 7), "activation": "gelu"}
+
+
+@call("activation_gradient")
+def activation_gradient(make: Maker) -> Iterator[Arguments]:
+    yield {"g": make.normals(2, 3, 7), "saved": make.normals(2, 3, 7), "activation": "silu"}
