@@ -14,6 +14,7 @@ import re
 import subprocess
 import sysconfig
 import tempfile
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -89,9 +90,14 @@ def driver_sources() -> list[Path]:
     return [*sorted(CHECKS.glob("*.cpp")), *linked]
 
 
+@functools.cache
 def _folder() -> Path:
+    """Return where what is made is kept; what nobody took for a month is removed."""
     folder = host_kernels._folder().parent / "native"
     folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        if path.is_file() and time.time() - path.stat().st_mtime > 30 * 24 * 3600:
+            path.unlink(missing_ok=True)
     return folder
 
 
@@ -115,9 +121,7 @@ class Toolchain:
         for file in sorted(_included(source)):
             digest.update(file.read_bytes())
         target = _folder() / f"{source.stem}-{digest.hexdigest()[:32]}.o"
-        if not target.is_file():
-            self._made(target, [str(source), *options, "-c"])
-        return target
+        return self._kept(target, [str(source), *options, "-c"])
 
     def linked(self, sources: Sequence[Path], name: str, *options: str) -> Path:
         """Return a program or library of sources, two of which are compiled at a time."""
@@ -126,16 +130,19 @@ class Toolchain:
         words = [*map(str, objects), *self.linking, *options]
         key = hashlib.sha256("\0".join([self.version(), *words]).encode()).hexdigest()[:32]
         target = _folder() / f"{key}-{name}"
-        if not target.is_file():
-            self._made(target, ["-pthread", *words])
-        return target
+        return self._kept(target, ["-pthread", *words])
 
-    def _made(self, target: Path, words: list[str]) -> None:
+    def _kept(self, target: Path, words: list[str]) -> Path:
+        """Return a file that the compiler makes, unless it is there already."""
+        if target.is_file():
+            target.touch()
+            return target
         # Aside and moved into place: processes that compile at once don't disturb each other.
         with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
             made = Path(scratch, target.name)
             _run([self.compiler, *words, "-o", str(made)])
             made.replace(target)
+        return target
 
 
 @functools.cache

@@ -84,7 +84,7 @@ def run_checks(command: Sequence[str], timeout: float = 100) -> None:
     done = subprocess.run(
         command, env=environment(), capture_output=True, text=True, timeout=timeout
     )
-    assert done.returncode == 0, f"{done.stdout[-4000:]}{done.stderr[-6000:]}"
+    assert done.returncode == 0, f"{done.stdout[-4000:]}{done.stderr[:6000]}"
     assert done.stdout.endswith(" passed, 0 failed\n")
 
 
