@@ -66,6 +66,7 @@ def compiler() -> list[str]:
 
 
 def include_directories() -> list[str]:
+    """Where the headers of Python and pybind11 are."""
     # Two paths, which differ where a virtual environment lies over a system's Python.
     paths = sysconfig.get_paths()
     python = [paths[name] for name in ("include", "platinclude") if paths.get(name)]
@@ -75,7 +76,7 @@ def include_directories() -> list[str]:
         import pybind11
     except ImportError:
         raise BuildFailure("no pybind11: it isn't installed where the package is built") from None
-    return ["kernels/include", *dict.fromkeys(python), pybind11.get_include()]
+    return [*dict.fromkeys(python), pybind11.get_include()]
 
 
 def run(command: list[str]) -> str:
@@ -115,7 +116,8 @@ class BuildNative(build_ext):
         folder.mkdir(parents=True, exist_ok=True)
         target = folder / f"_native{sysconfig.get_config_var('EXT_SUFFIX')}"
         try:
-            record = {"reason": "", "output": "", "fingerprint": self.build(target)}
+            current, output = self.build(target)
+            record = {"reason": "", "output": output, "fingerprint": current}
         except (BuildFailure, OSError) as failure:
             # An extension of older sources would be worse than none.
             target.unlink(missing_ok=True)
@@ -125,21 +127,24 @@ class BuildNative(build_ext):
             print(output, end="")
         (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
-    def build(self, target: Path) -> str:
-        """Make `target` and return its fingerprint."""
+    def build(self, target: Path) -> tuple[str, str]:
+        """Make `target` and return its fingerprint and what the compiler said of it."""
         if os.environ.get("TENSORFLOWLITE_NO_NATIVE") == "1":
             raise BuildFailure("skipped by TENSORFLOWLITE_NO_NATIVE=1 at build time")
         command = compiler()
-        includes = [f"-I{path}" for path in include_directories()]
+        includes = ["-Ikernels/include"]
+        # The compiler doesn't warn of others' headers.
+        includes += [word for path in include_directories() for word in ("-isystem", path)]
         flags = [*COMPILE, *LINK, *sorted(CONTRACTED)]
         current = fingerprint([run([*command, "--version"]), *command, *flags])
-        if self.reuse(target, current):
-            return current
+        built = self.reuse(target, current)
+        if built is not None:
+            return current, built
         temporary = Path(self.build_temp).resolve()
         temporary.mkdir(parents=True, exist_ok=True)
         objects = [str(temporary / f"{Path(source).stem}.o") for source in SOURCES]
         with ThreadPoolExecutor() as pool:
-            list(
+            said = list(
                 pool.map(
                     lambda source, out: run(
                         [*command, *options(source), *includes, "-c", source, "-o", out]
@@ -153,20 +158,23 @@ class BuildNative(build_ext):
         run([*command, *objects, *LINK, "-o", str(linked)])
         target.unlink(missing_ok=True)
         shutil.move(linked, target)
-        return current
+        return current, "".join(said)
 
-    def reuse(self, target: Path, current: str) -> bool:
-        """Whether the extension beside the sources is of these sources; copied to `target`."""
+    def reuse(self, target: Path, current: str) -> str | None:
+        """Copy the extension beside the sources to `target`, and return what the compiler said.
+
+        None where it isn't of these sources.
+        """
         built = PACKAGE / target.name
         try:
             record = json.loads((PACKAGE / RECORD).read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            return False
+            return None
         if record.get("fingerprint") != current or not built.is_file():
-            return False
+            return None
         if built.resolve() != target.resolve():
             shutil.copy2(built, target)
-        return True
+        return str(record.get("output", ""))
 
     def get_outputs(self) -> list[str]:
         folder = Path(self.build_lib) / "tensorflowlite"

@@ -9,6 +9,7 @@
 #include <initializer_list>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tfl {
@@ -102,10 +103,23 @@ struct Checker {
     }
   }
 
+  // Whether the addresses from each array's first byte to its last one meet.
   static bool overlap(const py::array& one, const py::array& other) {
-    const char* a = static_cast<const char*>(one.data());
-    const char* b = static_cast<const char*>(other.data());
-    return a < b + other.nbytes() && b < a + one.nbytes();
+    const auto [a, a_end] = reach(one);
+    const auto [b, b_end] = reach(other);
+    return a < b_end && b < a_end;
+  }
+
+ private:
+  static std::pair<const char*, const char*> reach(const py::array& array) {
+    const char* low = static_cast<const char*>(array.data());
+    if (array.size() == 0) return {low, low};
+    const char* high = low + array.itemsize();
+    for (py::ssize_t i = 0; i < array.ndim(); ++i) {
+      const py::ssize_t along = (array.shape(i) - 1) * array.strides(i);
+      (along < 0 ? low : high) += along;
+    }
+    return {low, high};
   }
 };
 

@@ -186,13 +186,13 @@ static void backward_rows(int activation, const Backward<T>& a, Rows shape) {
       const std::size_t last = std::min((block + 1) * block_rows, whole.rows);
       for (std::size_t row = block * block_rows; row < last; ++row) {
         backward_tile(a, row * whole.columns + j, length, function,
-                      &sums[block * whole.columns + j]);
+                      sums.data() + block * whole.columns + j);
       }
     }
   });
   std::vector<double> total(whole.columns, 0.0);
   for (std::size_t block = 0; block < blocks; ++block) {
-    const double* one = &sums[block * whole.columns];
+    const double* one = sums.data() + block * whole.columns;
     for (std::size_t j = 0; j < whole.columns; ++j) total[j] += one[j];
   }
   const std::size_t done = whole.rows * whole.columns;

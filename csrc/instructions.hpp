@@ -27,8 +27,8 @@ void use_instructions(Instructions set);
 
 }  // namespace tfl
 
-// clang has no pragma for targets; there the generic code is the only one.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+// clang has no pragma for targets; there, and with TFL_GENERIC, the generic code is the only one.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(TFL_GENERIC)
 #define TFL_X86 1
 #endif
 

@@ -65,6 +65,7 @@ REFERENCE: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] 
 }
 names = pytest.mark.parametrize("name", list(REFERENCE))
 dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+binding = pytest.mark.binding
 
 # Columns around the width to which short rows are joined (512) and the tile (1024).
 ROWS = [(0, 5), (5, 0), (1, 1), (7, 3), (200, 10), (3, 256), (3, 257), (130, 1030), (2, 2500)]
@@ -87,6 +88,11 @@ def test_loaded_where_it_can_be_built() -> None:
         f"{native.build_record().get('output', '')}"
     )
     assert native.why_not() == ""
+
+
+def test_built_without_a_warning(native_module: ModuleType) -> None:
+    """Under -Wall -Wextra; test_packaging.py sees that the record has what the compiler said."""
+    assert "warning" not in native.build_record()["output"].lower()
 
 
 def test_left_aside_when_told_so() -> None:
@@ -144,6 +150,7 @@ def test_activations_are_the_header_s(native_module: ModuleType) -> None:
     }
 
 
+@binding
 @names
 @dtypes
 @pytest.mark.parametrize("shape", ROWS + CHANNELS)
@@ -176,6 +183,7 @@ def test_forward(native_module: ModuleType, name: str, dtype, shape, with_bias: 
     assert residual_in_place.tobytes() == before.tobytes()
 
 
+@binding
 @names
 @dtypes
 @pytest.mark.parametrize("shape", ROWS + CHANNELS)
@@ -311,6 +319,7 @@ def test_float64_functions_are_accurate(native_module: ModuleType) -> None:
         assert units(found, exact).max() <= 3
 
 
+@binding
 @names
 @dtypes
 def test_special_values(native_module: ModuleType, name: str, dtype) -> None:
@@ -325,6 +334,7 @@ def test_special_values(native_module: ModuleType, name: str, dtype) -> None:
     assert np.isnan(dz[0, 0]) or name in ("identity", "relu", "leaky_relu")
 
 
+@binding
 @dtypes
 def test_every_instruction_set_gives_the_same_numbers(native_module: ModuleType, dtype) -> None:
     """Products and sums are rounded once where there is an instruction for it, else twice."""
@@ -409,6 +419,7 @@ FORWARD_ERRORS: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
 ]  # fmt: skip
 
 
+@binding
 @pytest.mark.parametrize("arguments, keywords, sentence", FORWARD_ERRORS)
 def test_forward_errors(native_module: ModuleType, arguments, keywords, sentence: str) -> None:
     with pytest.raises(ValueError) as caught:
@@ -432,6 +443,7 @@ BACKWARD_ERRORS: list[tuple[tuple[Any, ...], str]] = [
 ]  # fmt: skip
 
 
+@binding
 @pytest.mark.parametrize("arguments, sentence", BACKWARD_ERRORS)
 def test_backward_errors(native_module: ModuleType, arguments, sentence: str) -> None:
     with pytest.raises(ValueError) as caught:
@@ -439,6 +451,7 @@ def test_backward_errors(native_module: ModuleType, arguments, sentence: str) ->
     assert str(caught.value) == f"bias_activation_backward_channels: {sentence}"
 
 
+@binding
 @pytest.mark.parametrize(
     "name, out, sentence",
     [

@@ -248,6 +248,21 @@ def test_a_failed_build_keeps_its_reason(source: Path, tmp_path: Path) -> None:
     assert "a.cpp:1: error: no memory" in record["output"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="the compiler of this test is a shell script")
+def test_a_build_keeps_warnings(tmp_path: Path) -> None:
+    source = copy_checkout(tmp_path / "source")
+    compiler = fake_compiler(
+        tmp_path,
+        "warning",
+        'for word; do if [ "$last" = -o ]; then echo made > "$word"; fi; last=$word; done\n'
+        'case "$*" in *pool.cpp*) echo "csrc/pool.cpp:1: warning: odd" >&2;; *) echo 1;; esac',
+    )
+    for _ in ("made", "found there"):
+        build_in_place(source, CXX=compiler)
+        record = json.loads((source / "tensorflowlite" / "_native_build.json").read_text())
+        assert record["reason"] == "" and "csrc/pool.cpp:1: warning: odd" in record["output"]
+
+
 def test_native_wheel(native_module: ModuleType, tmp_path: Path) -> None:
     """A wheel takes the extension that was built in place from the same sources, and works."""
     source = copy_checkout(tmp_path / "source")
@@ -274,7 +289,8 @@ def test_changed_sources_are_built_again(native_module: ModuleType, tmp_path: Pa
     (source / "tensorflowlite" / "_native_build.json").write_text(json.dumps(record))
     build_in_place(source)
     assert target.read_bytes() == b"old"
-    (source / "csrc" / "pool.hpp").write_text("#error changed\n")
+    for file in (source / "csrc").glob("*.cpp"):  # the others would take their time
+        file.write_text("#error changed\n")
     assert "changed" in build_in_place(source)
     assert not target.exists()
 

@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from . import Arguments, Maker, call
+
+
+@call("random_bits", writes=("out",))
+def random_bits(make: Maker) -> Iterator[Arguments]:
+    yield {"seed": 1, "stream": 2, "offset": 3, "out": make.empty(9, dtype=np.uint32)}
+
+
+@call("uniform", writes=("out",))
+@call("normal", writes=("out",))
+def floats(make: Maker) -> Iterator[Arguments]:
+    yield {"seed": 1, "stream": 2, "offset": 3, "out": make.empty(9)}
