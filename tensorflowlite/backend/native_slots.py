@@ -18,6 +18,7 @@ from . import dtypes, native
 _FAMILIES = (
     "native_layer_slots",
     "native_loss_slots",
+    "native_normalization_slots",
     "native_optimizer_slots",
 )
 
