@@ -9,6 +9,7 @@ namespace tfl {
 void add_losses(pybind11::module_& module);
 void add_memory(pybind11::module_& module);
 void add_threads(pybind11::module_& module);
+void add_normalization(pybind11::module_& module);
 void add_product(pybind11::module_& module);
 void add_random(pybind11::module_& module);
 void add_bias_activation(pybind11::module_& module);

@@ -14,6 +14,7 @@ PYBIND11_MODULE(_native, module) {
   tfl::add_losses(module);
   tfl::add_memory(module);
   tfl::add_threads(module);
+  tfl::add_normalization(module);
   tfl::add_product(module);
   tfl::add_random(module);
   tfl::add_bias_activation(module);

@@ -20,6 +20,7 @@ _FAMILIES = (
     "native_convolution_slots",
     "native_layer_slots",
     "native_loss_slots",
+    "native_normalization_slots",
     "native_optimizer_slots",
 )
 

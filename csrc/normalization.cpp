@@ -1,0 +1,15 @@
+// Every sum has a fixed order. Fused multiply-adds, where there are any (-ffp-contract=fast), and the
+// width of vectors let the instruction sets differ in the last bits.
+#include "normalization.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "pool.hpp"
+
+#define TFL_FAMILY "normalization.inl"
+#include "each_instruction_set.inl"
+
+TFL_CHOOSE(Normalizations, normalization_kernels)

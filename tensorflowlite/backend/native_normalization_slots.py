@@ -1,0 +1,102 @@
+"""Native slots of the normalisations, over the last axes and over channels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+
+from . import dtypes
+
+_FLOATS = (dtypes.float32, dtypes.float64)
+
+
+def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str, Any]:
+    """Return the slots; ``module`` is the extension, ``library`` finds NumPy's slots by name."""
+
+    def flat(parameters: Any) -> tuple[Any, Any]:
+        """Return the weight and the bias, None where there is none."""
+        found = [numpy.ascontiguousarray(one).reshape(-1) for one in parameters]
+        return (*found, None, None)[:2]
+
+    def of_one_float(x: Any, *others: Any) -> bool:
+        return x.dtype in _FLOATS and all(one.dtype == x.dtype for one in others)
+
+    def over_last(centered: bool) -> Callable[..., Any]:
+        def run(x: Any, *rest: Any) -> tuple[Any, Any]:
+            *parameters, ndim, eps = rest
+            x = numpy.ascontiguousarray(x)
+            lead = x.shape[: x.ndim - ndim]
+            rows = x.reshape(math.prod(lead), -1)
+            out, statistics = module.normalize_rows(rows, *flat(parameters), eps, centered)
+            return out.reshape(x.shape), statistics.reshape(2, *lead, *[1] * ndim)
+
+        run.accepts = accepts_last  # type: ignore[attr-defined]
+        return run
+
+    def accepts_last(x: Any, *rest: Any) -> bool:
+        *parameters, ndim, _ = rest
+        shape = x.shape[x.ndim - ndim :]
+        fitting = all(one.shape == shape for one in parameters)
+        return fitting and of_one_float(x, *parameters) and x.size > 0
+
+    def batch_norm(x: Any, *rest: Any) -> tuple[Any, Any]:
+        *parameters, eps = rest
+        x = numpy.ascontiguousarray(x)
+        images = x.reshape(*x.shape[:2], math.prod(x.shape[2:]))
+        found = module.normalize_channels(images, *flat(parameters), eps)
+        out, mean, variance, statistics = found
+        kept = statistics.reshape(2, 1, x.shape[1], *[1] * (x.ndim - 2))
+        return (out.reshape(x.shape), mean, variance), kept
+
+    def accepts_batch(x: Any, *rest: Any) -> bool:
+        *parameters, _ = rest
+        fitting = all(one.shape == x.shape[1:2] for one in parameters)
+        return fitting and of_one_float(x, *parameters) and x.size > 0
+
+    def norm_gradient(y: Any, x: Any, statistics: Any, *rest: Any) -> tuple[Any, ...]:
+        *weights, axes, parameter_axes, centered, parts = rest
+        weight = flat(weights)[0]
+        g, x = numpy.ascontiguousarray(y), numpy.ascontiguousarray(x)
+        kept = numpy.ascontiguousarray(statistics).reshape(2, -1)
+        if axes == parameter_axes:
+            shape = (*x.shape[:2], math.prod(x.shape[2:]))
+            found = module.normalize_channels_gradient(
+                g.reshape(shape), x.reshape(shape), kept, weight, parts
+            )
+            parameter = (1, x.shape[1], *[1] * (x.ndim - 2))
+        else:
+            shape = (kept.shape[1], -1)
+            found = module.normalize_rows_gradient(
+                g.reshape(shape), x.reshape(shape), kept, weight, centered, parts
+            )
+            parameter = (*[1] * len(parameter_axes), *x.shape[len(parameter_axes) :])
+        dx, *sums = found[:parts]
+        return (dx.reshape(x.shape), *[one.reshape(parameter) for one in sums])
+
+    def accepts_gradient(y: Any, x: Any, statistics: Any, *rest: Any) -> bool:
+        *weights, axes, parameter_axes, centered, _ = rest
+        if y.shape != x.shape or x.size == 0 or not of_one_float(x, y, statistics, *weights):
+            return False
+        lead = x.ndim - len(axes)
+        if axes == (0, *range(2, x.ndim)) == parameter_axes:
+            kept, parameter = (1, x.shape[1], *[1] * (x.ndim - 2)), x.shape[1]
+        elif axes == tuple(range(lead, x.ndim)) and parameter_axes == tuple(range(lead)):
+            kept, parameter = (*x.shape[:lead], *[1] * len(axes)), math.prod(x.shape[lead:])
+        else:
+            return False
+        wide = centered or axes != parameter_axes
+        return (
+            wide and statistics.shape == (2, *kept) and all(w.size == parameter for w in weights)
+        )
+
+    batch_norm.accepts = accepts_batch  # type: ignore[attr-defined]
+    norm_gradient.accepts = accepts_gradient  # type: ignore[attr-defined]
+    return {
+        "layer_norm": over_last(True),
+        "rms_norm": over_last(False),
+        "batch_norm": batch_norm,
+        "norm_gradient": norm_gradient,
+    }
