@@ -5,7 +5,7 @@ template <typename T>
 struct ForwardBlock {
   const AttentionForward<T>& a;
   const AttentionShape& shape;
-  Index head, first_row, rows;           // the matrix of queries, and its part
+  Index head, first_row, rows;  // the matrix of queries, and its part
   Index width, depth, pitch, depth_pitch;
   T *queries, *keys, *values, *scores, *found;
   T tops[block_rows], totals[block_rows];
