@@ -1,5 +1,5 @@
-// Every sum has a fixed order, whatever the number of threads. Products and sums become fused
-// multiply-adds, where there are any (-ffp-contract=fast): instruction sets differ in the last bits.
+// Every sum has a fixed order, whatever the number of threads. With fused multiply-adds, where
+// there are any (-ffp-contract=fast), instruction sets differ in the last bits.
 #include "attention.hpp"
 
 #include <algorithm>
@@ -10,6 +10,7 @@
 #include <limits>
 #include <memory>
 #include <new>
+#include <type_traits>
 #include <utility>
 
 #include "pool.hpp"

@@ -1,6 +1,6 @@
 // Backward: a task is a run of keys of one head with all the queries that see them. It has the
-// gradients of its keys and values whole. That of the queries is a sum over runs: where there is but
-// one, it grows in the result itself, else in parts of their own, added in order in the end.
+// gradients of its keys and values whole. That of the queries is a sum over runs: where there is
+// but one, it grows in the result itself, else in parts of their own, added in order in the end.
 
 // How the keys of a head are split, by shapes alone.
 template <typename T>

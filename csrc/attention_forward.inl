@@ -5,7 +5,7 @@ template <typename T>
 struct ForwardBlock {
   const AttentionForward<T>& a;
   const AttentionShape& shape;
-  Index head, first_row, rows;           // the matrix of queries, and its part
+  Index head, first_row, rows;  // the matrix of queries, and its part
   Index width, depth, pitch, depth_pitch;
   T *queries, *keys, *values, *scores, *found;
   T tops[block_rows], totals[block_rows];
@@ -75,8 +75,8 @@ struct ForwardBlock {
     const Index seen = seen_by(first_row + row, first, count, shape.causal);
     mask_row<T>(a.mask, head, first_row + row, first, seen, columns, scores);
     Vector<T> most = load(scores);
-    for (Index i = lanes; i < columns; i += lanes) most = larger<T>(most, load(scores + i));
-    T top = largest_lane<T>(most);
+    for (Index i = lanes; i < columns; i += lanes) most = Larger<T>::join(most, load(scores + i));
+    T top = joined<Larger<T>, T>(most);
     if (first > 0 && !(top > tops[row])) top = tops[row];
     // Where a mask hides everything the weights are zeros.
     const bool nothing = a.mask.data && top == -std::numeric_limits<T>::infinity();

@@ -63,23 +63,24 @@ std::ptrdiff_t step_of(const py::array& array, py::ssize_t axis) {
   return array.shape(axis) == 1 ? 0 : array.strides(axis) / array.itemsize();
 }
 
-// A new array whose axes lie in memory in the order of another one's, the last one innermost.
+// A new array whose axes lie in memory in the order of another one's, the last one innermost: heads
+// that were split off the rows of a layer's output are joined again without a copy.
 py::array made_as(const py::array& like, py::ssize_t last_size) {
   const py::ssize_t last = like.ndim() - 1;
   Sizes shape(like.shape(), like.shape() + last), order(last), strides(last + 1);
   shape.push_back(last_size);
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(), [&](py::ssize_t one, py::ssize_t other) {
-    // An axis of one place, or a repeated one, has no place in the order: it stays outside.
     return std::abs(like.strides(one)) > std::abs(like.strides(other));
   });
-  py::ssize_t step = strides[last] = like.itemsize();
+  std::size_t step = like.itemsize();
+  strides[last] = like.itemsize();
   step *= last_size;
   for (auto axis = order.rbegin(); axis != order.rend(); ++axis) {
-    strides[*axis] = step;
+    strides[*axis] = static_cast<py::ssize_t>(step);
     step *= shape[*axis];
   }
-  return py::array(like.dtype(), shape, strides);
+  return py::array(like.dtype(), shape, strides);  // refuses sizes that overflow
 }
 
 // The checked inputs of a call.
@@ -101,7 +102,8 @@ struct Call {
     check(query, "value", value);
     const py::ssize_t axes = query.ndim() - 2;
     lead.assign(query.shape(), query.shape() + axes);
-    if (key.ndim() != query.ndim()) refuse(op, "key must have as many axes as query", shape_text(key));
+    if (key.ndim() != query.ndim())
+      refuse(op, "key must have as many axes as query", shape_text(key));
     key_lead.assign(key.shape(), key.shape() + axes);
     set_shape(query, key, value, causal, scale);
     starts.reserve(9);
@@ -119,7 +121,8 @@ struct Call {
   void set_shape(const py::array& query, const py::array& key, const py::array& value, bool causal,
                  double scale) {
     const py::ssize_t axes = query.ndim() - 2;
-    shape = {1, 1, extent(query, axes), extent(key, axes), extent(query, axes + 1), 1, causal, scale};
+    shape = {1, 1, extent(query, axes), extent(key, axes), extent(query, axes + 1), 1, causal,
+             scale};
     bool repeats = false;
     for (py::ssize_t axis = 0; axis < axes; ++axis) {
       if (!repeats && key_lead[axis] == lead[axis]) {
@@ -127,8 +130,10 @@ struct Call {
         continue;
       }
       repeats = true;
-      if (key_lead[axis] != 1)
-        refuse(op, "key must have the leading axes of query, or ones at their end", shape_text(key));
+      if (key_lead[axis] != 1) {
+        refuse(op, "key must have the leading axes of query, or ones at their end",
+               shape_text(key));
+      }
       shape.groups *= lead[axis];
     }
     if (extent(key, axes + 1) != shape.width)
@@ -163,7 +168,8 @@ struct Call {
       refuse(op, "mask must be aligned", "unaligned memory");
     const py::ssize_t axes = array.ndim() - 2;
     starts.push_back(starts_of(array, lead));
-    mask = {array.data(), starts.back().data(), step_of(array, axes), step_of(array, axes + 1), counts};
+    mask = {array.data(), starts.back().data(), step_of(array, axes), step_of(array, axes + 1),
+            counts};
   }
 
   template <typename T>
@@ -183,11 +189,14 @@ struct Call {
 
 template <typename T>
 bool run_forward(Call& call, const py::array& query, const py::array& key, const py::array& value,
-                 py::array& out, py::array& sums, bool (*kernel)(const AttentionForward<T>&, const AttentionShape&)) {
-  const AttentionForward<T> arguments = {
-      call.input<T>(query, call.lead),    call.input<T>(key, call.key_lead),
-      call.input<T>(value, call.key_lead), call.mask,
-      call.output<T>(out, call.lead),     static_cast<T*>(sums.mutable_data())};
+                 py::array& out, py::array& sums,
+                 bool (*kernel)(const AttentionForward<T>&, const AttentionShape&)) {
+  const AttentionForward<T> arguments = {call.input<T>(query, call.lead),
+                                         call.input<T>(key, call.key_lead),
+                                         call.input<T>(value, call.key_lead),
+                                         call.mask,
+                                         call.output<T>(out, call.lead),
+                                         static_cast<T*>(sums.mutable_data())};
   py::gil_scoped_release release;
   return kernel(arguments, call.shape);
 }

@@ -8,30 +8,40 @@ TFL_DEVICE Vector<T> filled(T value) {
   return Vector<T>{} + value;
 }
 
-template <typename T>
-TFL_DEVICE Vector<T> larger(Vector<T> a, Vector<T> b) {
-  return b > a ? b : a;
+// The lanes of a vector moved round by BY places.
+template <typename T, int BY, int... LANE>
+TFL_DEVICE Vector<T> moved(Vector<T> x, std::integer_sequence<int, LANE...>) {
+  constexpr int lanes = sizeof...(LANE);
+#if defined(__clang__)
+  return __builtin_shufflevector(x, x, ((LANE + BY) % lanes)...);
+#else
+  return __builtin_shuffle(x, typename BitsOf<T>::type{((LANE + BY) % lanes)...});
+#endif
+}
+
+// Joins the lanes in pairs, the pairs in pairs ...
+template <typename Join, typename T, int BY = Vectors<T>::lanes / 2>
+TFL_DEVICE T joined(Vector<T> x) {
+  if constexpr (BY == 0) {
+    return x[0];
+  } else {
+    constexpr std::make_integer_sequence<int, Vectors<T>::lanes> every;
+    return joined<Join, T, BY / 2>(Join::join(x, moved<T, BY>(x, every)));
+  }
 }
 
 template <typename T>
-TFL_DEVICE T largest_lane(Vector<T> x) {
-  T lanes[Vectors<T>::lanes];
-  store<T>(lanes, x);
-  for (Index half = Vectors<T>::lanes / 2; half > 0; half /= 2) {
-    for (Index i = 0; i < half; ++i)
-      lanes[i] = lanes[i + half] > lanes[i] ? lanes[i + half] : lanes[i];
-  }
-  return lanes[0];
-}
+struct Larger {
+  TFL_DEVICE static Vector<T> join(Vector<T> a, Vector<T> b) { return b > a ? b : a; }
+};
+template <typename T>
+struct Sum {
+  TFL_DEVICE static Vector<T> join(Vector<T> a, Vector<T> b) { return a + b; }
+};
 
 template <typename T>
 TFL_DEVICE T sum_of_lanes(Vector<T> x) {
-  T lanes[Vectors<T>::lanes];
-  store<T>(lanes, x);
-  for (Index half = Vectors<T>::lanes / 2; half > 0; half /= 2) {
-    for (Index i = 0; i < half; ++i) lanes[i] += lanes[i + half];
-  }
-  return lanes[0];
+  return joined<Sum<T>, T>(x);
 }
 
 // exp for what is hardly above zero: as host_math.cuh has it, but 0 below 2^-125, which no sum of
@@ -73,13 +83,23 @@ struct MaskRow {
       : mask(mask), at(mask.starts[head] + row * mask.row + column * mask.column) {}
 
   void add_to(T* scores, Index count) const {
-    const Index step = mask.column;
+    if (mask.column == 1) {
+      add(scores, count, 1);
+    } else {
+      add(scores, count, mask.column);
+    }
+  }
+
+ private:
+  TFL_DEVICE void add(T* scores, Index count, Index step) const {
+    constexpr T hidden = -std::numeric_limits<T>::infinity();
     if (mask.counts) {
       const unsigned char* counts = static_cast<const unsigned char*>(mask.data) + at;
-      for (Index i = 0; i < count; ++i)
-        scores[i] += counts[i * step] ? T(0) : -std::numeric_limits<T>::infinity();
+#pragma GCC ivdep
+      for (Index i = 0; i < count; ++i) scores[i] += counts[i * step] ? T(0) : hidden;
     } else {
       const T* added = static_cast<const T*>(mask.data) + at;
+#pragma GCC ivdep
       for (Index i = 0; i < count; ++i) scores[i] += added[i * step];
     }
   }
@@ -90,10 +110,26 @@ static Index seen_by(Index row, Index first, Index count, bool causal) {
   return causal ? std::max(std::min(count, row + 1 - first), Index{0}) : count;
 }
 
+template <typename T, int... LANE>
+TFL_DEVICE typename BitsOf<T>::type numbered(std::integer_sequence<int, LANE...>) {
+  return typename BitsOf<T>::type{LANE...};
+}
+
 // Adds the mask to what a row sees of a block's scores, and hides the rest up to `end`.
 template <typename T>
-static void mask_row(const AttentionMask& mask, Index head, Index row, Index first, Index seen,
-                     Index end, T* scores) {
+static inline void mask_row(const AttentionMask& mask, Index head, Index row, Index first,
+                            Index seen, Index end, T* scores) {
+  constexpr Index lanes = Vectors<T>::lanes;
   if (mask.data) MaskRow<T>(mask, head, row, first).add_to(scores, seen);
-  for (Index i = seen; i < end; ++i) scores[i] = -std::numeric_limits<T>::infinity();
+  // Whole vectors, which are read next: a load waits for a store of a part of it.
+  const Vector<T> hidden = filled(-std::numeric_limits<T>::infinity());
+  Index i = seen / lanes * lanes;
+  if (i < seen) {
+    using Bits = typename BitsOf<T>::type;
+    const Bits places = numbered<T>(std::make_integer_sequence<int, lanes>());
+    const Bits bound = Bits{} + static_cast<typename BitsOf<T>::item>(seen - i);
+    store<T>(scores + i, places < bound ? load(scores + i) : hidden);
+    i += lanes;
+  }
+  for (; i < end; i += lanes) store<T>(scores + i, hidden);
 }

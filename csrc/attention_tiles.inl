@@ -122,14 +122,9 @@ static void unpack(const T* from, Index rows, Index width, T factor, T* to, Inde
 }
 
 template <typename T>
-struct BitsOf;
-template <>
-struct BitsOf<float> {
-  typedef std::uint32_t type __attribute__((vector_size(TFL_VECTOR_BYTES)));
-};
-template <>
-struct BitsOf<double> {
-  typedef std::uint64_t type __attribute__((vector_size(TFL_VECTOR_BYTES)));
+struct BitsOf {
+  typedef std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t> item;
+  typedef item type __attribute__((vector_size(TFL_VECTOR_BYTES)));
 };
 
 // Interleaves the lower halves of two vectors, and the upper ones.

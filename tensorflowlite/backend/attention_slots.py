@@ -206,7 +206,7 @@ def slots(xp: Any) -> dict[str, Any]:
                          top: Any, hidden: Any) -> tuple[Any, Any, Any]:  # fmt: skip
             """Make scores of exponentials; return their maximum, that without -inf, their sum."""
             xp.matmul(
-                q[first:last, :, rows].reshape(last - first, -1, q.shape[-1]),
+                q[first:last, :, rows].reshape(*scores.shape[:2], q.shape[-1]),
                 keys[first:last, :, columns], out=scores,
             )  # fmt: skip
             apart = scores.reshape(last - first, shape[1], -1, scores.shape[-1])
@@ -252,7 +252,7 @@ def slots(xp: Any) -> dict[str, Any]:
                         used = xp.where(top == lowest, zero, top)
                         total = xp.where(total == 0, dtype.type(1), total)
                     found /= total * (1 - probability) if probability else total
-                    place = (last - first, shape[1], -1, depth)
+                    place = (last - first, shape[1], rows.stop - rows.start, depth)
                     out[first:last, :, rows] = found.reshape(place)
                     used = used + xp.log(total)
                     sums[first:last, :, rows] = used.reshape(place[:3])
@@ -309,8 +309,9 @@ def slots(xp: Any) -> dict[str, Any]:
 
             def process(_: int, first: int, last: int) -> None:
                 for rows, runs in tiles:
-                    qs = q[first:last, :, rows].reshape(last - first, -1, width)
-                    gs = g[first:last, :, rows].reshape(last - first, -1, depth)
+                    size = (last - first, groups * (rows.stop - rows.start))
+                    qs = q[first:last, :, rows].reshape(*size, width)
+                    gs = g[first:last, :, rows].reshape(*size, depth)
                     found: Any = 0.0
                     for columns in runs:
                         ds, apart = block(first, last, rows, columns, buffers, qs, gs, hidden)

@@ -45,9 +45,8 @@ def _rows(array: Any, axes: int) -> Any:
     """Return an array with so many axes whose rows are neighbours."""
     if array.ndim < axes:
         array = array[(None,) * (axes - array.ndim)]
-    if array.strides[-1] != array.itemsize and array.shape[-1] > 1 or not array.flags.aligned:
-        array = numpy.ascontiguousarray(array)
-    return array
+    neighbours = array.strides[-1] == array.itemsize or array.shape[-1] == 1
+    return array if neighbours and array.flags.aligned else array.copy("C")
 
 
 def _as_mask(mask: Any, axes: int, dtype: Any) -> Any:
