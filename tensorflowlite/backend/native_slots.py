@@ -21,6 +21,7 @@ _FAMILIES = (
     "native_layer_slots",
     "native_loss_slots",
     "native_optimizer_slots",
+    "native_pooling_slots",
 )
 
 
