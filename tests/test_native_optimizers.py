@@ -1,4 +1,4 @@
-"""The native steps of optimizers: NumPy's bits, for every rule, instruction set and thread count."""
+"""Native steps of optimizers: NumPy's bits, for every rule, instruction set and thread count."""
 
 from __future__ import annotations
 
@@ -44,9 +44,7 @@ def steps(native_module: ModuleType) -> Iterator[dict[str, Any]]:
 def tensors(kinds: int, dtype: Any) -> list[Array]:
     """Return parameters, gradients and states; states aren't negative."""
     rng = np.random.default_rng(kinds)
-    made = [
-        np.asarray(rng.standard_normal(shape), dtype) for _ in range(kinds) for shape in SHAPES
-    ]
+    made = [np.asarray(rng.standard_normal(shape), dtype) for _ in range(kinds) for shape in SHAPES]
     for state in made[2 * len(SHAPES) :]:
         np.abs(state, out=state)
     special = made[len(SHAPES) + 3]
@@ -139,7 +137,7 @@ def unfit() -> list[Any]:
 def test_what_does_not_fit_is_refused_and_left(native_module: ModuleType, arrays: Any) -> None:
     assert not native_module.accepts_step(tuple(arrays), 4)
     before = [np.array(x) for x in arrays]
-    with pytest.raises(ValueError, match="^optimizer_step: "):
+    with pytest.raises(ValueError, match=r"^optimizer_step: "):
         native_module.optimizer_step("adam", tuple(arrays), [1.0] * 8)
     for a, b in zip(arrays, before, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -177,3 +175,20 @@ def test_at_rate_zero_only_the_means_move(steps: Any) -> None:
     assert not steps["adam_step"].accepts(np.array(0.0), np.array(0), *arrays, *ADAM[0])
     backend_for("cpu").adam_step(np.array(0.0), np.array(0), *arrays, 0.5, *ADAM[0][1:])
     assert (arrays[0] == 1).all()
+
+
+@pytest.mark.parametrize("name", ["adam_step", "sgd_step"])
+def test_an_error_leaves_everything_as_it_was(steps: Any, name: str) -> None:
+    """The second parameter can't be updated, so the first isn't either."""
+    options, kinds = (ADAM[0], 4) if name == "adam_step" else (SGD[-1], 3)
+    for fault in ("read-only", "shape"):
+        arrays = [np.ones(3) for _ in range(2 * kinds)]
+        if fault == "read-only":
+            arrays[1].flags.writeable = False
+        else:
+            arrays[3] = np.ones(1)
+        step = np.array(4)
+        with pytest.raises(ValueError, match=rf"^{name}: .*(read-only|shape)"):
+            getattr(backend_for("cpu"), name)(np.array(0.1), step, *arrays, *options)
+        assert step == 4
+        assert all((x == 1).all() for x in arrays)

@@ -84,9 +84,7 @@ def test_maxima_and_places(slots: Any, native_module: ModuleType, case: Any, dty
         out, none = slots["max_pool"](x, *geometry, False)
         assert none is None
         np.testing.assert_array_equal(out, values)
-        np.testing.assert_array_equal(
-            slots["max_pool_scatter"](y, places, shape, *geometry), back
-        )
+        np.testing.assert_array_equal(slots["max_pool_scatter"](y, places, shape, *geometry), back)
         np.testing.assert_array_equal(slots["max_pool_gather"](y_like, places, *geometry), again)
 
 
@@ -168,7 +166,7 @@ def test_wrong_arguments(native_module: ModuleType) -> None:
         ("padding", (5000, 0)), ("dilation", (0, 1)), ("dilation", (2**20, 1)),
     ]  # fmt: skip
     for name, value in bad:
-        with pytest.raises(ValueError, match="^max_pool: "):
+        with pytest.raises(ValueError, match=r"^max_pool: "):
             native_module.max_pool(*{**good, name: value}.values())
     for name, value in (("kernel", 2), ("kernel", (2, 2, 2)), ("x", [[1.0]]), ("out", None)):
         with pytest.raises(TypeError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -178,7 +179,7 @@ def test_dropout_of_the_extension_refuses(native_module: Any) -> None:
         (x, out, keep[:3]), (x, out, keep.view("u1")), (x, out, read_only),
         (memory[:4], memory[2:], keep), (x.reshape(2, 2), out, keep), (x, out, x.view(bool)[:4]),
     ]:  # fmt: skip
-        with pytest.raises(ValueError, match="^dropout: "):
+        with pytest.raises(ValueError, match=r"^dropout: "):
             native_module.dropout(1, 2, 3, 1.0, *bad)
     assert (out == 7).all()
     assert not keep.any()

@@ -57,8 +57,9 @@ def _planes(x: Any) -> Any:
 def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str, Any]:
     """Return the slots; ``module`` is the extension, ``library`` finds NumPy's slots by name."""
 
-    def max_pool(x: Any, *geometry: Any) -> tuple[Any, Any]:
-        *window, ceil, keep = geometry
+    def max_pool(x: Any, *args: Any) -> tuple[Any, Any]:
+        window: Any
+        *window, ceil, keep = args
         shape = (*x.shape[:2], *out_lengths(x.shape[2:], *window, ceil))
         out = numpy.empty(shape, x.dtype)
         places = numpy.empty(shape, dtypes.uint8) if keep else None
