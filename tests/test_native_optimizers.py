@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import tensorflowlite as tfl
+import tensorflowlite.ops.optimizers  # declares the decompositions, before a slot is looked up
 from tensorflowlite.backend import backend_for, optimizer_slots
 from tensorflowlite.backend import native_optimizer_slots as native_slots
 

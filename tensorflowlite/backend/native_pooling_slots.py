@@ -58,9 +58,10 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
     """Return the slots; ``module`` is the extension, ``library`` finds NumPy's slots by name."""
 
     def max_pool(x: Any, *args: Any) -> tuple[Any, Any]:
-        window: Any
-        *window, ceil, keep = args
-        shape = (*x.shape[:2], *out_lengths(x.shape[2:], *window, ceil))
+        window, (ceil, keep) = args[:4], args[4:]
+        kernel, stride, padding, dilation = window
+        count = out_lengths(x.shape[2:], kernel, stride, padding, dilation, ceil)
+        shape = (*x.shape[:2], *count)
         out = numpy.empty(shape, x.dtype)
         places = numpy.empty(shape, dtypes.uint8) if keep else None
         flat = None if places is None else _planes(places)
