@@ -16,6 +16,7 @@ void add_bias_activation(pybind11::module_& module);
 void add_attention(pybind11::module_& module);
 void add_convolution(pybind11::module_& module);
 void add_optimizers(pybind11::module_& module);
+void add_pooling(pybind11::module_& module);
 void add_cuda(pybind11::module_& module);
 
 }  // namespace tfl

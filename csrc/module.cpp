@@ -21,6 +21,7 @@ PYBIND11_MODULE(_native, module) {
   tfl::add_attention(module);
   tfl::add_convolution(module);
   tfl::add_optimizers(module);
+  tfl::add_pooling(module);
   tfl::add_cuda(module);
   module.def("mended_ufunc", &mended_ufunc, "ufunc"_a, "bfloat16"_a,
              "NumPy's floor_divide, tanh or expm1 with the Array API's answers at infinity; "

@@ -123,7 +123,27 @@ static void normal_double(Stream stream, std::uint64_t first, std::size_t count,
   });
 }
 
-static const Random table = {random_bits, uniform_float, uniform_double, normal_float, normal_double};
+template <typename T>
+static void dropout(Stream stream, std::uint64_t first, std::size_t count, std::uint32_t threshold,
+                    double scale, const T* x, T* out, std::uint8_t* keep) {
+  const T factor = static_cast<T>(scale);
+  for_each_bits(stream, first, count, [&](const std::uint32_t* bits, std::size_t taken) {
+#pragma GCC ivdep
+    for (std::size_t i = 0; i < taken; ++i) {
+      const std::int32_t kept = bits[i] >= threshold ? 1 : 0;
+      keep[i] = static_cast<std::uint8_t>(kept);
+      out[i] = x[i] * static_cast<T>(kept) * factor;
+    }
+    x += taken;
+    out += taken;
+    keep += taken;
+  });
+}
+
+static const Random table = {
+    random_bits,   uniform_float,  uniform_double, normal_float,
+    normal_double, dropout<float>, dropout<double>,
+};
 
 }  // namespace TFL_INSTRUCTIONS
 }  // namespace tfl

@@ -277,3 +277,18 @@ def test_numpy_never_warns(without_native: None) -> None:
 def test_examples() -> None:
     result = doctest.testmod(philox)
     assert result.failed == 0 and result.attempted >= 8
+
+
+@pytest.mark.parametrize("name", ["random_bits", "uniform", "normal"])
+def test_bits_do_not_depend_on_threads(native_module: ModuleType, name: str) -> None:
+    import tensorflowlite as tfl
+
+    before = tfl.get_num_threads()
+    found = []
+    for threads in (1, 2, 3):
+        tfl.set_num_threads(threads)
+        found.append(getattr(philox, name)(seed=3, stream=4, size=100_003, offset=5).tobytes())
+    tfl.set_num_threads(before)
+    assert found[0] == found[1] == found[2]
+    piece = getattr(philox, name)(seed=3, stream=4, size=3000, offset=40_001)
+    assert piece.tobytes() in found[0]

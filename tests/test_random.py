@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -135,3 +136,50 @@ def test_whole_numbers_with_one_bound_and_a_shape():
     for shape in ((50,), [5, 10], 50):
         x = tfl.randint(3, shape) if shape != 50 else tfl.randint(3, shape=shape)
         assert set(x.ravel().tolist()) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_dropout_in_one_pass_gives_the_bits_of_numpy(monkeypatch: Any, native_module: Any,
+                                                     dtype: str) -> None:  # fmt: skip
+    from tensorflowlite.backend import native, random_slots
+
+    slot = random_slots.slots(np)["dropout"]
+    rng = np.random.default_rng(0)
+    before = tfl.get_num_threads(), native_module.instruction_set()
+    for shape in [(), (0, 3), (7,), (300, 401), (30, 20)]:
+        x = np.asarray(rng.standard_normal(shape), dtype)
+        if x.ndim == 1:
+            x[:4] = [np.nan, np.inf, -np.inf, -0.0]
+        x = x.T if shape == (30, 20) else x
+        for p in (0.1, 0.5, 1 - 2**-40):
+            with monkeypatch.context() as patch, np.errstate(all="ignore"):
+                patch.setattr(native, "module", None)
+                expected = slot(x, np.array([5, 6], np.uint64), p)
+                assert all(type(a) is np.ndarray or a.shape == () for a in expected)
+            for chosen in native_module.instruction_sets():
+                native_module.use_instruction_set(chosen)
+                for threads in (1, 2, 3):
+                    tfl.set_num_threads(threads)
+                    with np.errstate(all="ignore"):
+                        found = slot(x, np.array([5, 6], np.uint64), p)
+                    for a, b in zip(found, expected, strict=True):
+                        assert a.dtype == b.dtype
+                        np.testing.assert_array_equal(a, b)
+    tfl.set_num_threads(before[0])
+    native_module.use_instruction_set(before[1])
+
+
+def test_dropout_of_the_extension_refuses(native_module: Any) -> None:
+    x, out, keep = np.ones(4), np.full(4, 7.0), np.zeros(4, bool)
+    read_only = np.zeros(4, bool)
+    read_only.flags.writeable = False
+    memory = np.ones(6)
+    for bad in [
+        (x.astype("i8"), out, keep), (x, out.astype("f4"), keep), (x, out[:3], keep),
+        (x, out, keep[:3]), (x, out, keep.view("u1")), (x, out, read_only),
+        (memory[:4], memory[2:], keep), (x.reshape(2, 2), out, keep), (x, out, x.view(bool)[:4]),
+    ]:  # fmt: skip
+        with pytest.raises(ValueError, match=r"^dropout: "):
+            native_module.dropout(1, 2, 3, 1.0, *bad)
+    assert (out == 7).all()
+    assert not keep.any()

@@ -96,7 +96,10 @@ class Backend:
             self._bring_in(later[slot])
         found = self.slots.get(slot)
         if slot in decompositions:
-            found = _guarded(found, functools.partial(decompositions[slot], self))
+            otherwise: Callable[..., Any] = functools.partial(decompositions[slot], self)
+            if hasattr(found, "accepts"):  # the library's own slot comes before the decomposition
+                otherwise = _guarded(self._beneath(slot), otherwise)
+            found = _guarded(found, otherwise)
         elif found is None:
             found = getattr(self.namespace, slot, None)
             if found is None:

@@ -6,7 +6,7 @@ Each does what the slot of its name in `optimizer_slots` does, to the bit where 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from . import dtypes

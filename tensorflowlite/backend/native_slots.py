@@ -22,6 +22,7 @@ _FAMILIES = (
     "native_loss_slots",
     "native_normalization_slots",
     "native_optimizer_slots",
+    "native_pooling_slots",
 )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy
 
+from ..errors import ArgumentError, ShapeError
 from . import dtypes
 
 # Elements per pass: what a pass reads and writes stays in the second-level cache for the next.
@@ -111,6 +112,21 @@ def _groups(tensors: tuple[Any, ...], kinds: int) -> Iterator[list[Any]]:
         yield list(tensors[i::count])
 
 
+def _check(op: str, tensors: tuple[Any, ...], kinds: int) -> None:
+    """Raise before anything is changed, unless all parameters can be updated."""
+    for p, g, *states in _groups(tensors, kinds):
+        for x in (g, *states):
+            if x.shape != p.shape:
+                raise ShapeError(
+                    f"{op}: a gradient and a state must have the parameter's shape {p.shape}, got "
+                    f"{x.shape}"
+                )
+        if not all(x.flags.writeable for x in (p, *states)):
+            raise ArgumentError(
+                f"{op}: parameters and states must be writeable, got a read-only array {p.shape}"
+            )
+
+
 def _wanted(p: Any, g: Any, decay: float, maximize: bool, scratch: _Scratch) -> Any:
     """Return the direction to minimise along: the gradient, its sign, the L2 penalty's slope."""
     if maximize:
@@ -124,6 +140,7 @@ def _wanted(p: Any, g: Any, decay: float, maximize: bool, scratch: _Scratch) -> 
 
 def _sgd_step(lr: Any, step: Any, *args: Any) -> tuple[()]:
     *tensors, momentum, dampening, weight_decay, nesterov, maximize = args
+    _check("sgd_step", tuple(tensors), 3 if momentum else 2)
     step += 1
     first, rate = int(step) == 1, float(lr)
     scratch = _Scratch()
@@ -150,6 +167,7 @@ def _sgd_step(lr: Any, step: Any, *args: Any) -> tuple[()]:
 
 def _adam_step(lr: Any, step: Any, *args: Any) -> tuple[()]:
     *tensors, beta1, beta2, eps, weight_decay, decoupled, amsgrad, maximize = args
+    _check("adam_step", tuple(tensors), 5 if amsgrad else 4)
     step += 1
     count, rate = int(step), float(lr)
     correction1, correction2 = 1 - beta1**count, 1 - beta2**count

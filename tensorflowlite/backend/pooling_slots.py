@@ -23,8 +23,8 @@ def _windows(size: Any, kernel: Lengths, stride: Lengths, padding: Any, dilation
     return count, taps(size, count, kernel, stride, padding, dilation)
 
 
-def _covered(size: int, count: int, kernel: int, stride: int, padding: tuple[int, int],
-             padded: bool) -> list[int]:  # fmt: skip
+def covered(size: int, count: int, kernel: int, stride: int, padding: tuple[int, int],
+            padded: bool) -> list[int]:  # fmt: skip
     """Return how many places each window along an axis averages over."""
     low, high = (-padding[0], size + padding[1]) if padded else (0, size)
     starts = [i * stride - padding[0] for i in range(count)]
@@ -39,13 +39,15 @@ def slots(xp: Any) -> dict[str, Any]:
             return xp.iinfo(dtype).min
         return False if dtype.kind == "b" else -float("inf")
 
-    def max_pool(x: Any, *geometry: Any) -> Any:
+    def max_pool(x: Any, *args: Any) -> tuple[Any, Any]:
+        """Return the maxima, and where they are kept their places, else None."""
+        *geometry, keep = args
         count, places = _windows(x.shape[2:], *geometry)
         out = xp.full((*x.shape[:2], *count), lowest(x.dtype), x.dtype)
         for tap in places:
             into = out[tap.out]
             xp.maximum(into, x[tap.image], out=into)
-        return out
+        return out, max_pool_places(x, out, *geometry) if keep else None
 
     def max_pool_places(x: Any, out: Any, *geometry: Any) -> Any:
         """Return which place of each window holds its maximum: the first where several do."""
@@ -98,7 +100,7 @@ def slots(xp: Any) -> dict[str, Any]:
         if given is not None:
             return given
         along = zip(size, count, kernel, stride, padding, strict=True)
-        axes = [_covered(*axis, padded) for axis in along]
+        axes = [covered(*axis, padded) for axis in along]
         if all(len({*lengths}) == 1 for lengths in axes):
             return functools.reduce(operator.mul, [lengths[0] for lengths in axes])
         spread = numpy.ix_(*[numpy.asarray(lengths) for lengths in axes])

@@ -22,10 +22,8 @@ _MAX = ("kernel", "stride", "padding", "dilation", "ceil")
 _AVERAGE = ("kernel", "stride", "padding", "ceil", "padded", "divisor")
 
 
-def _max_rule(k, g, x, out, kernel, stride, padding, dilation, ceil):
-    geometry = (kernel, stride, padding, dilation, ceil)
-    where = k.max_pool_places(x, out, *geometry)
-    return k.max_pool_scatter(g, where, x.shape, *geometry)
+def _max_rule(k, g, x_shape, residual, kernel, stride, padding, dilation, ceil):
+    return k.max_pool_scatter(g, residual, x_shape, kernel, stride, padding, dilation, ceil)
 
 
 def _scatter_rule(k, g, where, kernel, stride, padding, dilation, ceil):
@@ -37,7 +35,12 @@ def _gather_rule(k, g, where, x_shape, kernel, stride, padding, dilation, ceil):
 
 
 _max_pool = general(
-    "max_pool", ("x",), (_max_rule,), "The maximum of each window.", attributes=_MAX
+    "max_pool",
+    ("x",),
+    (_max_rule,),
+    "The maximum of each window; ``keep`` its place as well, which the gradient needs.",
+    attributes=(*_MAX, "keep"),
+    keeps_residual=True,
 )
 _max_pool_places = general(
     "max_pool_places",
@@ -137,7 +140,7 @@ def _maximum(axes: int) -> Any:
             ceil_mode: bool = False, return_indices: bool = False) -> Any:  # fmt: skip
         x, alone = batched(name, as_tensor(input), axes)
         geometry = _geometry(name, x, axes, kernel_size, stride, padding, dilation, ceil_mode)
-        out = _max_pool(x, *geometry, bool(ceil_mode))
+        out = _max_pool(x, *geometry, bool(ceil_mode), x.node is not None)
         if not return_indices:
             return _one_of(out, alone)
         where = _max_pool_places(x, out, *geometry, bool(ceil_mode))
@@ -320,7 +323,7 @@ def _adaptive_maximum(axes: int) -> Any:
         if _even(size, count) and not return_indices:
             kernel = tuple([n // m for n, m in zip(size, count, strict=True)])
             geometry = (kernel, kernel, ((0, 0),) * axes, (1,) * axes, False)
-            return _one_of(_max_pool(x, *geometry), alone)
+            return _one_of(_max_pool(x, *geometry, x.node is not None), alone)
         index = _window_places(size, count)
         flat = x.reshape(*x.shape[:2], math.prod(size))
         places = _creation.asarray(index, device=x.device)

@@ -267,7 +267,7 @@ class Optimizer(Hooked):
             yield group.step, due
             return
         held, wanted = self.state, {*names, "step"}
-        if not all([p in held and held[p].keys() >= wanted for p in due]):
+        if not all(p in held and held[p].keys() >= wanted for p in due):
             fresh = rules.step_for(0, due[0])
             for p in due:
                 self._create_states(group, p, fresh)

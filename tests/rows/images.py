@@ -158,6 +158,23 @@ def max_pool(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False
     return taken.max(along, initial=least) if x.size else taken[(..., *[0] * len(along))]
 
 
+def max_pool_with_places(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
+    kernel = each(kernel_size, x.ndim - 2)
+    places = np.broadcast_to(np.arange(math.prod(x.shape[2:])).reshape(x.shape[2:]), x.shape)
+    least = -math.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+    values, places = [
+        windows(a, kernel, stride or kernel, padding, dilation, low, ceil_mode)
+        for a, low in ((x, least), (places, -1))
+    ]
+    shape = (*values.shape[: x.ndim], math.prod(kernel))
+    best = values.reshape(shape).argmax(-1, keepdims=True)
+    return [np.take_along_axis(a.reshape(shape), best, -1)[..., 0] for a in (values, places)]
+
+
+def pooled_with_places(x, *args, **kwargs):
+    return pooling.max_pool2d(x, *args, return_indices=True, **kwargs)
+
+
 def pools(draw):
     yield Sample(draw.distinct(2, 3, 4, 6), 2)
     yield Sample(draw.distinct(1, 2, 5, 5), 3, 2, 1)
@@ -308,8 +325,12 @@ rows = [
     ),
     Row(
         pooling.max_pool2d, max_pool, samples=dilated_pools, dtypes=(*floats, "int64", "uint8"),
-        covers=("max_pool", "max_pool_places", "max_pool_scatter", "max_pool_gather"),
+        covers=("max_pool", "max_pool_scatter", "max_pool_gather"),
         errors=pool_errors,
+    ),
+    Row(
+        pooled_with_places, max_pool_with_places, samples=dilated_pools,
+        covers=("max_pool_places",),
     ),
     Row(pooling.max_pool1d, max_pool, samples=pools_of_rows),
     Row(pooling.max_pool3d, max_pool, samples=pools_of_volumes),

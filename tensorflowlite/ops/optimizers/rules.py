@@ -146,12 +146,12 @@ def run(op: Any, lr: Tensor, step: Tensor, parameters: Tensors, gradients: Tenso
         scalars: int = 0) -> None:  # fmt: skip
     """Call an update rule's primitive, with the states brought to where the parameters are."""
     for number, kind in enumerate(states):
-        scalar = number < scalars
+        is_scalar = number < scalars
         for state, parameter in zip(kind, parameters, strict=True):
             have, want = state.array, parameter.array
             # One dtype is nearly always one object.
-            if type(have) is not type(want) or (have.dtype is not want.dtype and not scalar):
-                _fit(state, parameter, scalar)
+            if type(have) is not type(want) or (have.dtype is not want.dtype and not is_scalar):
+                _fit(state, parameter, is_scalar)
     device = parameters[0]
     if type(lr.array) is not type(device.array):
         for scalar in (lr, step):
