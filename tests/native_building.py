@@ -28,9 +28,13 @@ CSRC = ROOT / "csrc"
 CHECKS = ROOT / "tests" / "native"
 INCLUDES = (CSRC, ROOT / "kernels" / "include")
 
-# Parts without a file in tests/native: what they call isn't there, and is tested from Python.
-ELSEWHERE = {"cublas_lt": "tests/test_cuda_blas.py", "dynamic_library": "tests/test_cuda_blas.py",
-             "blas": "tests/test_threads.py"}  # fmt: skip
+# Parts without a file of their name in tests/native: what checks them is elsewhere.
+ELSEWHERE = {
+    "blas": "tests/test_threads.py",
+    "convolution_plan": "tests/native/convolution.cpp",
+    "cublas_lt": "tests/test_cuda_blas.py",
+    "dynamic_library": "tests/test_cuda_blas.py",
+}
 
 
 @functools.cache

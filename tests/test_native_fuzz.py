@@ -15,7 +15,7 @@ import pytest
 from tensorflowlite.backend import native
 
 from . import native_fuzz
-from .native_calls import Arguments, Array, Call, Maker, load
+from .native_calls import Arguments, Array, Call, Maker, arrays_in, load
 
 ROOT = Path(__file__).resolve().parents[1]
 binding = pytest.mark.binding
@@ -67,7 +67,7 @@ def test_arrays_that_are_written_are_named(native_module: ModuleType) -> None:
 
 
 def contents(value: Any) -> list[bytes]:
-    return [array.tobytes() for array in native_fuzz.arrays_in(value)]
+    return [array.tobytes() for array in arrays_in(value)]
 
 
 @binding

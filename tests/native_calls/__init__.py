@@ -8,7 +8,8 @@ yields arguments that the function takes, by name:
         x = make.normals(4, 6)
         yield {"x": x, "factor": 2.0, "out": make.like(x)}
 
-``writes`` names the arguments that the function may change.
+``writes`` names the arguments that the function may change; where such an argument is a sequence
+that holds inputs too, ``inputs`` finds those.
 """
 
 from __future__ import annotations
@@ -26,6 +27,15 @@ Arguments = dict[str, Any]
 
 GUARD = 64  # bytes on either side of an array
 GUARD_VALUE = 0xA5
+
+
+def arrays_in(value: Any) -> list[Array]:
+    """Return an argument's arrays."""
+    if isinstance(value, np.ndarray):
+        return [value]
+    if isinstance(value, (list, tuple)):
+        return [array for each in value for array in arrays_in(each)]
+    return []
 
 
 class Maker:
@@ -90,6 +100,7 @@ class Maker:
 
 
 Make = Callable[[Maker], Iterator[Arguments]]
+Inputs = Callable[[Arguments], list[Any]]
 
 
 @dataclass(frozen=True)
@@ -97,18 +108,25 @@ class Call:
     """A function's maker of good arguments, and what the function may change of them."""
 
     make: Make
-    writes: tuple[str, ...]
+    writes: tuple[str, ...] = ()
+    inputs: Inputs = lambda arguments: []
+
+    def written(self, arguments: Arguments) -> list[Array]:
+        """Return the arrays that the function may change."""
+        inputs = {id(array) for array in self.inputs(arguments)}
+        found = [array for key in self.writes for array in arrays_in(arguments.get(key))]
+        return [array for array in found if id(array) not in inputs]
 
 
 CALLS: dict[str, Call] = {}
 
 
-def call(name: str, writes: tuple[str, ...] = ()) -> Callable[[Make], Make]:
-    """Mark the maker of a function's good arguments."""
+def call(name: str, **more: Any) -> Callable[[Make], Make]:
+    """Mark the maker of a function's good arguments; the rest is for its `Call`."""
 
     def enter(make: Make) -> Make:
         assert name not in CALLS, f"two makers for {name}"
-        CALLS[name] = Call(make, writes)
+        CALLS[name] = Call(make, **more)
         return make
 
     return enter
