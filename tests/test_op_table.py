@@ -121,7 +121,8 @@ def test_rows_without_the_native_extension() -> None:
     if native.module is None:
         return  # then all the other tests ran without it
     names = native_slots.slots(numpy_backend.slots)
-    rows = [row.name for row in ROWS if set(row.covers) & set(names)]
+    # pytest -k knows no spaces: a row's first word stands for all that begin with it.
+    rows = sorted({row.name.split()[0] for row in ROWS if set(row.covers) & set(names)})
     assert rows, "no row covers what the extension implements"
     found = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", __file__,
