@@ -43,7 +43,7 @@ COMPILE = [
     "-Wextra",
     "-pthread",
 ]
-CONTRACTED = {"attention", "bias_activation", "convolution", "losses", "normalization"}
+CONTRACTED = {"attention", "bias_activation", "convolution", "losses", "normalization", "softmax"}
 LINK = ["-shared", "-pthread"]
 LINK += ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []
 # CUDA's libraries are loaded when they are first needed.

@@ -10,6 +10,8 @@ void add_losses(pybind11::module_& module);
 void add_memory(pybind11::module_& module);
 void add_threads(pybind11::module_& module);
 void add_normalization(pybind11::module_& module);
+void add_row_sums(pybind11::module_& module);
+void add_softmax(pybind11::module_& module);
 void add_product(pybind11::module_& module);
 void add_random(pybind11::module_& module);
 void add_bias_activation(pybind11::module_& module);

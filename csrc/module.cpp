@@ -15,6 +15,8 @@ PYBIND11_MODULE(_native, module) {
   tfl::add_memory(module);
   tfl::add_threads(module);
   tfl::add_normalization(module);
+  tfl::add_row_sums(module);
+  tfl::add_softmax(module);
   tfl::add_product(module);
   tfl::add_random(module);
   tfl::add_bias_activation(module);

@@ -7,7 +7,12 @@
 #include <cstring>
 #include <vector>
 
+#include "instructions.hpp"
 #include "pool.hpp"
+
+#ifdef TFL_X86
+#include <immintrin.h>
+#endif
 
 #define TFL_FAMILY "normalization.inl"
 #include "each_instruction_set.inl"

@@ -33,25 +33,41 @@ void check_statistics(const Checker& check, const py::array& statistics, py::ssi
   check.contiguous("statistics", statistics);
 }
 
-NormalizedRows rows_of(const py::array& x) { return {extent(x, 0), extent(x, 1)}; }
-NormalizedChannels channels_of(const py::array& x) {
-  return {extent(x, 0), extent(x, 1), extent(x, 2)};
+// x as (rows, columns), where a row is what its last axes span.
+NormalizedRows rows_of(const Checker& check, int axes) {
+  const py::array& x = check.first;
+  if (axes < 0 || axes > x.ndim())
+    refuse(check.op, "axes must be a number of axes of x", std::to_string(axes));
+  NormalizedRows shape{1, 1};
+  const py::ssize_t lead = x.ndim() - axes;
+  for (py::ssize_t i = 0; i < x.ndim(); ++i)
+    (i < lead ? shape.rows : shape.columns) *= extent(x, static_cast<int>(i));
+  return shape;
+}
+
+// x as (outer, channels, inner), where the channels are its second axis.
+NormalizedChannels channels_of(const Checker& check) {
+  const py::array& x = check.first;
+  if (x.ndim() < 2) refuse(check.op, "x must have 2 dimensions or more", shape_text(x));
+  NormalizedChannels shape{extent(x, 0), extent(x, 1), 1};
+  for (py::ssize_t i = 2; i < x.ndim(); ++i) shape.inner *= extent(x, static_cast<int>(i));
+  return shape;
 }
 
 py::tuple normalize_rows(const py::array& x, const OptionalArray& weight, const OptionalArray& bias,
-                         double eps, bool centered) {
-  const Checker check("normalize_rows", "x", x, 2);
+                         int axes, double eps, bool centered) {
+  const Checker check("normalize_rows", "x", x, x.ndim());
   check_elements(check, x);
-  check_parameters(check, weight, bias, x.shape(1));
+  const NormalizedRows shape = rows_of(check, axes);
+  check_parameters(check, weight, bias, static_cast<py::ssize_t>(shape.columns));
   py::array out = empty_like(x);
-  py::array statistics(x.dtype(), std::vector<py::ssize_t>{2, x.shape(0)});
+  py::array statistics(x.dtype(), {py::ssize_t{2}, static_cast<py::ssize_t>(shape.rows)});
   const auto run = [&](auto zero, auto kernel) {
     using T = decltype(zero);
     const Normalization<T> arguments{static_cast<const T*>(x.data()), data<T>(weight),
                                      data<T>(bias), static_cast<T*>(out.mutable_data()),
                                      static_cast<T*>(statistics.mutable_data()), nullptr, nullptr,
                                      eps, centered};
-    const NormalizedRows shape = rows_of(x);
     const py::gil_scoped_release release;
     kernel(arguments, shape);
   };
@@ -65,8 +81,9 @@ py::tuple normalize_rows(const py::array& x, const OptionalArray& weight, const 
 
 py::tuple normalize_channels(const py::array& x, const OptionalArray& weight,
                              const OptionalArray& bias, double eps) {
-  const Checker check("normalize_channels", "x", x, 3);
+  const Checker check("normalize_channels", "x", x, x.ndim());
   check_elements(check, x);
+  const NormalizedChannels shape = channels_of(check);
   check_parameters(check, weight, bias, x.shape(1));
   py::array out = empty_like(x);
   py::array mean = vector_like(x, x.shape(1)), variance = vector_like(x, x.shape(1));
@@ -82,7 +99,6 @@ py::tuple normalize_channels(const py::array& x, const OptionalArray& weight,
                                      static_cast<T*>(variance.mutable_data()),
                                      eps,
                                      true};
-    const NormalizedChannels shape = channels_of(x);
     const py::gil_scoped_release release;
     kernel(arguments, shape);
   };
@@ -94,22 +110,23 @@ py::tuple normalize_channels(const py::array& x, const OptionalArray& weight,
   return py::make_tuple(out, mean, variance, statistics);
 }
 
-// `normal` and `parameter` are the axes with a number of statistics, and of the weight, each.
+// The `shape` has `statistics_count` statistics of each kind, and the weight `parameters` elements.
 template <typename Shape, typename Float, typename Double>
-py::tuple gradient(const char* op, const py::array& g, const py::array& x,
-                   const py::array& statistics, const OptionalArray& weight, bool centered,
-                   int parts, int dimensions, int normal, Shape (*shape_of)(const py::array&),
-                   Float kernel_float, Double kernel_double) {
-  const Checker check(op, "x", x, dimensions);
+py::tuple gradient(const Checker& check, const py::array& g, const py::array& statistics,
+                   const OptionalArray& weight, bool centered, int parts, Shape shape,
+                   std::size_t statistics_count, std::size_t parameters, Float kernel_float,
+                   Double kernel_double) {
+  const py::array& x = check.first;
+  const py::ssize_t length = static_cast<py::ssize_t>(parameters);
   check_elements(check, x);
   check.like_first("g", g);
-  check_statistics(check, statistics, x.shape(normal));
-  if (weight) check.vector("weight", *weight, x.shape(1));
-  if (parts < 1 || parts > 3) refuse(op, "parts must be 1, 2 or 3", std::to_string(parts));
+  check_statistics(check, statistics, static_cast<py::ssize_t>(statistics_count));
+  if (weight) check.vector("weight", *weight, length);
+  if (parts < 1 || parts > 3) refuse(check.op, "parts must be 1, 2 or 3", std::to_string(parts));
   py::array dx = empty_like(x);
   OptionalArray dw, db;
-  if (parts > 1) dw = vector_like(x, x.shape(1));
-  if (parts > 2) db = vector_like(x, x.shape(1));
+  if (parts > 1) dw = vector_like(x, length);
+  if (parts > 2) db = vector_like(x, length);
   const auto run = [&](auto zero, auto kernel) {
     using T = decltype(zero);
     const NormalizationGradient<T> arguments{
@@ -117,7 +134,6 @@ py::tuple gradient(const char* op, const py::array& g, const py::array& x,
         static_cast<const T*>(statistics.data()), data<T>(weight),
         static_cast<T*>(dx.mutable_data()),       mutable_data<T>(dw),
         mutable_data<T>(db),                      centered};
-    const Shape shape = shape_of(x);
     const py::gil_scoped_release release;
     kernel(arguments, shape);
   };
@@ -130,32 +146,37 @@ py::tuple gradient(const char* op, const py::array& g, const py::array& x,
 }
 
 py::tuple rows_gradient(const py::array& g, const py::array& x, const py::array& statistics,
-                        const OptionalArray& weight, bool centered, int parts) {
+                        const OptionalArray& weight, int axes, bool centered, int parts) {
   const Normalizations& table = normalization_kernels();
-  return gradient("normalize_rows_gradient", g, x, statistics, weight, centered, parts, 2, 0,
-                  rows_of, table.rows_gradient_float, table.rows_gradient_double);
+  const Checker check("normalize_rows_gradient", "x", x, x.ndim());
+  const NormalizedRows shape = rows_of(check, axes);
+  return gradient(check, g, statistics, weight, centered, parts, shape, shape.rows, shape.columns,
+                  table.rows_gradient_float, table.rows_gradient_double);
 }
 
 py::tuple channels_gradient(const py::array& g, const py::array& x, const py::array& statistics,
                             const OptionalArray& weight, int parts) {
   const Normalizations& table = normalization_kernels();
-  return gradient("normalize_channels_gradient", g, x, statistics, weight, true, parts, 3, 1,
-                  channels_of, table.channels_gradient_float, table.channels_gradient_double);
+  const Checker check("normalize_channels_gradient", "x", x, x.ndim());
+  const NormalizedChannels shape = channels_of(check);
+  return gradient(check, g, statistics, weight, true, parts, shape, shape.channels, shape.channels,
+                  table.channels_gradient_float, table.channels_gradient_double);
 }
 
 }  // namespace
 
 void add_normalization(py::module_& module) {
   module.def("normalize_rows", &normalize_rows, "x"_a.noconvert(), "weight"_a.noconvert(),
-             "bias"_a.noconvert(), "eps"_a, "centered"_a,
-             "Rows of (rows, columns), normalised, and their statistics: the means (0 where not "
+             "bias"_a.noconvert(), "axes"_a, "eps"_a, "centered"_a,
+             "x, normalised over its last axes, and the rows' statistics: the means (0 where not "
              "centered), and one over the standard deviations.");
   module.def("normalize_channels", &normalize_channels, "x"_a.noconvert(), "weight"_a.noconvert(),
              "bias"_a.noconvert(), "eps"_a,
-             "Channels of (outer, channels, inner), normalised, with the means, the variances and "
+             "x, normalised over all axes but its second, with the means, the variances and "
              "the statistics.");
   module.def("normalize_rows_gradient", &rows_gradient, "g"_a.noconvert(), "x"_a.noconvert(),
-             "statistics"_a.noconvert(), "weight"_a.noconvert(), "centered"_a, "parts"_a,
+             "statistics"_a.noconvert(), "weight"_a.noconvert(), "axes"_a, "centered"_a,
+             "parts"_a,
              "The gradient g of normalised rows, taken to x, and to the weight and the bias where "
              "parts is 2 or 3.");
   module.def("normalize_channels_gradient", &channels_gradient, "g"_a.noconvert(),

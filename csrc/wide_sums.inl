@@ -14,7 +14,11 @@ static inline Wide load_wide(const double* from) {
 static inline Wide load_wide(const float* from) {
   Narrow values;
   std::memcpy(&values, from, sizeof values);
+#if TFL_VECTOR_BYTES == 64
+  return (Wide)_mm512_maskz_cvtps_pd(0xff, (__m256)values);  // GCC would convert the halves apart
+#else
   return __builtin_convertvector(values, Wide);
+#endif
 }
 
 struct WideSum {

@@ -58,12 +58,12 @@ def test_rows(native_module: ModuleType, shape, dtype, centered: bool) -> None:
         native_module.use_instruction_set(instructions)
         for count in range(3):
             weight, bias = [*parameters[:count], None, None][:2]
-            found = native_module.normalize_rows(x, weight, bias, EPS, centered)
+            found = native_module.normalize_rows(x, weight, bias, 1, EPS, centered)
             wanted = plain(wide_x, *wide_parameters[:count], 1, EPS)
             close(found[0], wanted[0], dtype)
             close(found[1], wanted[1][..., 0], dtype)
             back = native_module.normalize_rows_gradient(
-                g, x, found[1], weight, centered, count + 1
+                g, x, found[1], weight, 1, centered, count + 1
             )
             expected = PLAIN["norm_gradient"](
                 wide_g, wide_x, wanted[1], *wide_parameters[: min(count, 1)], (1,), (0,), centered,
@@ -108,8 +108,8 @@ def test_bits_for_any_number_of_threads(native_module: ModuleType) -> None:
     found = []
     for count in (1, 2, 3):
         tfl.set_num_threads(count)
-        out, kept = native_module.normalize_rows(x, weight, bias, EPS, True)
-        rows = native_module.normalize_rows_gradient(g, x, kept, weight, True, 3)
+        out, kept = native_module.normalize_rows(x, weight, bias, 1, EPS, True)
+        rows = native_module.normalize_rows_gradient(g, x, kept, weight, 1, True, 3)
         columns = native_module.normalize_channels(x[..., None], weight, bias, EPS)
         columns += native_module.normalize_channels_gradient(
             g[..., None], x[..., None], columns[-1], weight, 3
@@ -166,7 +166,7 @@ def test_extremes(native_module: ModuleType) -> None:
     x[0], x[1], x[2] = np.linspace(-3e38, 3e38, 40), 7.7, 1e6 + np.arange(40)
     x[3, 5], x[4, 5], x[5, 5] = np.nan, np.inf, 1e-42
     for array, run in (
-        (x, lambda a: native_module.normalize_rows(a, None, None, EPS, True)),
+        (x, lambda a: native_module.normalize_rows(a, None, None, 1, EPS, True)),
         (x.T.copy()[..., None], lambda a: native_module.normalize_channels(a, None, None, EPS)),
         (x[None], lambda a: native_module.normalize_channels(a, None, None, EPS)),
     ):
@@ -184,7 +184,7 @@ def test_extremes(native_module: ModuleType) -> None:
 def test_statistics_are_better_than_single_precision(native_module: ModuleType) -> None:
     x = (np.random.default_rng(3).normal(size=(2, 100_000)) + 1000).astype(np.float32)
     for found in (
-        native_module.normalize_rows(x, None, None, 0.0, True)[1],
+        native_module.normalize_rows(x, None, None, 1, 0.0, True)[1],
         native_module.normalize_channels(x[None], None, None, 0.0)[-1],
     ):
         wide = x.astype(np.float64)
@@ -205,7 +205,7 @@ def test_bindings_refuse(native_module: ModuleType) -> None:
     kept = np.ones((2, 2), np.float32)
     wrong: list[tuple[Any, ...]] = [
         (x.astype(np.float16), None, None),
-        (x[0], None, None),
+        (x[0, 0, ...], w, None),
         (x[:0], None, None),
         (np.ones((3, 2), np.float32).T, None, None),
         (x, w[:2], None),
@@ -215,7 +215,14 @@ def test_bindings_refuse(native_module: ModuleType) -> None:
     ]
     for arguments in wrong:
         with pytest.raises(ValueError, match=r"^normalize_rows: .* must .*, got "):
-            native_module.normalize_rows(*arguments, EPS, True)
+            native_module.normalize_rows(*arguments, 1, EPS, True)
+    for axes in (-1, 3):
+        with pytest.raises(ValueError, match="axes must be a number of axes of x, got"):
+            native_module.normalize_rows(x, None, None, axes, EPS, True)
+        with pytest.raises(ValueError, match="axes must be a number of axes of x, got"):
+            native_module.normalize_rows_gradient(x, x, kept, None, axes, True, 1)
+    with pytest.raises(ValueError, match="x must have 2 dimensions or more, got"):
+        native_module.normalize_channels(w, None, None, EPS)
     for values, weight, bias in wrong:
         with pytest.raises(ValueError, match=r"^normalize_channels: .* must .*, got "):
             native_module.normalize_channels(values[..., None], weight, bias, EPS)
@@ -230,7 +237,7 @@ def test_bindings_refuse(native_module: ModuleType) -> None:
     ]
     for g, values, statistics, weight, parts in unfit:
         with pytest.raises(ValueError, match=r"^normalize_rows_gradient: .* must .*, got "):
-            native_module.normalize_rows_gradient(g, values, statistics, weight, True, parts)
+            native_module.normalize_rows_gradient(g, values, statistics, weight, 1, True, parts)
         three = np.ones((2, len(values[0])), statistics.dtype)
         if statistics is kept:
             with pytest.raises(ValueError, match=r"^normalize_channels_gradient: .* must .*, got"):

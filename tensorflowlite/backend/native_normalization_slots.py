@@ -29,9 +29,8 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
             *parameters, ndim, eps = rest
             x = numpy.ascontiguousarray(x)
             lead = x.shape[: x.ndim - ndim]
-            rows = x.reshape(math.prod(lead), -1)
-            out, statistics = module.normalize_rows(rows, *flat(parameters), eps, centered)
-            return out.reshape(x.shape), statistics.reshape(2, *lead, *[1] * ndim)
+            out, statistics = module.normalize_rows(x, *flat(parameters), ndim, eps, centered)
+            return out, statistics.reshape(2, *lead, *[1] * ndim)
 
         run.accepts = accepts_last  # type: ignore[attr-defined]
         return run
@@ -45,11 +44,9 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
     def batch_norm(x: Any, *rest: Any) -> tuple[Any, Any]:
         *parameters, eps = rest
         x = numpy.ascontiguousarray(x)
-        images = x.reshape(*x.shape[:2], math.prod(x.shape[2:]))
-        found = module.normalize_channels(images, *flat(parameters), eps)
-        out, mean, variance, statistics = found
+        out, mean, variance, statistics = module.normalize_channels(x, *flat(parameters), eps)
         kept = statistics.reshape(2, 1, x.shape[1], *[1] * (x.ndim - 2))
-        return (out.reshape(x.shape), mean, variance), kept
+        return (out, mean, variance), kept
 
     def accepts_batch(x: Any, *rest: Any) -> bool:
         *parameters, _ = rest
@@ -62,19 +59,13 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
         g, x = numpy.ascontiguousarray(y), numpy.ascontiguousarray(x)
         kept = numpy.ascontiguousarray(statistics).reshape(2, -1)
         if axes == parameter_axes:
-            shape = (*x.shape[:2], math.prod(x.shape[2:]))
-            found = module.normalize_channels_gradient(
-                g.reshape(shape), x.reshape(shape), kept, weight, parts
-            )
-            parameter = (1, x.shape[1], *[1] * (x.ndim - 2))
+            found = module.normalize_channels_gradient(g, x, kept, weight, parts)
+            parameter: tuple[int, ...] = (1, x.shape[1], *[1] * (x.ndim - 2))
         else:
-            shape = (kept.shape[1], -1)
-            found = module.normalize_rows_gradient(
-                g.reshape(shape), x.reshape(shape), kept, weight, centered, parts
-            )
+            found = module.normalize_rows_gradient(g, x, kept, weight, len(axes), centered, parts)
             parameter = (*[1] * len(parameter_axes), *x.shape[len(parameter_axes) :])
         dx, *sums = found[:parts]
-        return (dx.reshape(x.shape), *[one.reshape(parameter) for one in sums])
+        return (dx, *[one.reshape(parameter) for one in sums])
 
     def accepts_gradient(y: Any, x: Any, statistics: Any, *rest: Any) -> bool:
         *weights, axes, parameter_axes, centered, _ = rest
@@ -88,9 +79,7 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
         else:
             return False
         wide = centered or axes != parameter_axes
-        return (
-            wide and statistics.shape == (2, *kept) and all(w.size == parameter for w in weights)
-        )
+        return wide and statistics.shape == (2, *kept) and all(w.size == parameter for w in weights)
 
     batch_norm.accepts = accepts_batch  # type: ignore[attr-defined]
     norm_gradient.accepts = accepts_gradient  # type: ignore[attr-defined]

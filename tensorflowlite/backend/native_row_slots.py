@@ -1,0 +1,56 @@
+"""Native slots of softmax over the last axis, and of the sum of rows by where they go."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+
+from . import dtypes
+from .indexing_slots import INDEX
+
+_FLOATS = (dtypes.float32, dtypes.float64)
+
+
+def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str, Any]:
+    """Return the slots; ``module`` is the extension, ``library`` finds NumPy's slots by name."""
+
+    def accepts_last(x: Any, axis: int) -> bool:
+        return x.dtype in _FLOATS and axis == x.ndim - 1 and x.size > 0
+
+    def over_last(run: Callable[[Any], Any]) -> Callable[[Any, int], Any]:
+        def slot(x: Any, axis: int) -> Any:
+            return run(numpy.ascontiguousarray(x))
+
+        slot.accepts = accepts_last  # type: ignore[attr-defined]
+        return slot
+
+    def scatter_add(x: Any, *rest: Any) -> Any:
+        *indices, _, shape = rest
+        index, places = indices[0], shape[0]
+        if len(indices) > 1:
+            named = shape[: len(indices)]
+            index = numpy.ravel_multi_index(numpy.broadcast_arrays(*indices), named, mode="wrap")
+            places = math.prod(named)
+        index = numpy.ascontiguousarray(index, dtypes.int64).reshape(-1)
+        rows = numpy.ascontiguousarray(x).reshape(index.size, -1)
+        out = module.scatter_rows(rows, index, places)
+        return out if out.shape == shape else out.reshape(shape)
+
+    def accepts_scatter(x: Any, *rest: Any) -> bool:
+        *indices, template, shape = rest
+        return bool(
+            x.size > 0
+            and x.dtype in _FLOATS
+            and all(part is INDEX for part in template)
+            and all(index.dtype.kind in "iu" for index in indices)
+        )
+
+    scatter_add.accepts = accepts_scatter  # type: ignore[attr-defined]
+    return {
+        "softmax": over_last(module.softmax),
+        "log_softmax": over_last(module.log_softmax),
+        "scatter_add": scatter_add,
+    }
