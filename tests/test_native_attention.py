@@ -409,7 +409,7 @@ def test_unaligned_arrays(native_module: ModuleType, only_native: None) -> None:
     memory = np.zeros(F32.nbytes + 1, np.uint8)
     odd = memory[1:].view(np.float32).reshape(F32.shape)
     odd[...] = F32
-    with pytest.raises(ValueError, match="^attention_forward: key must be aligned"):
+    with pytest.raises(ValueError, match=r"^attention_forward: key must be aligned"):
         native_module.attention_forward(F32, odd, F32, causal=False, scale=1.0)
     out, _ = SLOTS.attention(F32, odd, F32, False, 1.0, 0.0)
     np.testing.assert_allclose(out, 1.0, 1e-6)

@@ -320,7 +320,7 @@ def slots(xp: Any) -> dict[str, Any]:
                                 dmask, ds.reshape(apart), first, last, rows, columns
                             )
                         found = found + xp.matmul(ds, keys[first:last, columns])
-                    dq[first:last, :, rows] = found.reshape(last - first, groups, -1, width)
+                    dq[first:last, :, rows] = found.reshape(dq[first:last, :, rows].shape)
 
             return process
 
