@@ -10,9 +10,9 @@ using tfl::Grid;
 using tfl::Sizes;
 
 TFL_CHECK(blocks_cover_the_result_once) {
-  for (const std::int64_t rows : {1, 15, 16, 17, 100, 1000, 1031}) {
-    for (const std::int64_t columns : {1, 31, 64, 777, 1200}) {
-      for (const std::int64_t depth : {1, 100, 5000}) {
+  for (const std::int64_t rows : {1, 15, 16, 17, 100, 1031}) {
+    for (const std::int64_t columns : {1, 31, 64, 777}) {
+      for (const std::int64_t depth : {1, 5000}) {
         const Note note(rows, "x", columns, "x", depth);
         const Sizes sizes{rows, columns, depth};
         const Grid grid = tfl::grid_of(sizes);
