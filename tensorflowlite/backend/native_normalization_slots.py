@@ -18,7 +18,7 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
 
     def flat(parameters: Any) -> tuple[Any, Any]:
         """Return the weight and the bias, None where there is none."""
-        found = [numpy.ascontiguousarray(one).reshape(-1) for one in parameters]
+        found: list[Any] = [numpy.ascontiguousarray(one).reshape(-1) for one in parameters]
         return (*found, None, None)[:2]
 
     def of_one_float(x: Any, *others: Any) -> bool:

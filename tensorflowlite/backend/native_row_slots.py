@@ -40,7 +40,7 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
         return out if out.shape == shape else out.reshape(shape)
 
     def accepts_scatter(x: Any, *rest: Any) -> bool:
-        *indices, template, shape = rest
+        *indices, template, _ = rest
         return bool(
             x.size > 0
             and x.dtype in _FLOATS
