@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from . import Arguments, Maker, call
 
 
-@call("scatter_rows")
+@call("scatter_rows", writes=("out",))
 def scatter_rows(make: Maker) -> Iterator[Arguments]:
-    yield {"rows": make.normals(9, 5), "place": make.integers(-4, 4, 9), "places": 4}
+    rows, place = make.normals(9, 5), make.integers(-4, 4, 9)
+    yield {"rows": rows, "place": place, "out": make.empty(4, 5)}
