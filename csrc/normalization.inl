@@ -1,6 +1,8 @@
 // Normalisation for one instruction set; included by normalization.cpp. Statistics are summed in
 // double, the variance about the mean. A row, and a channel where it fits, is read from memory once:
 // its later passes find it in the cache.
+#include "lanes.inl"
+
 namespace tfl {
 namespace TFL_INSTRUCTIONS {
 
@@ -170,24 +172,6 @@ static void normalize_channels(const Normalization<T>& a, NormalizedChannels sha
   });
 }
 
-template <typename T>
-struct Vectors;
-template <>
-struct Vectors<float> {
-  typedef float type __attribute__((vector_size(TFL_VECTOR_BYTES)));
-};
-template <>
-struct Vectors<double> {
-  typedef double type __attribute__((vector_size(TFL_VECTOR_BYTES)));
-};
-
-template <typename T>
-static inline typename Vectors<T>::type load(const T* from) {
-  typename Vectors<T>::type values;
-  std::memcpy(&values, from, sizeof values);
-  return values;
-}
-
 template <typename V>
 static double sum_of_lanes(const V& values, std::size_t lanes) {
   double sum = 0.0;
@@ -205,21 +189,21 @@ struct RowSums {
 template <typename T, bool weighted, int parts>
 static void add_tile(const T* g, const T* x, const T* weight, T* dw, T* db, std::size_t count,
                      T mean, T rstd, RowSums& sums) {
-  using Vector = typename Vectors<T>::type;
   constexpr std::size_t lanes = TFL_VECTOR_BYTES / sizeof(T);
+  using Vector = VectorOf<T, lanes>;
   Vector with_normal[2] = {}, plain[2] = {};
   const auto step = [&](std::size_t j, std::size_t k) {
-    const Vector gradient = load(g + j);
-    const Vector normal = (load(x + j) - mean) * rstd;
+    const Vector gradient = load<Vector>(g + j);
+    const Vector normal = (load<Vector>(x + j) - mean) * rstd;
     if constexpr (parts > 1) {
-      const Vector sum = load(dw + j) + gradient * normal;
+      const Vector sum = load<Vector>(dw + j) + gradient * normal;
       std::memcpy(dw + j, &sum, sizeof sum);
     }
     if constexpr (parts > 2) {
-      const Vector sum = load(db + j) + gradient;
+      const Vector sum = load<Vector>(db + j) + gradient;
       std::memcpy(db + j, &sum, sizeof sum);
     }
-    const Vector inner = weighted ? gradient * load(weight + j) : gradient;
+    const Vector inner = weighted ? gradient * load<Vector>(weight + j) : gradient;
     with_normal[k] += inner * normal;
     plain[k] += inner;
   };

@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "arguments.hpp"
 #include "families.hpp"
 #include "row_sums.hpp"
@@ -28,15 +26,17 @@ void check_places(const Checker& check, const py::array& place, std::int64_t pla
   }
 }
 
-py::array scatter_rows(const py::array& rows, const py::array& place, std::int64_t places) {
+void scatter_rows(const py::array& rows, const py::array& place, py::array out) {
   const Checker check("scatter_rows", "rows", rows, 2);
-  // An array of that many rows must have a size in bytes.
-  constexpr std::int64_t most = std::int64_t{1} << 47;
-  const std::int64_t row_bytes = rows.itemsize() * std::max<std::int64_t>(rows.shape(1), 1);
-  if (places < 0 || places > most / row_bytes)
-    refuse(check.op, "places must be the length of an array", std::to_string(places));
+  check.dtype("out", out);
+  if (out.ndim() != 2 || out.shape(1) != rows.shape(1)) {
+    refuse(check.op, "out must have shape (places, " + std::to_string(rows.shape(1)) + ")",
+           shape_text(out));
+  }
+  check.contiguous("out", out);
+  const std::int64_t places = out.shape(0);
   check_places(check, place, places);
-  py::array out(rows.dtype(), {static_cast<py::ssize_t>(places), rows.shape(1)});
+  check.written("out", out, {}, {&rows, &place});
   const auto run = [&](auto zero, auto kernel) {
     using T = decltype(zero);
     const RowSums<T> arguments{static_cast<const T*>(rows.data()),
@@ -53,16 +53,15 @@ py::array scatter_rows(const py::array& rows, const py::array& place, std::int64
   } else {
     run(0.0f, row_sum_kernels().scatter_float);
   }
-  return out;
 }
 
 }  // namespace
 
 void add_row_sums(py::module_& module) {
   module.def("scatter_rows", &scatter_rows, "rows"_a.noconvert(), "place"_a.noconvert(),
-             "places"_a,
-             "(places, columns): at each place the sum of the rows that go there. Negative places "
-             "count from the end; IndexError for others outside.");
+             "out"_a.noconvert(),
+             "out (places, columns) = at each place the sum of the rows that go there. Negative "
+             "places count from the end; IndexError for others outside.");
 }
 
 }  // namespace tfl

@@ -73,6 +73,12 @@ def test_softmax_takes_any_memory_order(
             np.testing.assert_allclose(F.log_softmax(turned, dim=axis).numpy(), np.log(wanted))
 
 
+def scattered(module: ModuleType, rows: Array, place: Array, places: int) -> Array:
+    out = np.empty((places, *rows.shape[1:]), rows.dtype)
+    module.scatter_rows(rows, place, out)
+    return out
+
+
 def placed(rows: Array, place: Array, places: int) -> Array:
     out = np.zeros((places, *rows.shape[1:]))
     np.add.at(out, place, rows.astype(np.float64))
@@ -90,14 +96,14 @@ def test_scatter(native_module: ModuleType, count: int, places: int, columns: in
     eps = float(np.finfo(dtype).eps)
     for instructions in native_module.instruction_sets():
         native_module.use_instruction_set(instructions)
-        found = native_module.scatter_rows(rows, place, places)
+        found = scattered(native_module, rows, place, places)
         assert found.dtype == dtype and found.shape == (places, columns)
         np.testing.assert_allclose(found, placed(rows, place, places), rtol=eps, atol=64 * eps)
 
 
 def test_scatter_is_summed_in_double(native_module: ModuleType) -> None:
     rows = np.full((100_000, 3), 0.1, np.float32)
-    found = native_module.scatter_rows(rows, np.ones(len(rows), np.int64), 2)
+    found = scattered(native_module, rows, np.ones(len(rows), np.int64), 2)
     np.testing.assert_array_equal(found[1], np.float32(np.float64(np.float32(0.1)) * 100_000))
     assert not found[0].any()
 
@@ -112,7 +118,7 @@ def test_bits_for_any_number_of_threads(native_module: ModuleType) -> None:
         arrays = (
             native_module.softmax(x),
             native_module.log_softmax(x),
-            native_module.scatter_rows(x, place, 400),
+            scattered(native_module, x, place, 400),
         )
         found.append([array.tobytes() for array in arrays])
     assert found[0] == found[1] == found[2]
@@ -151,23 +157,31 @@ def test_gradients_of_several_indices(kind: Any) -> None:
 
 def test_bindings_refuse(native_module: ModuleType) -> None:
     x, place = np.ones((2, 3), np.float32), np.zeros(2, np.int64)
+    out = np.full((4, 3), 7, np.float32)
+    read_only = out.copy()
+    read_only.flags.writeable = False
     wrong: list[tuple[Any, ...]] = [
-        (x.astype(np.float16), place, 4),
-        (x[0], place, 4),
-        (x[:, ::2], place, 4),
-        (x, place.astype(np.int32), 4),
-        (x, place[:1], 4),
-        (x, place[None], 4),
-        (x, np.zeros(4, np.int64)[::2], 4),
-        (x, place, -1),
-        (x, place, 1 << 60),
+        (x.astype(np.float16), place, out),
+        (x[0], place, out),
+        (x[:, ::2], place, out),
+        (x, place.astype(np.int32), out),
+        (x, place[:1], out),
+        (x, place[None], out),
+        (x, np.zeros(4, np.int64)[::2], out),
+        (x, place, out.astype(np.float64)),
+        (x, place, out[:, :2]),
+        (x, place, out[0]),
+        (x, place, out[::2]),
+        (x, place, read_only),
+        (x, place, x),
     ]
     for arguments in wrong:
         with pytest.raises(ValueError, match=r"^scatter_rows: .* must .*, got "):
             native_module.scatter_rows(*arguments)
     for bad in (4, -5):
         with pytest.raises(IndexError, match=r"^scatter_rows: place must lie in \[-4, 4\), got"):
-            native_module.scatter_rows(x, place + bad, 4)
+            native_module.scatter_rows(x, place + bad, out)
+    assert (out == 7).all() and (x == 1).all()
     for run in (native_module.softmax, native_module.log_softmax):
         for array in (x.astype(np.float16), x[:, ::2], x[:0], np.float32(1)[...]):
             with pytest.raises(ValueError, match=r"softmax: x must .*, got "):

@@ -16,10 +16,13 @@ _FLOATS = (dtypes.float32, dtypes.float64)
 def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str, Any]:
     """Return the slots; ``module`` is the extension, ``library`` finds NumPy's slots by name."""
 
+    def flat_one(parameter: Any) -> Any:
+        return None if parameter is None else numpy.ascontiguousarray(parameter).reshape(-1)
+
     def flat(parameters: Any) -> tuple[Any, Any]:
         """Return the weight and the bias, None where there is none."""
-        found: list[Any] = [numpy.ascontiguousarray(one).reshape(-1) for one in parameters]
-        return (*found, None, None)[:2]
+        weight, bias, *_ = (*parameters, None, None)
+        return flat_one(weight), flat_one(bias)
 
     def of_one_float(x: Any, *others: Any) -> bool:
         return x.dtype in _FLOATS and all(one.dtype == x.dtype for one in others)

@@ -36,14 +36,16 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
             places = math.prod(named)
         index = numpy.ascontiguousarray(index, dtypes.int64).reshape(-1)
         rows = numpy.ascontiguousarray(x).reshape(index.size, -1)
-        out = module.scatter_rows(rows, index, places)
-        return out if out.shape == shape else out.reshape(shape)
+        out = numpy.empty(shape, x.dtype)
+        module.scatter_rows(rows, index, out.reshape(places, -1))
+        return out
 
     def accepts_scatter(x: Any, *rest: Any) -> bool:
-        *indices, template, _ = rest
+        *indices, template, shape = rest
         return bool(
             x.size > 0
             and x.dtype in _FLOATS
+            and math.prod(shape) > 0
             and all(part is INDEX for part in template)
             and all(index.dtype.kind in "iu" for index in indices)
         )
