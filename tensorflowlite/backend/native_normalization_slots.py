@@ -21,7 +21,7 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
 
     def flat(parameters: Any) -> tuple[Any, Any]:
         """Return the weight and the bias, None where there is none."""
-        weight, bias, *_ = (*parameters, None, None)
+        weight, bias, *_ = (*list(parameters), None, None)
         return flat_one(weight), flat_one(bias)
 
     def of_one_float(x: Any, *others: Any) -> bool:
