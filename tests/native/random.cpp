@@ -100,5 +100,34 @@ TFL_CHECK(normals_invert_the_distribution) {
   });
 }
 
+template <typename T>
+void check_dropout(void (*kernel)(Stream, std::uint64_t, std::size_t, std::uint32_t, double,
+                                  const T*, T*, std::uint8_t*),
+                   Stream stream, std::uint64_t first, std::size_t size) {
+  constexpr std::uint32_t threshold = 0x60000000;
+  const Guarded<T> x = normals<T>(size);
+  std::vector<double> expected(size), expected_keep(size);
+  for (std::size_t i = 0; i < size; ++i) {
+    expected_keep[i] = element(stream, first + i) >= threshold;
+    expected[i] = static_cast<double>(x[i]) * expected_keep[i] * 1.5;
+  }
+  Guarded<T> out(size), in_place = x;
+  Guarded<std::uint8_t> keep(size, 99);
+  kernel(stream, first, size, threshold, 1.5, x.data(), out.data(), keep.data());
+  near(out, expected, unit<T>(1));
+  near(keep, expected_keep, 0, 0, "keep");
+  kernel(stream, first, size, threshold, 1.5, in_place.data(), in_place.data(), keep.data());
+  near(in_place, expected, unit<T>(1), 0, "in place");
+}
+
+TFL_CHECK(dropout) {
+  for_each_case([](Stream stream, std::uint64_t first, std::size_t size) {
+    for_every_set([&] {
+      check_dropout(tfl::random_kernels().dropout_float, stream, first, size);
+      check_dropout(tfl::random_kernels().dropout_double, stream, first, size);
+    });
+  });
+}
+
 }  // namespace
 }  // namespace check
