@@ -152,28 +152,64 @@ static bool collect_band(const Collecting<T>& shared, Index group, Index image, 
   return false;
 }
 
-// The partial results of one cut of the channels of x, added up and put where they belong.
+// The partial results of one cut of the channels of x and one block of y's, added up and put where
+// they belong. Whole vectors are added; some pairs at a time are turned for the result.
 template <typename T>
-static void add_partials(const Collecting<T>& shared, Index group, Index cut, const T* partials,
-                         T* out) {
-  const Correlation& work = shared.work;
-  constexpr Index lanes = Vectors<T>::lanes;
+static void add_block(const Collecting<T>& shared, Index cut, Index block, const T* partials,
+                      T* out) {
+  constexpr Index at_once = 16;
   const Index pairs = (shared.first_input(cut + 1) - shared.first_input(cut)) * shared.taps;
   const Index begin = shared.first_input(cut) * shared.taps;
-  for (Index channel = 0; channel < work.outputs; ++channel) {
-    const Index block = channel / (2 * lanes);
-    const Index across = shared.by_channels ? shared.blocks.across(block) : 1;
-    const T* from = partials + begin * shared.across() +
-                    (shared.by_channels ? shared.blocks.first(block) * pairs + channel % (2 * lanes)
-                                        : channel * pairs);
-    T* to = out + group * work.group_step + channel * work.output_step + begin;
+  const Index across = shared.blocks.across(block), used = shared.blocks.used(block);
+  const T* from = partials + begin * shared.across() + shared.blocks.first(block) * pairs;
+  T* to = out + shared.blocks.first(block) * shared.work.output_step + begin;
+  T sums[at_once * 2 * Vectors<T>::lanes];
+  for (Index pair = 0; pair < pairs; pair += at_once) {
+    const Index count = std::min(at_once, pairs - pair), size = count * across;
+    const T* first = from + pair * across;
+    for (Index i = 0; i < size; ++i) sums[i] = first[i];
+    for (Index part = 1; part < shared.pieces.sums; ++part) {
+      const T* more = first + part * shared.partial();
+      for (Index i = 0; i < size; ++i) sums[i] += more[i];
+    }
+    for (Index lane = 0; lane < used; ++lane) {
+      T* row = to + lane * shared.work.output_step + pair;
+      for (Index i = 0; i < count; ++i) row[i] = sums[i * across + lane];
+    }
+  }
+}
+
+// The same where places are in vectors: one channel of y after the other.
+template <typename T>
+static void add_channels(const Collecting<T>& shared, Index cut, const T* partials, T* out) {
+  const Index pairs = (shared.first_input(cut + 1) - shared.first_input(cut)) * shared.taps;
+  const Index begin = shared.first_input(cut) * shared.taps;
+  for (Index channel = 0; channel < shared.work.outputs; ++channel) {
+    const T* from = partials + begin * shared.across() + channel * pairs;
+    T* to = out + channel * shared.work.output_step + begin;
     for (Index pair = 0; pair < pairs; ++pair) {
-      T sum = from[pair * across];
-      for (Index i = 1; i < shared.pieces.sums; ++i)
-        sum += from[i * shared.partial() + pair * across];
+      T sum = from[pair];
+      for (Index i = 1; i < shared.pieces.sums; ++i) sum += from[i * shared.partial() + pair];
       to[pair] = sum;
     }
   }
+}
+
+template <typename T>
+static void add_partials(const Collecting<T>& shared, const T* partials, T* out) {
+  const Index blocks = shared.by_channels ? shared.blocks.count : 1;
+  const Index per_group = shared.pieces.inputs * blocks;
+  parallel(static_cast<std::size_t>(shared.work.groups * per_group), [&](std::size_t i) {
+    const Index group = static_cast<Index>(i) / per_group;
+    const Index cut = static_cast<Index>(i) % per_group / blocks;
+    const T* from = partials + group * shared.pieces.sums * shared.partial();
+    T* to = out + group * shared.work.group_step;
+    if (shared.by_channels) {
+      add_block(shared, cut, static_cast<Index>(i) % blocks, from, to);
+    } else {
+      add_channels(shared, cut, from, to);
+    }
+  });
 }
 
 template <typename T>
@@ -211,10 +247,6 @@ static bool weight_gradient(const ConvolutionShape& shape, const T* y, const T* 
       }
     }
   });
-  for (Index i = 0; i < work.groups * shared.pieces.inputs; ++i) {
-    const Index group = i / shared.pieces.inputs;
-    add_partials(shared, group, i % shared.pieces.inputs,
-                 partials.begin + group * shared.pieces.sums * shared.partial(), out);
-  }
+  add_partials(shared, partials.begin, out);
   return complete;
 }
