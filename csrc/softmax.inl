@@ -40,8 +40,48 @@ static void log_softmax(const T* x, T* out, std::size_t rows, std::size_t column
   });
 }
 
-static const Softmaxes table = {softmax<float>, softmax<double>, log_softmax<float>,
-                                log_softmax<double>};
+// dx holds the products until their sum is known.
+template <typename T>
+static double products(const T* g, const T* out, T* dx, std::size_t count) {
+  double total = 0.0;
+  for (std::size_t at = 0; at < count; at += tile) {
+    const std::size_t length = std::min(tile, count - at);
+#pragma GCC ivdep
+    for (std::size_t j = at; j < at + length; ++j) dx[j] = g[j] * out[j];
+    total += sum_of_tile(dx + at, length);
+  }
+  return total;
+}
+
+template <typename T>
+static double sum_of_row(const T* x, std::size_t count) {
+  double total = 0.0;
+  for (std::size_t at = 0; at < count; at += tile)
+    total += sum_of_tile(x + at, std::min(tile, count - at));
+  return total;
+}
+
+template <typename T>
+static void gradient(const T* gradients, const T* outs, T* dxs, std::size_t rows,
+                     std::size_t columns, bool logs) {
+  for_each_row(rows, columns, [&](std::size_t at) {
+    const T* g = gradients + at;
+    const T* out = outs + at;
+    T* dx = dxs + at;
+    if (logs) {
+      const T total = static_cast<T>(sum_of_row(g, columns));
+#pragma GCC ivdep
+      for (std::size_t j = 0; j < columns; ++j) dx[j] = g[j] - exponential(out[j]) * total;
+    } else {
+      const T total = static_cast<T>(products(g, out, dx, columns));
+#pragma GCC ivdep
+      for (std::size_t j = 0; j < columns; ++j) dx[j] = out[j] * (g[j] - total);
+    }
+  });
+}
+
+static const Softmaxes table = {softmax<float>,     softmax<double>, log_softmax<float>,
+                                log_softmax<double>, gradient<float>, gradient<double>};
 
 }  // namespace TFL_INSTRUCTIONS
 }  // namespace tfl

@@ -27,6 +27,19 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
         slot.accepts = accepts_last  # type: ignore[attr-defined]
         return slot
 
+    def softmax_gradient(g: Any, out: Any, axis: int, logs: bool) -> Any:
+        return module.softmax_gradient(numpy.ascontiguousarray(g), out, logs)
+
+    def accepts_gradient(g: Any, out: Any, axis: int, logs: bool) -> bool:
+        return bool(
+            g.dtype in _FLOATS
+            and g.dtype == out.dtype
+            and g.shape == out.shape
+            and axis == g.ndim - 1
+            and g.size > 0
+            and out.flags.c_contiguous
+        )
+
     def scatter_add(x: Any, *rest: Any) -> Any:
         *indices, _, shape = rest
         index, places = indices[0], shape[0]
@@ -50,9 +63,11 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
             and all(index.dtype.kind in "iu" for index in indices)
         )
 
+    softmax_gradient.accepts = accepts_gradient  # type: ignore[attr-defined]
     scatter_add.accepts = accepts_scatter  # type: ignore[attr-defined]
     return {
         "softmax": over_last(module.softmax),
         "log_softmax": over_last(module.log_softmax),
+        "softmax_gradient": softmax_gradient,
         "scatter_add": scatter_add,
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..backend import Kept
 from ..core.tensor import Tensor
 from ..errors import ArgumentError
 from .activation_gradients import GELUS
@@ -63,12 +62,12 @@ _hardtanh = general(
 _softmax = attr1(
     "softmax",
     "axis",
-    lambda k, g, out, axis: out * (g - k.sum(g * out, Kept((axis,)))),
+    lambda k, g, out, axis: k.softmax_gradient(g, out, axis, False),
 )
 _log_softmax = attr1(
     "log_softmax",
     "axis",
-    lambda k, g, out, axis: g - k.exp(out) * k.sum(g, Kept((axis,))),
+    lambda k, g, out, axis: k.softmax_gradient(g, out, axis, True),
 )
 
 

@@ -1,4 +1,4 @@
-"""The activations that layers fuse, and their gradients as one operation."""
+"""The activations that layers fuse, and gradients of activations as one operation each."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from ..backend import Kept
 from ..core.fused import fused
 
 _SQRT_HALF = math.sqrt(0.5)
@@ -66,4 +67,19 @@ activation_gradient = fused(
     lambda k, x, saved, activation: ACTIVATIONS[activation].gradient(k, x, saved),
     attributes=("activation",),
     doc="The gradient ``x`` of an activation's output, taken to its input.",
+)
+
+
+def _softmax_gradient(k: Any, x: Any, saved: Any, axis: int, logs: bool) -> Any:
+    if logs:
+        return x - k.exp(saved) * k.sum(x, Kept((axis,)))
+    return saved * (x - k.sum(x * saved, Kept((axis,))))
+
+
+softmax_gradient = fused(
+    "softmax_gradient",
+    ("x", "saved"),
+    _softmax_gradient,
+    attributes=("axis", "logs"),
+    doc="The gradient ``x`` of softmax's output, or with ``logs`` of log_softmax's, to its input.",
 )

@@ -9,3 +9,9 @@ from . import Arguments, Maker, call
 @call("log_softmax")
 def softmax(make: Maker) -> Iterator[Arguments]:
     yield {"x": make.normals(3, 2, 19)}
+
+
+@call("softmax_gradient")
+def softmax_gradient(make: Maker) -> Iterator[Arguments]:
+    for logs in (False, True):
+        yield {"g": make.normals(3, 2, 19), "out": make.normals(3, 2, 19), "logs": logs}

@@ -127,6 +127,21 @@ def product_activation_gradient(x, w, saved, activation):
     return bias_activation_gradient(x @ w, saved, activation, -1)
 
 
+def of_softmax(draw):
+    for logs in (False, True):
+        yield Sample(draw(3, 4), draw(3, 4), 1, logs)
+        yield Sample(draw(2, 3, 4), draw(2, 3, 4), 1, logs)
+        yield Sample(draw(4, 3).T, draw.strided(3, 4), 1, logs)
+        yield Sample(draw(0, 4), draw(0, 4), 1, logs)
+    yield Sample(draw(5), draw(5), 0, False)
+
+
+def softmax_gradient(x, saved, axis, logs):
+    if logs:
+        return x - np.exp(saved) * x.sum(axis, keepdims=True)
+    return saved * (x - (x * saved).sum(axis, keepdims=True))
+
+
 # Read raw, these give float32 for bfloat16; the layers' rows hold what the tape makes of it.
 parts = tuple(dtype for dtype in floats if dtype != "bfloat16")
 two = (np.zeros((2, 3)), np.zeros((4, 5)))
@@ -149,6 +164,8 @@ rows = [
         covers=("conv_act",)),
     Row(traced.activation_gradient, lambda x, saved, name: x * slope(saved, name),
         samples=slopes, dtypes=parts, tolerance=sums, covers=("activation_gradient",)),
+    Row(traced.softmax_gradient, softmax_gradient, samples=of_softmax, dtypes=parts,
+        tolerance=sums, covers=("softmax_gradient",)),
     Row(traced.bias_activation_gradient, bias_activation_gradient, samples=slopes_along,
         dtypes=parts, tolerance=sums, covers=("bias_activation_gradient",)),
     Row(traced.product_activation_gradient, product_activation_gradient, samples=products,
