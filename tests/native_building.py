@@ -7,6 +7,7 @@ processes share them and a second run compiles nothing.
 from __future__ import annotations
 
 import ast
+import fcntl
 import functools
 import hashlib
 import os
@@ -138,14 +139,16 @@ class Toolchain:
 
     def _kept(self, target: Path, words: list[str]) -> Path:
         """Return a file that the compiler makes, unless it is there already."""
-        if target.is_file():
-            target.touch()
-            return target
-        # Aside and moved into place: processes that compile at once don't disturb each other.
-        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-            made = Path(scratch, target.name)
-            _run([self.compiler, *words, "-o", str(made)])
-            made.replace(target)
+        # One process makes it, aside and moved into place; the others wait.
+        with open(target.with_suffix(".lock"), "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if target.is_file():
+                target.touch()
+                return target
+            with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+                made = Path(scratch, target.name)
+                _run([self.compiler, *words, "-o", str(made)])
+                made.replace(target)
         return target
 
 
