@@ -231,6 +231,8 @@ class Stub:
                 if slot not in annotated and not slot.startswith("__"):
                     self.imports.add("typing", "Any")
                     self.lines.append(f"    {slot}: Any")
+        elif isinstance(statement, ast.Assign) and _assigned(statement) == ["__hash__"]:
+            self.lines.append("    def __hash__(self) -> int: ...")
         elif isinstance(statement, ast.Assign):
             name = _assigned(statement)[0]
             kind = type(getattr(cls, name)).__name__.replace("NoneType", "None")

@@ -74,8 +74,8 @@ def test_the_better_of_two_measurements() -> None:
 def test_rates_are_measured(threads: int) -> None:
     found = floors.Rates(threads).measure(side=128, seconds=0.005, most=2**21)
     assert [size for size, _ in found["copy"]] == [2**19, 2**21]
-    assert 1e8 < found["matmul"] < 1e14
-    assert all(1e7 < rate < 1e13 for _, rate in found["copy"])
+    assert 0 < found["matmul"] < 1e14
+    assert all(0 < rate < 1e13 for _, rate in found["copy"])
 
 
 # -- figures ---------------------------------------------------------------------------------------
