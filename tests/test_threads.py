@@ -1,274 +1,263 @@
-"""The threads of kernels and BLAS: one pool for both, and the same bits for any number."""
+"""Grad mode per thread and as decorator, and backward passes in several threads."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
-from types import ModuleType
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 import tensorflowlite as tfl
-from tensorflowlite.backend import threads
-from tensorflowlite.errors import ArgumentError
+from tensorflowlite import runtime
+from tensorflowlite.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad
+
+from .backends import TestBackend
+
+
+def in_thread(function: Callable[[], Any]) -> Any:
+    """Return what a function returns in a thread of its own; raise what it raises."""
+    found: list[Any] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            found.append(function())
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return found[0]
 
 
 @pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    before = tfl.get_num_threads()
+def default_mode() -> Any:
     yield
-    tfl.set_num_threads(before)
+    assert is_grad_enabled()
+    assert runtime.shared.special == 0, "a thread's mode wasn't taken back"
 
 
-def started_with(program: str, **environment: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.strip()
+def records() -> bool:
+    x = tfl.tensor([1.0], requires_grad=True)
+    return (x * 2.0).requires_grad
 
 
-@pytest.mark.parametrize("count", [1, 2, 5])
-def test_chosen_count_holds_for_kernels_and_blas(native_module: ModuleType, count: int) -> None:
-    tfl.set_num_threads(count)
-    assert tfl.get_num_threads() == native_module.num_threads() == count
-    if threads._blas.known:
-        assert threads._blas.count() == count
+def test_modes_nest() -> None:
+    assert records()
+    with no_grad():
+        assert not records() and not is_grad_enabled()
+        with enable_grad():
+            assert records() and is_grad_enabled()
+            with inference_mode():
+                assert not records()
+            assert records()
+        assert not records()
+    assert records()
 
 
-@pytest.mark.parametrize("count", [0, -1, 1025, 2.0, True, "2", None])
-def test_wrong_counts(count: Any) -> None:
-    before = tfl.get_num_threads()
-    with pytest.raises(ArgumentError, match=r"^set_num_threads: count must be an integer"):
-        tfl.set_num_threads(count)
-    assert tfl.get_num_threads() == before
+def test_one_mode_object_used_twice_and_inside_itself() -> None:
+    off = no_grad()
+    for _ in range(2):
+        with off:
+            with off:
+                assert not records()
+            assert not records()
+        assert records()
 
 
-def test_environment_and_affinity(native_module: ModuleType) -> None:
-    program = "import tensorflowlite as tfl; print(tfl.get_num_threads())"
-    assert started_with(program, OMP_NUM_THREADS="3") == "3"
-    one = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); " + program
-    environment = {"OMP_NUM_THREADS": "", "OPENBLAS_NUM_THREADS": ""}
-    assert started_with(one, **environment) == "1"
+def test_an_exception_takes_the_mode_back() -> None:
+    with pytest.raises(KeyError), no_grad():
+        raise KeyError
+    assert records()
 
 
-def test_chosen_while_blas_is_held() -> None:
-    tfl.set_num_threads(2)
-    with threads.one_blas_thread():
-        tfl.set_num_threads(3)
-    if threads._blas.known:
-        assert threads._blas.count() == 3
+def test_decorators() -> None:
+    @no_grad()
+    def called() -> bool:
+        return records()
+
+    @no_grad
+    def bare() -> bool:
+        """Its docstring stays."""
+        return records()
+
+    assert not called() and not bare()
+    assert bare.__name__ == "bare" and bare.__doc__ == "Its docstring stays."
+    assert records()
 
 
-def test_products_are_right_on_the_pool(native_module: ModuleType) -> None:
-    """Their jobs wait for each other: each needs a thread, whatever else the pool does."""
-    tfl.set_num_threads(3)
-    generator = np.random.default_rng(0)
-    x = generator.integers(-4, 5, (300, 200)).astype(np.float32)
-    expected = x.astype(np.int64) @ x.T.astype(np.int64)
-    wrong: list[int] = []
+def test_a_decorated_function_that_calls_itself() -> None:
+    @no_grad()
+    def nested(depth: int) -> bool:
+        return records() if depth == 0 else nested(depth - 1)
 
-    def work() -> None:
-        z = np.ones((200, 2000), np.float32)
-        for i in range(30):
-            native_module.bias_activation_forward(z, None, "gelu")
-            if not np.array_equal(x @ x.T, expected):
-                wrong.append(i)
-
-    workers = [threading.Thread(target=work) for _ in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert not wrong
+    assert not nested(3)
 
 
-def trained(steps: int = 5, optimizer_name: str = "AdamW") -> list[bytes]:
-    """The parameters of a small network with a layer of each kind after some steps."""
-    tfl.manual_seed(0)
-    nn = tfl.nn
-    model = nn.Sequential(
-        nn.Conv2d(1, 16, 3, padding=1),
-        nn.BatchNorm2d(16),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(16, 32, 3),
-        nn.GELU(),
-        nn.AvgPool2d(2),
-        nn.Flatten(),
-        nn.Linear(32 * 6 * 6, 200),
-        nn.LayerNorm(200),
-        nn.Dropout(0.1),
-        nn.Linear(200, 10),
-    )
-    optimizer = getattr(tfl.optim, optimizer_name)(model.parameters(), lr=1e-3)
-    generator = np.random.default_rng(0)
-    x = tfl.tensor(generator.normal(size=(64, 1, 28, 28)).astype(np.float32))
-    y = tfl.tensor(generator.integers(0, 10, 64))
-    for _ in range(steps):
-        optimizer.zero_grad()
-        tfl.nn.functional.cross_entropy(model(x), y).backward()
-        optimizer.step()
-    return [parameter.detach().numpy().tobytes() for parameter in model.parameters()]
+def test_a_decorated_generator_runs_without_recording() -> None:
+    """Its body runs between the calls of next: there it mustn't record, and outside it may."""
+
+    @no_grad()
+    def steps() -> Any:
+        yield records()
+        yield records()
+
+    found = []
+    for inside in steps():
+        found.append((inside, records()))
+    assert found == [(False, True), (False, True)]
 
 
-def test_whole_steps_have_the_same_bits_again() -> None:
-    tfl.set_num_threads(2)
-    assert trained() == trained()
+def test_a_decorated_generator_is_sent_and_thrown_values() -> None:
+    closed = []
+
+    @no_grad()
+    def steps() -> Any:
+        try:
+            sent = yield records()
+            try:
+                yield sent
+            except KeyError as error:
+                yield (type(error), records())
+            return "result"
+        finally:
+            closed.append(records())
+
+    generator = steps()
+    assert next(generator) is False
+    assert generator.send("value") == "value"
+    assert generator.throw(KeyError()) == (KeyError, False)
+    with pytest.raises(StopIteration, match="result"):
+        next(generator)
+    unfinished = steps()
+    next(unfinished)
+    unfinished.close()
+    assert closed == [False, False] and records()
 
 
-def test_whole_steps_on_other_numbers_of_threads(deterministic: None) -> None:
-    tfl.set_num_threads(2)
-    on_two = trained()
-    tfl.set_num_threads(1)
-    assert trained() == on_two
-    tfl.set_num_threads(3)
-    assert trained() == on_two
+def test_a_generator_with_a_mode_inside() -> None:
+    def steps() -> Any:
+        with no_grad():
+            yield records()
+        yield records()
+
+    assert list(steps()) == [False, True]
 
 
-@pytest.fixture
-def deterministic() -> Iterator[None]:
-    tfl.use_deterministic_algorithms(True)
-    yield
-    tfl.use_deterministic_algorithms(False)
+def test_a_new_thread_records_whatever_another_does() -> None:
+    with no_grad():
+        assert in_thread(records)
+        assert not records()
+    assert records()
 
 
-def test_other_blas_keeps_to_one_thread(deterministic: None) -> None:
-    if not threads._blas.known:
-        return
-    tfl.set_num_threads(3)
-    assert threads._blas.count() == 1 and tfl.get_num_threads() == 3
-    tfl.use_deterministic_algorithms(False)
-    assert threads._blas.count() == 3
+def test_a_threads_mode_is_its_own() -> None:
+    entered, go_on = threading.Event(), threading.Event()
+    inside: list[bool] = []
+
+    def run() -> None:
+        with no_grad():
+            entered.set()
+            go_on.wait(10)
+            inside.append(records())
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    entered.wait(10)
+    assert records()
+    go_on.set()
+    thread.join()
+    assert inside == [False]
 
 
-def test_wrong_mode() -> None:
-    with pytest.raises(ArgumentError, match=r"^use_deterministic_algorithms: mode must be"):
-        tfl.use_deterministic_algorithms(1)  # type: ignore[arg-type]
-    assert not tfl.are_deterministic_algorithms_enabled()
+def test_inplace_changes_and_views_follow_the_mode(backend: TestBackend) -> None:
+    x = backend.leaf(np.ones(3))
+    with no_grad():
+        y = x * 2.0
+        y *= x
+        x *= 3.0
+        x[0] = 7.0
+    assert not y.requires_grad and x.is_leaf
+    np.testing.assert_array_equal(backend.host(x), [7.0, 3.0, 3.0])
 
 
-def test_whole_steps_without_the_extension() -> None:
-    """The same training on NumPy alone gives parameters that differ by rounding.
-
-    By SGD: Adam's first steps have the size of the learning rate also where a gradient is nothing
-    but rounding, as that of a bias before a batch norm.
-    """
-    program = (
-        "import sys; from tests.test_threads import trained\n"
-        "sys.stdout.write(''.join(one.hex() + '\\n' for one in trained(5, 'SGD')))"
-    )
-    on_numpy = started_with(program, TENSORFLOWLITE_NATIVE="0").split()
-    ours = trained(5, "SGD")
-    assert len(on_numpy) == len(ours)
-    for one, other in zip(ours, on_numpy, strict=True):
-        found = np.frombuffer(one, np.float32)
-        expected = np.frombuffer(bytes.fromhex(other), np.float32)
-        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+def test_inference_mode_registers_no_views(backend: TestBackend) -> None:
+    y = backend.leaf(np.ones(3)) * 2.0
+    with inference_mode():
+        v = y[:2]
+    assert v.base is None and y.base is None
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(
-    "sizes", [(1, 3000, 300), (200, 130, 90), (1000, 70, 513), (33, 999, 1000), (400, 400, 400)]
-)
-def test_products_in_blocks(native_module: ModuleType, deterministic: None, sizes, dtype) -> None:
-    """The same bits on any number of threads, whatever order the matrices lie in."""
-    rows, depth, columns = sizes
-    generator = np.random.default_rng(0)
-    x = generator.normal(size=(rows, depth)).astype(dtype)
-    y = generator.normal(size=(depth, columns)).astype(dtype)
-    exact = x.astype(np.longdouble) @ y.astype(np.longdouble)
-    wide = np.zeros((depth, 2 * columns), dtype)
-    wide[:, :columns] = y
-    spread = np.zeros((2 * rows, 2 * depth), dtype)
-    spread[::2, ::2] = x
-    forms = [
-        (x, y),
-        (x, np.asfortranarray(y)),
-        (np.asfortranarray(x), y),
-        (np.asfortranarray(x), np.asfortranarray(y)),
-        (x, wide[:, :columns]),
-        (spread[::2, ::2], y),
-        (x[::-1], y),
-    ]
-    scale = np.abs(x).astype(np.longdouble) @ np.abs(y)
-    for a, b in forms:
-        found = []
-        for count in (1, 2, 3):
-            tfl.set_num_threads(count)
-            found.append((tfl.asarray(a) @ tfl.asarray(b)).numpy())
-        assert found[0].tobytes() == found[1].tobytes() == found[2].tobytes()
-        expected = exact[::-1] if a.strides[0] < 0 else exact
-        bound = 2 * np.sqrt(depth) * np.finfo(dtype).eps
-        weights = scale[::-1] if a.strides[0] < 0 else scale
-        assert (np.abs(found[0] - expected) <= bound * weights).all()
+def test_requires_grad_can_be_asked_for_without_recording() -> None:
+    with no_grad():
+        x = tfl.tensor([1.0], requires_grad=True)
+        assert x.requires_grad and not (x * 2.0).requires_grad
+    (x * 2.0).sum().backward()
+    assert x.grad.item() == 2.0
 
 
-def test_binding_of_products_refuses(native_module: ModuleType) -> None:
-    x, out = np.ones((3, 4), np.float32), np.empty((3, 3), np.float32)
-    product = native_module.product
-    wrong: list[tuple[Any, ...]] = [
-        (x, x, out),
-        (x, x.T.astype(np.float64), out),
-        (x.astype(np.float16), x.T.astype(np.float16), out.astype(np.float16)),
-        (x, x.T, np.empty((3, 4), np.float32)),
-        (x, x.T, np.empty((6, 3), np.float32)[::2]),
-        (x[:, ::2], x.T[::2], out),
-        (x[::-1], x.T, out),
-        (x[:0], x.T, out[:0]),
-        (np.broadcast_to(x[0], (3, 4)), x.T, out),
-        (x[0], x.T, out),
-        (out, out, out),
-    ]
-    for arguments in wrong:
-        with pytest.raises(ValueError, match=r"^product: .* must .*, got "):
-            product(*arguments)
-    out.flags.writeable = False
-    with pytest.raises(ValueError, match="writeable"):
-        product(x, x.T, out)
+def test_backward_runs_without_recording_and_inside_no_grad(backend: TestBackend) -> None:
+    x = backend.leaf(np.ones(3))
+    y = (x * x).sum()
+    with no_grad():
+        y.backward(retain_graph=True)
+        assert not x.grad.requires_grad
+        (g,) = tfl.autograd.grad(y, x, create_graph=True)
+        assert g.requires_grad, "create_graph asks for recording, as in PyTorch"
+        assert not is_grad_enabled()
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_bits_for_any_number_of_threads(native_module: ModuleType, dtype: Any) -> None:
-    generator = np.random.default_rng(0)
-    found: dict[int, list[bytes]] = {}
-    for count in (1, 2, 4):
-        tfl.set_num_threads(count)
-        generator = np.random.default_rng(0)
-        found[count] = []
-        for shape in [(700, 130), (3, 5000), (900, 7), (40, 30, 70)]:
-            g, z = generator.normal(size=(2, *shape)).astype(dtype)
-            bias = generator.normal(size=shape[1]).astype(dtype)
-            dz, db = np.empty_like(z), np.empty_like(bias)
-            suffix = "_channels" if len(shape) == 3 else ""
-            forward = getattr(native_module, f"bias_activation_forward{suffix}")
-            getattr(native_module, f"bias_activation_backward{suffix}")(g, z, "gelu", dz, db)
-            found[count] += [a.tobytes() for a in (forward(z, bias, "gelu"), dz, db)]
-    assert found[1] == found[2] == found[4]
+def test_hooks_run_without_recording_unless_the_pass_is_recorded(backend: TestBackend) -> None:
+    x = backend.leaf(np.ones(3))
+    modes: list[bool] = []
+    x.register_hook(lambda g: modes.append(is_grad_enabled()))
+    y = (x * x).sum()
+    y.backward(retain_graph=True)
+    y.backward(create_graph=True)
+    assert modes == [False, True]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
-def test_a_forked_child_has_threads_of_its_own(native_module: ModuleType) -> None:
-    program = """
-import os, numpy as np, tensorflowlite as tfl
-from tensorflowlite.backend import native
-tfl.set_num_threads(2)
-z, x = np.ones((500, 2000), np.float32), np.ones((400, 400), np.float32)
-def work():
-    return native.module.bias_activation_forward(z, None, "gelu").sum(), (x @ x).sum()
-expected = work()
-child = os.fork()
-if child == 0:
-    os._exit(0 if work() == expected else 1)
-assert work() == expected
-print(os.waitpid(child, 0)[1])
-"""
-    assert started_with(program) == "0"
+def test_graphs_in_many_threads() -> None:
+    """Threads build and walk graphs of their own, one in two of them under no_grad at times."""
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=(3, 3)) for _ in range(8)]
+    found: dict[int, Any] = {}
+    start = threading.Barrier(8)
+
+    def run(i: int) -> None:
+        start.wait()
+        for _ in range(50):
+            x = tfl.tensor(arrays[i], requires_grad=True)
+            y = x
+            for step in range(10):
+                if i % 2 and step == 5:
+                    with no_grad():
+                        assert not (y * 2.0).requires_grad
+                y = tfl.tanh(y @ x) + y
+            v = y[0]
+            v *= 2.0
+            y.sum().backward()
+            found.setdefault(i, []).append(x.grad.numpy())
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for i, gradients in found.items():
+        assert len(gradients) == 50
+        for g in gradients:
+            np.testing.assert_array_equal(g, gradients[0], err_msg=f"thread {i}")
+    assert len(found) == 8
+
+
+def test_backward_in_another_thread_than_forward(backend: TestBackend) -> None:
+    x = backend.leaf(np.arange(3.0))
+    y = (x * x).sum()
+    in_thread(y.backward)
+    np.testing.assert_array_equal(backend.host(x.grad), [0.0, 2.0, 4.0])
