@@ -31,7 +31,7 @@ INCLUDES = (CSRC, ROOT / "kernels" / "include")
 
 # Parts without a file of their name in tests/native: what checks them is elsewhere.
 ELSEWHERE = {
-    "blas": "tests/test_threads.py",
+    "blas": "tests/test_cpu_threads.py",
     "convolution_plan": "tests/native/convolution.cpp",
     "cublas_lt": "tests/test_cuda_blas.py",
     "dynamic_library": "tests/test_cuda_blas.py",
