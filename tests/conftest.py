@@ -6,12 +6,14 @@ import importlib.util
 import os
 import shutil
 import sysconfig
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from hypothesis import settings
 
+import tensorflowlite as tfl
 from tensorflowlite.backend import native
 from tests.backends import backend as backend  # a fixture: a test runs on every backend
 
@@ -41,6 +43,17 @@ def native_module() -> ModuleType:
             pytest.skip(reason)
         pytest.fail(f"the native extension isn't loaded: {native.why_not()}")
     return native.module
+
+
+@pytest.fixture
+def kernels_as_before() -> Iterator[None]:
+    """Leaves the number of threads and the instruction set as they were."""
+    threads, module = tfl.get_num_threads(), native.module
+    instructions = None if module is None else module.instruction_set()
+    yield
+    tfl.set_num_threads(threads)
+    if module is not None:
+        module.use_instruction_set(instructions)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

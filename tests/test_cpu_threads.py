@@ -17,12 +17,7 @@ import tensorflowlite as tfl
 from tensorflowlite.backend import threads
 from tensorflowlite.errors import ArgumentError
 
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    before = tfl.get_num_threads()
-    yield
-    tfl.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("kernels_as_before")
 
 
 def started_with(program: str, **environment: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -13,6 +12,8 @@ import pytest
 import tensorflowlite as tfl
 from tensorflowlite.backend import attention_slots, backend_for, native, native_attention_slots
 from tensorflowlite.nn import functional as F
+
+pytestmark = pytest.mark.usefixtures("kernels_as_before")
 
 Array = np.ndarray[Any, Any]
 
@@ -37,16 +38,6 @@ binding = pytest.mark.binding
 SLOTS = backend_for("cpu")
 REFERENCE = attention_slots.slots(np)
 SCALE = 0.3
-
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    threads = tfl.get_num_threads()
-    sets = native.module.instruction_set() if native.module else None
-    yield
-    tfl.set_num_threads(threads)
-    if native.module is not None:
-        native.module.use_instruction_set(sets)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -10,7 +9,9 @@ import numpy as np
 import pytest
 
 import tensorflowlite as tfl
-from tensorflowlite.backend import backend_for, conv_slots, native
+from tensorflowlite.backend import backend_for, conv_slots
+
+pytestmark = pytest.mark.usefixtures("kernels_as_before")
 
 Array = np.ndarray[Any, Any]
 
@@ -41,16 +42,6 @@ CASES = [
 SHORT = [CASES[i] for i in (1, 4, 6, 11, 12, 13)]
 cases = pytest.mark.parametrize("case", CASES, ids=[f"case{i}" for i in range(len(CASES))])
 dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
-
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    threads = tfl.get_num_threads()
-    sets = native.module.instruction_set() if native.module else None
-    yield
-    tfl.set_num_threads(threads)
-    if native.module is not None:
-        native.module.use_instruction_set(sets)
 
 
 def arrays(case: Any, dtype: Any = np.float64, seed: int = 0) -> tuple[Array, Array, Array, Any]:

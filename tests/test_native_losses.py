@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -13,17 +12,11 @@ import tensorflowlite as tfl
 from tensorflowlite.errors import OutOfRangeError
 from tensorflowlite.nn import functional as F
 
+pytestmark = pytest.mark.usefixtures("kernels_as_before")
+
 Array = np.ndarray[Any, Any]
 SHAPES = [(1, 1), (3, 2), (64, 10), (33, 65), (5, 1025), (2, 5000), (300, 7)]
 IGNORED = -100
-
-
-@pytest.fixture(autouse=True)
-def as_before(native_module: ModuleType) -> Iterator[None]:
-    threads, instructions = tfl.get_num_threads(), native_module.instruction_set()
-    yield
-    tfl.set_num_threads(threads)
-    native_module.use_instruction_set(instructions)
 
 
 def drawn(shape: tuple[int, int], dtype: Any, weighted: bool) -> tuple[Array, Array, Array | None]:

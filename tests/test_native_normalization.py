@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -13,19 +12,13 @@ import tensorflowlite as tfl
 from tensorflowlite.backend import normalization_slots
 from tensorflowlite.nn import functional as F
 
+pytestmark = pytest.mark.usefixtures("kernels_as_before")
+
 Array = np.ndarray[Any, Any]
 EPS = 1e-5
 PLAIN = normalization_slots.slots(np)
 ROWS = [(1, 1), (3, 2), (5, 7), (33, 16), (70, 65), (200, 33), (3, 1024), (2, 3001)]
 CHANNELS = [(2, 1, 1), (5, 3, 1), (70, 65, 1), (33, 200, 1), (2, 3, 2), (7, 5, 16), (3, 4, 785)]
-
-
-@pytest.fixture(autouse=True)
-def as_before(native_module: ModuleType) -> Iterator[None]:
-    threads, instructions = tfl.get_num_threads(), native_module.instruction_set()
-    yield
-    tfl.set_num_threads(threads)
-    native_module.use_instruction_set(instructions)
 
 
 def drawn(shape: tuple[int, ...], axis: int, dtype: Any) -> list[Array]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -12,16 +11,10 @@ import pytest
 import tensorflowlite as tfl
 from tensorflowlite.nn import functional as F
 
+pytestmark = pytest.mark.usefixtures("kernels_as_before")
+
 Array = np.ndarray[Any, Any]
 SHAPES = [(1,), (5, 1), (33, 7), (2, 3, 65), (4, 1025), (300, 16)]
-
-
-@pytest.fixture(autouse=True)
-def as_before(native_module: ModuleType) -> Iterator[None]:
-    threads, instructions = tfl.get_num_threads(), native_module.instruction_set()
-    yield
-    tfl.set_num_threads(threads)
-    native_module.use_instruction_set(instructions)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
