@@ -232,7 +232,7 @@ class Stub:
                     self.imports.add("typing", "Any")
                     self.lines.append(f"    {slot}: Any")
         elif isinstance(statement, ast.Assign) and _assigned(statement) == ["__hash__"]:
-            self.lines.append("    def __hash__(self) -> int: ...")
+            self.lines.append(f"    def __hash__(self) -> {self.annotation('int', {})}: ...")
         elif isinstance(statement, ast.Assign):
             name = _assigned(statement)[0]
             kind = type(getattr(cls, name)).__name__.replace("NoneType", "None")

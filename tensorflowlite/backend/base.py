@@ -186,6 +186,26 @@ decompositions: dict[str, Callable[..., Any]] = {}
 later: dict[str, str] = {}
 
 
+def accepting(implementation: Any, accepts: Callable[..., bool]) -> Any:
+    """Return a slot's implementation, marked with the arguments that it is for.
+
+    Parameters
+    ----------
+    implementation
+        The slot.
+    accepts
+        Called with the slot's arguments: whether it takes them. For others the library's slot runs,
+        or the decomposition.
+
+    Examples
+    --------
+    >>> accepting(abs_of_floats := lambda x: abs(x), lambda x: x.dtype.kind == "f") is abs_of_floats
+    True
+    """
+    implementation.accepts = accepts
+    return implementation
+
+
 def _guarded(found: Any, otherwise: Callable[..., Any]) -> Callable[..., Any]:
     """Return an implementation that leaves what it doesn't accept to another one."""
     if found is None:

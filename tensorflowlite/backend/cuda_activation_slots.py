@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import dtypes
+from .base import accepting
 from .cuda_layout import (
     chunks_of,
     in_c_order,
@@ -225,9 +226,9 @@ def slots(xp: Any, kernels: Kernels, library: Callable[[str], Any]) -> dict[str,
     def bias_activation_gradient(g: Any, saved: Any, activation: str, axis: int) -> Any:
         return run.gradient_with_bias(g, saved, activation, axis)
 
-    conv_act.accepts = accepts_conv  # type: ignore[attr-defined]
-    activation_gradient.accepts = accepts_gradient  # type: ignore[attr-defined]
-    bias_activation_gradient.accepts = accepts_bias_gradient  # type: ignore[attr-defined]
+    accepting(conv_act, accepts_conv)
+    accepting(activation_gradient, accepts_gradient)
+    accepting(bias_activation_gradient, accepts_bias_gradient)
     return {
         "conv_act": conv_act,
         "activation_gradient": activation_gradient,

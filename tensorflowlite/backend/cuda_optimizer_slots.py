@@ -13,6 +13,7 @@ from typing import Any
 import numpy
 
 from . import dtypes
+from .base import accepting
 from .kernels import TYPE_NAMES, ByValue, Kernels
 
 _FILE = "optimizers.cu"
@@ -64,9 +65,9 @@ def slots(xp: Any, kernels: Kernels, library: Callable[[str], Any]) -> dict[str,
         single = found.dtype == scale.dtype == dtypes.float32 and found.size == scale.size == 1
         return single and group.accepts(gradients, 1)
 
-    sgd_step.accepts = accepts_sgd  # type: ignore[attr-defined]
-    adam_step.accepts = accepts_adam  # type: ignore[attr-defined]
-    unscale_gradients.accepts = accepts_unscale  # type: ignore[attr-defined]
+    accepting(sgd_step, accepts_sgd)
+    accepting(adam_step, accepts_adam)
+    accepting(unscale_gradients, accepts_unscale)
     return {"sgd_step": sgd_step, "adam_step": adam_step, "unscale_gradients": unscale_gradients}
 
 

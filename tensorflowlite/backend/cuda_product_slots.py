@@ -13,6 +13,7 @@ from typing import Any
 import numpy
 
 from . import cuda, dtypes
+from .base import accepting
 from .cuda_blas import MOST_ELEMENTS, Blas, CupyQueue, alignment, batch_stride, layout
 from .cuda_gemm import Gemm, Operands, Problem
 from .cuda_gemm_sources import (
@@ -279,8 +280,8 @@ def slots(
         )
 
     matmul.gemm = gemm  # type: ignore[attr-defined]
-    linear_act.accepts = accepts_linear  # type: ignore[attr-defined]
-    product_activation_gradient.accepts = accepts_gradient  # type: ignore[attr-defined]
+    accepting(linear_act, accepts_linear)
+    accepting(product_activation_gradient, accepts_gradient)
     return {
         "matmul": matmul,
         "einsum": product_slots(xp, products.matmul)["einsum"],

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import dtypes
+from .base import accepting
 
 _FLOATS = (dtypes.float32, dtypes.float64)
 # Elements that a row of 512 places reads: more of them are left to NumPy, for a thread copies them.
@@ -117,9 +118,9 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
     def accepts_weight(y: Any, x: Any, shape: Any, *geometry: Any) -> bool:
         return native.accepts(y, x, x.shape, shape, *geometry)
 
-    convolution.accepts = accepts  # type: ignore[attr-defined]
-    convolution_input_gradient.accepts = accepts_input  # type: ignore[attr-defined]
-    convolution_weight_gradient.accepts = accepts_weight  # type: ignore[attr-defined]
+    accepting(convolution, accepts)
+    accepting(convolution_input_gradient, accepts_input)
+    accepting(convolution_weight_gradient, accepts_weight)
     return {
         "convolution": convolution,
         "convolution_input_gradient": convolution_input_gradient,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy
 
 from . import dtypes, threads
+from .base import accepting
 from .native_convolution_slots import Convolutions
 
 # Elements from which adding a bias on several threads is quicker than NumPy's addition.
@@ -149,15 +150,15 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
         def activation(x: Any) -> Any:
             return module.activation_forward(x, name)
 
-        activation.accepts = accepts_plain  # type: ignore[attr-defined]
+        accepting(activation, accepts_plain)
         return activation
 
-    gelu.accepts = accepts_plain  # type: ignore[attr-defined]
-    activation_gradient.accepts = accepts_plain_gradient  # type: ignore[attr-defined]
-    linear_act.accepts = accepts_linear  # type: ignore[attr-defined]
-    conv_act.accepts = accepts_conv  # type: ignore[attr-defined]
-    bias_activation_gradient.accepts = accepts_gradient  # type: ignore[attr-defined]
-    product_activation_gradient.accepts = accepts_product  # type: ignore[attr-defined]
+    accepting(gelu, accepts_plain)
+    accepting(activation_gradient, accepts_plain_gradient)
+    accepting(linear_act, accepts_linear)
+    accepting(conv_act, accepts_conv)
+    accepting(bias_activation_gradient, accepts_gradient)
+    accepting(product_activation_gradient, accepts_product)
     return {
         **{name: plain(name) for name in ("relu", "sigmoid", "silu")},
         "gelu": gelu,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy
 
 from . import dtypes
+from .base import accepting
 
 _FLOATS = (dtypes.float32, dtypes.float64)
 
@@ -66,9 +67,9 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
     def accepts_targets(target: Any, *rest: Any) -> bool:
         return len(rest) == 3 and target.size > 0 and target.min() >= 0 and target.max() < rest[0]
 
-    softmax_cross_entropy.accepts = accepts  # type: ignore[attr-defined]
-    gradient.accepts = accepts_gradient  # type: ignore[attr-defined]
-    target_weights.accepts = accepts_targets  # type: ignore[attr-defined]
+    accepting(softmax_cross_entropy, accepts)
+    accepting(gradient, accepts_gradient)
+    accepting(target_weights, accepts_targets)
     return {
         "softmax_cross_entropy": softmax_cross_entropy,
         "softmax_cross_entropy_gradient": gradient,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy
 
 from . import dtypes
+from .base import accepting
 
 _FLOATS = (dtypes.float32, dtypes.float64)
 
@@ -35,7 +36,7 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
             out, statistics = module.normalize_rows(x, *flat(parameters), ndim, eps, centered)
             return out, statistics.reshape(2, *lead, *[1] * ndim)
 
-        run.accepts = accepts_last  # type: ignore[attr-defined]
+        accepting(run, accepts_last)
         return run
 
     def accepts_last(x: Any, *rest: Any) -> bool:
@@ -84,8 +85,8 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
         wide = centered or axes != parameter_axes
         return wide and statistics.shape == (2, *kept) and all(w.size == parameter for w in weights)
 
-    batch_norm.accepts = accepts_batch  # type: ignore[attr-defined]
-    norm_gradient.accepts = accepts_gradient  # type: ignore[attr-defined]
+    accepting(batch_norm, accepts_batch)
+    accepting(norm_gradient, accepts_gradient)
     return {
         "layer_norm": over_last(True),
         "rms_norm": over_last(False),

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import dtypes
+from .base import accepting
 
 
 def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str, Any]:
@@ -56,8 +57,8 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
             and module.accepts_step(args[:-7], 5 if args[-2] else 4)
         )
 
-    sgd_step.accepts = accepts_sgd  # type: ignore[attr-defined]
-    adam_step.accepts = accepts_adam  # type: ignore[attr-defined]
+    accepting(sgd_step, accepts_sgd)
+    accepting(adam_step, accepts_adam)
     return {"sgd_step": sgd_step, "adam_step": adam_step}
 
 

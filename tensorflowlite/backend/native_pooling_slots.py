@@ -14,6 +14,7 @@ from typing import Any
 import numpy
 
 from . import dtypes
+from .base import accepting
 from .pooling_slots import covered
 from .windows import Lengths, Padding, out_lengths
 
@@ -122,11 +123,11 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
     def accepts_spread(y: Any, shape: Any, *rest: Any) -> bool:
         return accepts_average(y, *rest)
 
-    max_pool.accepts = accepts_max  # type: ignore[attr-defined]
-    max_pool_scatter.accepts = accepts_scatter  # type: ignore[attr-defined]
-    max_pool_gather.accepts = accepts_gather  # type: ignore[attr-defined]
-    avg_pool.accepts = accepts_average  # type: ignore[attr-defined]
-    avg_pool_gradient.accepts = accepts_spread  # type: ignore[attr-defined]
+    accepting(max_pool, accepts_max)
+    accepting(max_pool_scatter, accepts_scatter)
+    accepting(max_pool_gather, accepts_gather)
+    accepting(avg_pool, accepts_average)
+    accepting(avg_pool_gradient, accepts_spread)
     return {
         "max_pool": max_pool,
         "max_pool_scatter": max_pool_scatter,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy
 
 from . import dtypes
+from .base import accepting
 from .indexing_slots import INDEX
 
 _FLOATS = (dtypes.float32, dtypes.float64)
@@ -24,7 +25,7 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
         def slot(x: Any, axis: int) -> Any:
             return run(numpy.ascontiguousarray(x))
 
-        slot.accepts = accepts_last  # type: ignore[attr-defined]
+        accepting(slot, accepts_last)
         return slot
 
     def softmax_gradient(g: Any, out: Any, axis: int, logs: bool) -> Any:
@@ -63,8 +64,8 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
             and all(index.dtype.kind in "iu" for index in indices)
         )
 
-    softmax_gradient.accepts = accepts_gradient  # type: ignore[attr-defined]
-    scatter_add.accepts = accepts_scatter  # type: ignore[attr-defined]
+    accepting(softmax_gradient, accepts_gradient)
+    accepting(scatter_add, accepts_scatter)
     return {
         "softmax": over_last(module.softmax),
         "log_softmax": over_last(module.log_softmax),
