@@ -33,31 +33,25 @@ class Cache {
     if (wanted > SIZE_MAX / 4) return nullptr;
     const std::size_t size = rounded(wanted);
     std::unique_lock<std::mutex> lock(mutex_);
-    figures_.used += size;
-    figures_.peak = std::max(figures_.peak, figures_.used);
-    most_used_ = std::max(most_used_, figures_.used);
     const auto found = waiting_.find(size);
     if (found != waiting_.end() && !found->second.empty()) {
       void* pointer = found->second.back()->pointer;
       forget(found->second.back());
       ++figures_.hits;
-      blocks_[pointer] = size;
+      hand_out(pointer, size);
       lock.unlock();
       if (zeroed) std::memset(pointer, 0, wanted);
       return pointer;
     }
     ++figures_.misses;
-    shrink(limit_, most_used_ + slack);
+    make_room(size);
     void* pointer = map(size);
     if (!pointer) {
       shrink(0, 0);
       pointer = map(size);
     }
-    if (!pointer) {
-      figures_.used -= size;
-      return nullptr;
-    }
-    blocks_[pointer] = size;
+    if (!pointer) return nullptr;
+    hand_out(pointer, size);
     const auto address = reinterpret_cast<std::uintptr_t>(pointer);
     if (address < lowest_.load()) lowest_.store(address);
     if (address > highest_.load()) highest_.store(address);
@@ -139,9 +133,26 @@ class Cache {
     return reinterpret_cast<void*>(aligned);
   }
 
+  void hand_out(void* pointer, std::size_t size) {
+    blocks_[pointer] = size;
+    figures_.used += size;
+    figures_.peak = std::max(figures_.peak, figures_.used);
+    most_used_ = std::max(most_used_, figures_.used);
+  }
+
+  // Before fresh memory for a block of `size`: together with it the bound holds, too.
+  void make_room(std::size_t size) {
+    const std::size_t most = std::max(most_used_, figures_.used + size) + slack;
+    shrink(limit_, most - size);
+  }
+
   void forget(Place place) {
     std::vector<Place>& same = waiting_[place->size];
-    same.erase(std::find(same.begin(), same.end(), place));
+    if (same.back() == place) {  // the youngest, which serves a request
+      same.pop_back();
+    } else {
+      same.erase(std::find(same.begin(), same.end(), place));
+    }
     figures_.cached -= place->size;
     by_age_.erase(place);
   }

@@ -108,10 +108,15 @@ def test_other_threads_may_free() -> None:
 
 
 def test_too_large_a_request() -> None:
-    used = stats("used_bytes")
+    """It counts for nothing: neither in the figures nor in what may wait from then on."""
+    used, peak = stats("used_bytes"), stats("peak_bytes")
     with pytest.raises(MemoryError):
         np.empty(1 << 60, np.uint8)
-    assert stats("used_bytes") == used
+    assert (stats("used_bytes"), stats("peak_bytes")) == (used, peak)
+    for size in range(1, 80):
+        x = np.empty(size << 19, np.uint8)
+        del x
+    assert stats("held_bytes") <= max(peak, stats("peak_bytes")) + (1 << 23)
 
 
 def test_a_training_step_asks_the_system_for_nothing() -> None:
