@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <new>
 
@@ -65,7 +66,9 @@ ConvolutionShape shape_of(const Geometry& geometry, const std::vector<Index>& x,
   if (weight[2] < 1 || weight[3] < 1)
     refuse(op, "the kernel must have at least one element", text_of({weight[2], weight[3]}));
   const Index groups = geometry.groups;
-  if (groups < 1 || weight[0] % groups || x[1] != weight[1] * groups) {
+  // Of nothing any number of groups is a divisor; one per channel is the most that there are.
+  const Index most_groups = std::max<Index>({1, weight[0], x[1]});
+  if (groups < 1 || groups > most_groups || weight[0] % groups || x[1] != weight[1] * groups) {
     refuse(op, "groups must divide the channels of x and weight, with x's in weight's second axis",
            std::to_string(groups) + " for " + std::to_string(x[1]) + " channels and weight (" +
                std::to_string(weight[0]) + ", " + std::to_string(weight[1]) + ", ...)");

@@ -343,3 +343,14 @@ def test_results_beyond_memory(native_module: ModuleType) -> None:
     wide = (((1 << 31) - 1,) * 2,) * 2
     with pytest.raises((MemoryError, ValueError)):
         native_module.convolution(x, w, (1, 1), wide, (1, 1), 1)
+
+
+@pytest.mark.parametrize("groups", [3, 2**31, 2**62 + 2**61])
+def test_groups_of_nothing(native_module: ModuleType, groups: int) -> None:
+    """No channels divide into any number of groups: their product with others must not overflow."""
+    x = np.empty((1, 0, 4, 4), np.float32)
+    weight = np.empty((0, 0, 3, 3), np.float32)
+    with pytest.raises(ValueError, match="groups must divide"):
+        native_module.convolution(
+            x, weight, stride=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1), groups=groups
+        )
