@@ -3,7 +3,7 @@ namespace tfl {
 namespace TFL_INSTRUCTIONS {
 
 // Pieces that a call should have at least, for all threads to have work.
-constexpr Index least_pieces = 8;
+constexpr Index least_pieces = 16;
 
 #include "convolution_tiles.inl"
 #include "convolution_transpose.inl"

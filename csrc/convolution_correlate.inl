@@ -48,6 +48,7 @@ struct Correlating {
   Index group_weights = 0;
   const T* source;
   const T* weights = nullptr;  // packed
+  bool finite = false;         // so that a tap that reads zeros gives zeros
   T* out;
   const ConvolutionEnd<T>* end;
 
@@ -87,8 +88,9 @@ struct Correlating {
   }
 };
 
+// True where all of them are finite.
 template <typename T>
-static void pack_all_weights(const Correlating<T>& shared, const T* weights, T* packed) {
+static bool pack_all_weights(const Correlating<T>& shared, const T* weights, T* packed) {
   const Correlation& work = shared.work;
   const std::size_t phases = work.phases.size();
   const std::size_t of_group = static_cast<std::size_t>(shared.blocks) * phases;
@@ -96,17 +98,21 @@ static void pack_all_weights(const Correlating<T>& shared, const T* weights, T* 
   const double cost =
       static_cast<double>(shared.group_weights) / static_cast<double>(of_group);
   const std::size_t pieces = pieces_of(count, cost);
+  std::atomic<bool> finite{true};
   parallel(pieces, [&](std::size_t piece) {
     const std::size_t last = first_of(piece + 1, pieces, count);
     for (std::size_t i = first_of(piece, pieces, count); i < last; ++i) {
       const std::size_t phase = i % phases;
       const Index block = static_cast<Index>(i / phases) % shared.blocks;
       const Index group = static_cast<Index>(i / of_group);
+      T* into = packed + shared.block_weights(group, phase, block);
       pack_weights(work, work.phases[phase], weights + group * work.group_step,
-                   shared.first(block), shared.channels(block), shared.across(block),
-                   packed + shared.block_weights(group, phase, block));
+                   shared.first(block), shared.channels(block), shared.across(block), into);
+      const Index taps = static_cast<Index>(work.phases[phase].taps.size());
+      if (!all_finite(into, shared.across(block) * work.inputs * taps)) finite = false;
     }
   });
+  return finite;
 }
 
 // The places of one block of channels with places in vectors, to `out`, whose channels lie
@@ -151,18 +157,22 @@ static void store_places(const T* sums, Index places, Index channels, Index acro
 // The places of one block of channels in vectors, to `out` as above, one after another without
 // gaps. Up to `room` numbers may be written in each channel.
 template <typename T>
-static void correlate_vectors(const T* source, const Band& band, Index inputs,
-                              const std::vector<Index>& offsets, const T* weights, Index width,
+static void correlate_vectors(const T* source, const PlannedBand& band, std::size_t phase,
+                              Index inputs, const T* weights, bool finite, Index width,
                               Index channels, Index rows, Index columns, T* out, Index out_step,
                               Index room) {
   constexpr Index lanes = Vectors<T>::lanes;
   alignas(64) T sums[(most_rows + lanes) * 2 * lanes] = {};
   Index places[most_rows];
-  const Index taps = static_cast<Index>(offsets.size());
+  const Index* offsets = band.offsets[phase].data();
+  const Index taps = static_cast<Index>(band.offsets[phase].size()), across = width * lanes;
   const Blocks tiles(rows * columns);
   Index row = 0, column = 0;
   for (Index tile = 0; tile < tiles.count; ++tile) {
     const Index first = tiles.first(tile), count = tiles.rows(tile);
+    const TapRange read = finite ? taps_inside(band.inside[phase], row,
+                                               (first + count - 1) / columns)
+                                 : TapRange{0, taps};
     for (Index i = 0; i < count; ++i) {
       places[i] = row * band.row_step * band.pitch + column * band.column_step;
       if (++column == columns) {
@@ -173,9 +183,10 @@ static void correlate_vectors(const T* source, const Band& band, Index inputs,
     // The result's lines come in while the sums are made; the first one was the last tile's.
     for (Index i = 0; i < channels; ++i)
       __builtin_prefetch(out + i * out_step + first + count - 1, 1);
-    places_of<T>(count, width)(source, inputs, band.channel, offsets.data(), taps, weights, places,
+    places_of<T>(count, width)(source, inputs, band.channel, offsets + read.first, read.count,
+                               weights + read.first * across, (taps - read.count) * across, places,
                                sums);
-    store_places(sums, count, channels, width * lanes, out + first, out_step, room - first);
+    store_places(sums, count, channels, across, out + first, out_step, room - first);
   }
 }
 
@@ -203,7 +214,6 @@ static void correlate_phase(const Correlating<T>& shared, const PlannedBand& ban
   const Index rows = std::min(band.rows, phase.rows - band.first_row);
   const Index columns = std::min(band.columns, phase.columns - band.first_column);
   if (rows <= 0 || columns <= 0 || (shared.gaps && phase.taps.empty())) return;
-  const std::vector<Index>& offsets = band.offsets[number];
   const Index result_row = phase.first_row + band.first_row * work.result_row_step;
   const Index result_column = phase.first_column + band.first_column * work.result_column_step;
   const Index image_size = work.result_height * work.result_width;
@@ -217,14 +227,16 @@ static void correlate_phase(const Correlating<T>& shared, const PlannedBand& ban
     const bool direct = shared.by_channels && whole_rows && work.result_row_step == 1;
     Index pitch = columns;
     if (direct) {
-      correlate_vectors(source, band, work.inputs, offsets, weights, shared.vectors.width(block),
-                        channels, rows, columns, shared.out + at, image_size, rows * columns);
+      correlate_vectors(source, band, number, work.inputs, weights, shared.finite,
+                        shared.vectors.width(block), channels, rows, columns, shared.out + at,
+                        image_size, rows * columns);
     } else if (shared.by_channels) {
-      correlate_vectors(source, band, work.inputs, offsets, weights, shared.vectors.width(block),
-                        channels, rows, columns, buffer, buffer_step, buffer_step);
+      correlate_vectors(source, band, number, work.inputs, weights, shared.finite,
+                        shared.vectors.width(block), channels, rows, columns, buffer, buffer_step,
+                        buffer_step);
     } else {
       pitch = band.pitch;
-      correlate_runs(source, band, work.inputs, offsets, weights, channels,
+      correlate_runs(source, band, work.inputs, band.offsets[number], weights, channels,
                      (rows - 1) * pitch + columns, buffer, buffer_step);
     }
     for (Index i = 0; i < channels; ++i) {
@@ -303,7 +315,7 @@ static bool correlate_all(const Correlation& work, const T* source, const T* wei
   const Room<T> packed(scratch, std::max<Index>(work.groups * shared.group_weights, 1));
   if (!packed.begin) return false;
   shared.weights = packed.begin;
-  pack_all_weights(shared, weights, packed.begin);
+  shared.finite = pack_all_weights(shared, weights, packed.begin);
   const Index bands = static_cast<Index>(shared.bands.size());
   // Few bands: each is packed for several pieces, which share the channels of the result.
   const Index units = work.images * work.groups * bands;

@@ -5,12 +5,12 @@
 namespace tfl {
 namespace {
 
-// Bytes of a band's source. Zen 4 and later servers' cores have 1 MiB and more of second-level
-// cache, of which the weights and the results want their part.
-constexpr Index source_bytes = Index{256} << 10;
+// Bytes of a band's source. A tile's reads slide over a few rows of it, which stay in a cache near
+// the core; the rest is read once for each block of the result's channels.
+constexpr Index source_bytes = Index{1} << 20;
 constexpr Index most_columns = 512;
 // Bands are worth a thread each: fewer of them are cut smaller, down to this many rows.
-constexpr Index wanted_pieces = 8;
+constexpr Index wanted_pieces = 16;
 constexpr Index least_rows = 4;
 
 Index ceiling(Index a, Index b) { return (a + b - 1) / b; }
@@ -63,6 +63,26 @@ Index plane_pitch(const Correlation& work, Index first_column, Index columns) {
 Index spread(Index count) {
   constexpr Index line = 16;
   return (ceiling(count, line) | 1) * line;
+}
+
+// Along one axis: which of `count` places find the source, where the first reads at `at`.
+void find_inside(Index at, Index step, Index size, Index count, Index* first, Index* last) {
+  *first = std::min(std::max(ceiling(-at, step), Index{0}), count);
+  *last = std::max(std::min(ceiling(size - at, step), count), *first);
+}
+
+std::vector<Rectangle> places_inside(const Correlation& work, const Band& band,
+                                     const Phase& phase) {
+  std::vector<Rectangle> inside;
+  for (const Tap& tap : phase.taps) {
+    Rectangle places{};
+    find_inside(band.first_row * work.row_step + tap.row - work.top, work.row_step, work.height,
+                band.rows, &places.first_row, &places.last_row);
+    find_inside(band.first_column * work.column_step + tap.column - work.left, work.column_step,
+                work.width, band.columns, &places.first_column, &places.last_column);
+    inside.push_back(places);
+  }
+  return inside;
 }
 
 // The plane's number, or how many there are where it isn't among them.
@@ -239,11 +259,25 @@ Band band_of(const Correlation& work, Cuts cuts, const Planes& planes, Index num
 std::vector<PlannedBand> plan_bands(const Correlation& work, Cuts cuts, const Planes& planes) {
   std::vector<PlannedBand> bands;
   for (Index i = 0; i < cuts.count(); ++i) {
-    bands.push_back({band_of(work, cuts, planes, i), {}});
-    for (const Phase& phase : work.phases)
-      bands.back().offsets.push_back(offsets_of(work, planes, bands.back(), phase));
+    bands.push_back({band_of(work, cuts, planes, i), {}, {}});
+    PlannedBand& band = bands.back();
+    for (const Phase& phase : work.phases) {
+      band.offsets.push_back(offsets_of(work, planes, band, phase));
+      band.inside.push_back(places_inside(work, band, phase));
+    }
   }
   return bands;
+}
+
+TapRange taps_inside(const std::vector<Rectangle>& inside, Index first_row, Index last_row) {
+  const auto outside = [&](Index tap) {
+    const Rectangle& places = inside[static_cast<std::size_t>(tap)];
+    return places.last_row <= first_row || places.first_row > last_row;
+  };
+  Index first = 0, last = static_cast<Index>(inside.size());
+  while (first < last && outside(first)) ++first;
+  while (first < last && outside(last - 1)) --last;
+  return {first, last - first};
 }
 
 }  // namespace tfl

@@ -75,7 +75,7 @@ struct Plane {
 using Planes = std::vector<Plane>;
 Planes planes_read(const Correlation& work);
 
-// Cuts that keep a band in the second-level cache. `item` is the size of a number.
+// Cuts that keep a band near the cores and give every thread some. `item` is the size of a number.
 Cuts cuts_of(const Correlation& work, const Planes& planes, Index item);
 Band band_of(const Correlation& work, Cuts cuts, const Planes& planes, Index number);
 
@@ -83,10 +83,28 @@ Band band_of(const Correlation& work, Cuts cuts, const Planes& planes, Index num
 std::vector<Index> offsets_of(const Correlation& work, const Planes& planes, const Band& band,
                               const Phase& phase);
 
-// All bands of a call, with the offsets of each phase's taps.
+// Places of a band, from the first row and column to before the last.
+struct Rectangle {
+  Index first_row, last_row, first_column, last_column;
+  bool operator==(const Rectangle& other) const {
+    return first_row == other.first_row && last_row == other.last_row &&
+           first_column == other.first_column && last_column == other.last_column;
+  }
+};
+
+// All bands of a call. For each phase and tap: the offset, and where it finds the source and not its
+// padding.
 struct PlannedBand : Band {
   std::vector<std::vector<Index>> offsets;
+  std::vector<std::vector<Rectangle>> inside;
 };
 std::vector<PlannedBand> plan_bands(const Correlation& work, Cuts cuts, const Planes& planes);
+
+// The taps that rows `first_row` to `last_row` can't do without: those before and behind them read
+// nothing but padding there.
+struct TapRange {
+  Index first, count;
+};
+TapRange taps_inside(const std::vector<Rectangle>& inside, Index first_row, Index last_row);
 
 }  // namespace tfl

@@ -14,6 +14,22 @@ struct IntegerOf {
   typedef item type __attribute__((vector_size(TFL_VECTOR_BYTES)));
 };
 
+// Whether the product of zero with every one of the numbers is zero: none is infinite or NaN.
+template <typename T>
+static bool all_finite(const T* numbers, Index count) {
+  using Vector = typename Vectors<T>::type;
+  using Loose = typename Vectors<T>::loose;
+  constexpr Index lanes = Vectors<T>::lanes;
+  Vector products = {};
+  Index i = 0;
+  for (; i + lanes <= count; i += lanes)
+    products += *reinterpret_cast<const Loose*>(numbers + i) * T(0);
+  T sum = T(0);
+  for (Index lane = 0; lane < lanes; ++lane) sum += products[lane];
+  for (; i < count; ++i) sum += numbers[i] * T(0);
+  return sum == T(0);
+}
+
 #if TFL_VECTOR_BYTES == 64 || defined(__aarch64__)
 constexpr int registers = 32;
 constexpr int most_rows = 14;
@@ -95,10 +111,11 @@ static Tiles<T> tiles_of(Index rows) {
 }
 
 // The same with the result's channels in vectors, for ROWS places anywhere: `places` says where each
-// reads. Weights lie as (channel, tap, vector), sums as (place, vector).
+// reads. Weights lie as (channel, tap, vector), with `skipped` numbers between a channel's and the
+// next's; sums as (place, vector).
 template <typename T, int ROWS, int WIDTH>
 static void correlate_places(const T* source, Index channels, Index channel_step,
-                             const Index* offsets, Index taps, const T* weights,
+                             const Index* offsets, Index taps, const T* weights, Index skipped,
                              const Index* places, T* out) {
   using Vector = typename Vectors<T>::type;
   using Loose = typename Vectors<T>::loose;
@@ -120,6 +137,7 @@ static void correlate_places(const T* source, Index channels, Index channel_step
       }
       weights += WIDTH * lanes;
     }
+    weights += skipped;
     source += channel_step;
   }
 #pragma GCC unroll 16
@@ -131,7 +149,7 @@ static void correlate_places(const T* source, Index channels, Index channel_step
 }
 
 template <typename T>
-using CorrelatePlaces = void (*)(const T*, Index, Index, const Index*, Index, const T*,
+using CorrelatePlaces = void (*)(const T*, Index, Index, const Index*, Index, const T*, Index,
                                  const Index*, T*);
 
 template <typename T, int WIDTH, int... LESS>
@@ -147,10 +165,11 @@ static CorrelatePlaces<T> places_of(Index rows, Index width) {
 }
 
 // The gradient by the weights: ROWS (channel, tap) pairs by WIDTH vectors of channels of y, added to
-// the sums. y lies as (place, vector); rows of places read `pitch` apart, places in a row `step`.
+// the sums of pairs `order`. Rows of places read `pitch` apart, places in a row `step`; y lies as
+// (place, vector), with `skipped` numbers between a row's and the next's.
 template <typename T, int ROWS, int WIDTH>
 static void collect(const T* source, const Index* offsets, Index rows, Index columns, Index pitch,
-                    Index step, const T* y, T* sums_out) {
+                    Index step, const T* y, Index skipped, const Index* order, T* sums_out) {
   using Vector = typename Vectors<T>::type;
   using Loose = typename Vectors<T>::loose;
   constexpr Index lanes = Vectors<T>::lanes;
@@ -159,9 +178,9 @@ static void collect(const T* source, const Index* offsets, Index rows, Index col
   for (int row = 0; row < ROWS; ++row) {
 #pragma GCC unroll 8
     for (int v = 0; v < WIDTH; ++v)
-      sums[row][v] = *reinterpret_cast<Loose*>(sums_out + (row * WIDTH + v) * lanes);
+      sums[row][v] = *reinterpret_cast<Loose*>(sums_out + (order[row] * WIDTH + v) * lanes);
   }
-  for (Index i = 0; i < rows; ++i, source += pitch) {
+  for (Index i = 0; i < rows; ++i, source += pitch, y += skipped) {
     const T* at = source;
     for (Index j = 0; j < columns; ++j, at += step, y += WIDTH * lanes) {
       reload(offsets);
@@ -180,12 +199,13 @@ static void collect(const T* source, const Index* offsets, Index rows, Index col
   for (int row = 0; row < ROWS; ++row) {
 #pragma GCC unroll 8
     for (int v = 0; v < WIDTH; ++v)
-      *reinterpret_cast<Loose*>(sums_out + (row * WIDTH + v) * lanes) = sums[row][v];
+      *reinterpret_cast<Loose*>(sums_out + (order[row] * WIDTH + v) * lanes) = sums[row][v];
   }
 }
 
 template <typename T>
-using Collect = void (*)(const T*, const Index*, Index, Index, Index, Index, const T*, T*);
+using Collect = void (*)(const T*, const Index*, Index, Index, Index, Index, const T*, Index,
+                         const Index*, T*);
 
 template <typename T, int WIDTH, int... LESS>
 static Collect<T> collect_among(Index rows, std::integer_sequence<int, LESS...>) {

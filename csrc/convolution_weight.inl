@@ -2,20 +2,28 @@
 // and places. Vectors run over the channels of y, which is transposed for it, a band at a time; or
 // over places, where y has few channels.
 
-// How the work is cut: pieces that share a result sum up by themselves, and then in order.
+// How the work is cut: pieces that share a result sum up by themselves, and then in order. Powers of
+// two, that threads may get the same number of equal pieces.
 struct WeightCuts {
   Index sums;    // partial results: cuts of the images' bands
-  Index inputs;  // cuts of the channels of x
+  Index inputs;  // cuts of the channels of x, each of which turns y for itself
 };
 
-constexpr Index partial_bytes = Index{2} << 20;
+constexpr Index partial_bytes = Index{5} << 20;
+
+// The greatest power of two up to a number, and at least 1.
+static Index power_of_two(Index most) {
+  Index power = 1;
+  while (power * 2 <= most) power *= 2;
+  return power;
+}
 
 static WeightCuts weight_cuts(const Correlation& work, Index units, Index taps, Index item) {
   const Index bytes = std::max<Index>(1, work.outputs * work.inputs * taps * item);
-  const Index wanted = (least_pieces + work.groups - 1) / work.groups;
+  const Index wanted = power_of_two(least_pieces / work.groups);
   WeightCuts cuts{};
-  cuts.sums = std::max<Index>(1, std::min({partial_bytes / bytes, units, wanted}));
-  cuts.inputs = std::max<Index>(1, std::min(work.inputs, (wanted + cuts.sums - 1) / cuts.sums));
+  cuts.sums = power_of_two(std::min({partial_bytes / bytes, units, wanted}));
+  cuts.inputs = power_of_two(std::min(work.inputs, wanted / cuts.sums));
   return cuts;
 }
 
@@ -71,36 +79,89 @@ struct Collecting {
   Index partial() const { return work.inputs * taps * across(); }
 };
 
+// (channel, tap) pairs: where each reads, which of the sums is its own, and the band's places where
+// it finds the source.
+struct Pairs {
+  std::vector<Index> offsets, order;
+  std::vector<Rectangle> inside;
+  Index count() const { return static_cast<Index>(offsets.size()); }
+  // Where some pairs find the source: elsewhere is nothing but padding.
+  Rectangle places(std::size_t first, std::size_t count) const {
+    Rectangle all = inside[first];
+    for (std::size_t pair = first + 1; pair < first + count; ++pair) {
+      const Rectangle& one = inside[pair];
+      all.first_row = std::min(all.first_row, one.first_row);
+      all.last_row = std::max(all.last_row, one.last_row);
+      all.first_column = std::min(all.first_column, one.first_column);
+      all.last_column = std::max(all.last_column, one.last_column);
+    }
+    return all;
+  }
+};
+
+// Pairs with the same places stand together.
+static Pairs pairs_of(const PlannedBand& band, Index channels) {
+  const std::vector<Rectangle>& inside = band.inside[0];
+  const std::size_t taps = inside.size(), count = static_cast<std::size_t>(channels) * taps;
+  Pairs pairs;
+  pairs.offsets.reserve(count);
+  pairs.order.reserve(count);
+  pairs.inside.reserve(count);
+  for (std::size_t begin = 0, end = 0; begin < taps; begin = end) {
+    while (end < taps && inside[end] == inside[begin]) ++end;
+    for (Index channel = 0; channel < channels; ++channel) {
+      for (std::size_t tap = begin; tap < end; ++tap) {
+        pairs.offsets.push_back(channel * band.channel + band.offsets[0][tap]);
+        pairs.order.push_back(channel * static_cast<Index>(taps) + static_cast<Index>(tap));
+        pairs.inside.push_back(inside[tap]);
+      }
+    }
+  }
+  return pairs;
+}
+
 // Channels of y in vectors: adds a band's part to `sums`, (block of channels, pair, channel).
 template <typename T>
-static void collect_channels(const Collecting<T>& shared, const Band& band, const T* source,
-                             const std::vector<Index>& offsets, const T* y, T* transposed,
-                             T* sums) {
+static void collect_channels(const Collecting<T>& shared, const PlannedBand& band, Index channels,
+                             const T* source, const T* y, T* transposed, T* sums) {
   const Correlation& work = shared.work;
-  const Index pairs = static_cast<Index>(offsets.size());
-  const Blocks pair_blocks(pairs);
+  const Index pitch = band.row_step * band.pitch;
+  const Pairs pairs = pairs_of(band, channels);
+  const Blocks pair_blocks(pairs.count());
   const Index plane = work.result_height * work.result_width;
   for (Index block = 0; block < shared.blocks.count; ++block) {
     const Index width = shared.blocks.width(block), across = shared.blocks.across(block);
     transpose_y(y + shared.blocks.first(block) * plane, plane, shared.blocks.used(block), across,
                 band.rows, band.columns, work.result_width, transposed);
+    const bool finite = all_finite(transposed, band.rows * band.columns * across);
     for (Index i = 0; i < pair_blocks.count; ++i) {
-      const Index pair = pair_blocks.first(i);
-      collect_of<T>(pair_blocks.rows(i), width)(
-          source, &offsets[static_cast<std::size_t>(pair)], band.rows, band.columns,
-          band.row_step * band.pitch, band.column_step, transposed, sums + pair * across);
+      const Index count = pair_blocks.rows(i);
+      const std::size_t first = static_cast<std::size_t>(pair_blocks.first(i));
+      const Rectangle places = finite ? pairs.places(first, static_cast<std::size_t>(count))
+                                      : Rectangle{0, band.rows, 0, band.columns};
+      const Index columns = places.last_column - places.first_column;
+      const Index place = places.first_row * band.columns + places.first_column;
+      collect_of<T>(count, width)(
+          source + places.first_row * pitch + places.first_column * band.column_step,
+          &pairs.offsets[first], places.last_row - places.first_row, columns, pitch,
+          band.column_step, transposed + place * across, (band.columns - columns) * across,
+          &pairs.order[first], sums);
     }
-    sums += pairs * across;
+    sums += pairs.count() * across;
   }
 }
 
 // Places in vectors: adds a band's part to `sums`, (channel of y, pair).
 template <typename T>
-static void collect_places(const Collecting<T>& shared, const Band& band, const T* source,
-                           const std::vector<Index>& offsets, const T* y, T* copied, T* sums) {
+static void collect_places(const Collecting<T>& shared, const PlannedBand& band, Index channels,
+                           const T* source, const T* y, T* copied, T* sums) {
   const Correlation& work = shared.work;
   constexpr Index lanes = Vectors<T>::lanes;
-  const Index pairs = static_cast<Index>(offsets.size());
+  std::vector<Index> offsets;
+  offsets.reserve(static_cast<std::size_t>(channels * shared.taps));
+  for (Index channel = 0; channel < channels; ++channel)
+    for (const Index offset : band.offsets[0]) offsets.push_back(channel * band.channel + offset);
+  const Index pairs = channels * shared.taps;
   const Blocks pair_blocks(pairs, most_dots);
   const Index across = (band.columns + lanes - 1) / lanes * lanes;
   for (Index channel = 0; channel < work.outputs; ++channel) {
@@ -138,15 +199,11 @@ static bool collect_band(const Collecting<T>& shared, Index group, Index image, 
   } else {
     source += band.origin;
   }
-  std::vector<Index> offsets;
-  offsets.reserve(static_cast<std::size_t>((last - first) * shared.taps));
-  for (Index channel = 0; channel < last - first; ++channel)
-    for (const Index offset : band.offsets[0]) offsets.push_back(channel * band.channel + offset);
   const T* y = shared.y + (image * work.groups + group) * work.outputs * work.result_height *
                               work.result_width +
                band.first_row * work.result_width + band.first_column;
   const auto collect = shared.by_channels ? collect_channels<T> : collect_places<T>;
-  collect(shared, band, source, offsets, y, room.begin + copy, sums);
+  collect(shared, band, last - first, source, y, room.begin + copy, sums);
   return true;
 } catch (const std::bad_alloc&) {
   return false;
