@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 
 import tensorflowlite as tfl
-from tensorflowlite.backend import attention_slots, backend_for, native, native_attention_slots
+from tensorflowlite.backend import attention_slots, backend_for, native
+from tensorflowlite.core import primitive
 from tensorflowlite.nn import functional as F
 
 pytestmark = pytest.mark.usefixtures("kernels_as_before")
@@ -40,27 +42,43 @@ REFERENCE = attention_slots.slots(np)
 SCALE = 0.3
 
 
+def look_up_again() -> None:
+    for name in REFERENCE:
+        SLOTS.replace(name, SLOTS.slots[name])
+    primitive.look_up_again()
+
+
 @pytest.fixture
-def only_native(native_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def numpys_slots(native_module: ModuleType) -> Iterator[dict[str, Any]]:
+    """The slots that run what the extension's don't take, for a test to put others."""
+    library, others = SLOTS.library, dict(REFERENCE)
+    assert library is not None
+    SLOTS.library = lambda name: others[name] if name in others else library(name)
+    look_up_again()
+    yield others
+    SLOTS.library = library
+    look_up_again()
+
+
+@pytest.fixture
+def only_native(numpys_slots: dict[str, Any]) -> None:
     """NumPy's slots fail: what is tested runs in the extension."""
 
     def refuse(*args: Any) -> Any:
         pytest.fail("NumPy's slot was called")
 
-    others = {"attention": refuse, "attention_gradient": refuse}
-    monkeypatch.setattr(native_attention_slots, "_in_blocks", lambda: others)
+    numpys_slots.update(dict.fromkeys(REFERENCE, refuse))
 
 
 @pytest.fixture
-def calls_of_numpy(native_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def calls_of_numpy(numpys_slots: dict[str, Any]) -> list[str]:
     """Return the list of the calls of NumPy's slots that will be made."""
     made: list[str] = []
 
     def noted(name: str) -> Any:
         return lambda *args: (made.append(name), REFERENCE[name](*args))[1]
 
-    others = {name: noted(name) for name in REFERENCE}
-    monkeypatch.setattr(native_attention_slots, "_in_blocks", lambda: others)
+    numpys_slots.update({name: noted(name) for name in REFERENCE})
     return made
 
 

@@ -139,23 +139,21 @@ def test_whole_numbers_with_one_bound_and_a_shape():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_dropout_in_one_pass_gives_the_bits_of_numpy(monkeypatch: Any, native_module: Any,
-                                                     dtype: str) -> None:  # fmt: skip
-    from tensorflowlite.backend import native, random_slots
+@pytest.mark.usefixtures("kernels_as_before")
+def test_dropout_in_one_pass_gives_the_bits_of_numpy(native_module: Any, dtype: str) -> None:
+    from tensorflowlite.backend import backend_for, random_slots
 
-    slot = random_slots.slots(np)["dropout"]
+    slot = backend_for("cpu").dropout
     rng = np.random.default_rng(0)
-    before = tfl.get_num_threads(), native_module.instruction_set()
     for shape in [(), (0, 3), (7,), (300, 401), (30, 20)]:
         x = np.asarray(rng.standard_normal(shape), dtype)
         if x.ndim == 1:
             x[:4] = [np.nan, np.inf, -np.inf, -0.0]
         x = x.T if shape == (30, 20) else x
         for p in (0.1, 0.5, 1 - 2**-40):
-            with monkeypatch.context() as patch, np.errstate(all="ignore"):
-                patch.setattr(native, "module", None)
-                expected = slot(x, np.array([5, 6], np.uint64), p)
-                assert all(type(a) is np.ndarray or a.shape == () for a in expected)
+            with np.errstate(all="ignore"):
+                expected = random_slots.slots(np)["dropout"](x, np.array([5, 6], np.uint64), p)
+            assert all(type(a) is np.ndarray or a.shape == () for a in expected)
             for chosen in native_module.instruction_sets():
                 native_module.use_instruction_set(chosen)
                 for threads in (1, 2, 3):
@@ -165,8 +163,6 @@ def test_dropout_in_one_pass_gives_the_bits_of_numpy(monkeypatch: Any, native_mo
                     for a, b in zip(found, expected, strict=True):
                         assert a.dtype == b.dtype
                         np.testing.assert_array_equal(a, b)
-    tfl.set_num_threads(before[0])
-    native_module.use_instruction_set(before[1])
 
 
 def test_dropout_of_the_extension_refuses(native_module: Any) -> None:

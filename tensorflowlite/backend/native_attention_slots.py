@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy
 
 from . import dtypes
+from .base import accepting
 
 _FLOATS = (dtypes.float32, dtypes.float64)
-
-
-@functools.cache
-def _in_blocks() -> dict[str, Any]:
-    """Return NumPy's slots, which run what the kernels don't take."""
-    from . import attention_slots
-
-    return attention_slots.slots(numpy)
 
 
 def _takes(query: Any, key: Any, value: Any, mask: Any, probability: float) -> bool:
@@ -64,29 +56,39 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
     run_forward, run_backward = module.attention_forward, module.attention_backward
 
     def attention(query: Any, key: Any, value: Any, *rest: Any) -> Any:
-        *given, causal, scale, probability = rest
-        mask = given[0] if given else None
-        if not _takes(query, key, value, mask, probability):
-            return _in_blocks()["attention"](query, key, value, *rest)
+        *given, causal, scale, _ = rest
         axes = query.ndim
         arrays = [_rows(x, axes) for x in (query, key, value)]
-        mask = _as_mask(mask, axes, query.dtype)
+        mask = _as_mask(given[0] if given else None, axes, query.dtype)
         return run_forward(*arrays, mask, causal=causal, scale=scale)
+
+    def accepts(query: Any, key: Any, value: Any, *rest: Any) -> bool:
+        *given, _, _, probability = rest
+        return _takes(query, key, value, given[0] if given else None, probability)
 
     def attention_gradient(y: Any, query: Any, key: Any, value: Any, out: Any, sums: Any,
                            *rest: Any) -> Any:  # fmt: skip
-        *given, causal, scale, probability, with_mask = rest
-        mask = given[0] if given else None
-        fits = not with_mask and y.dtype == out.dtype == sums.dtype == query.dtype
-        if not (fits and y.shape == out.shape and _takes(query, key, value, mask, probability)):
-            return _in_blocks()["attention_gradient"](y, query, key, value, out, sums, *rest)
+        *given, causal, scale, _, _ = rest
         axes, shapes = query.ndim, (key.shape, value.shape)
         arrays = [_rows(x, axes) for x in (y, query, key, value, out)]
-        mask = _as_mask(mask, axes, query.dtype)
+        mask = _as_mask(given[0] if given else None, axes, query.dtype)
         sums = numpy.ascontiguousarray(sums)
         found = run_backward(*arrays, sums, mask, causal=causal, scale=scale)
         if key.ndim == axes:
             return found
         return found[0], found[1].reshape(shapes[0]), found[2].reshape(shapes[1])
 
-    return {"attention": attention, "attention_gradient": attention_gradient}
+    def accepts_gradient(y: Any, query: Any, key: Any, value: Any, out: Any, sums: Any,
+                         *rest: Any) -> bool:  # fmt: skip
+        *given, _, _, probability, with_mask = rest
+        return (
+            not with_mask
+            and y.dtype == out.dtype == sums.dtype == query.dtype
+            and y.shape == out.shape
+            and _takes(query, key, value, given[0] if given else None, probability)
+        )
+
+    return {
+        "attention": accepting(attention, accepts),
+        "attention_gradient": accepting(attention_gradient, accepts_gradient),
+    }

@@ -23,6 +23,7 @@ _FAMILIES = (
     "native_normalization_slots",
     "native_optimizer_slots",
     "native_pooling_slots",
+    "native_random_slots",
     "native_row_slots",
 )
 

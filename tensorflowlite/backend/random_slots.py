@@ -12,21 +12,22 @@ from typing import Any
 
 import numpy
 
-from . import dtypes, native, philox
+from . import dtypes, philox
 
 _lock = threading.Lock()
-_FLOATS = (dtypes.float32, dtypes.float64)
 _DIGITS = {dtypes.float16: 11, dtypes.bfloat16: 8}  # of their significands, in bits
+
+
+def take_stream(state: Any) -> tuple[int, int]:
+    """Return the seed and the next stream, and move on to the one after it."""
+    with _lock:  # two threads must not draw the same numbers
+        seed, stream = state.tolist()
+        state[1] = stream + 1
+    return seed, stream
 
 
 def slots(xp: Any) -> dict[str, Any]:
     """Return the slots of random numbers."""
-
-    def take_stream(state: Any) -> tuple[int, int]:
-        with _lock:  # two threads must not draw the same numbers
-            seed, stream = state.tolist()
-            state[1] = stream + 1
-        return seed, stream
 
     def made(values: Any, shape: tuple[int, ...], dtype: Any) -> Any:
         values = values.reshape(shape).astype(dtype, copy=False)
@@ -59,17 +60,9 @@ def slots(xp: Any) -> dict[str, Any]:
     def dropout(x: Any, state: Any, probability: float) -> tuple[Any, Any]:
         """Return x with elements zeroed and the others scaled, and the mask of those kept."""
         seed, stream = take_stream(state)
-        scale, threshold = 1 / (1 - probability), round(probability * 2**32)
-        if xp is numpy and native.module is not None and x.dtype in _FLOATS and threshold < 2**32:
-            out, keep = numpy.empty(x.shape, x.dtype), numpy.empty(x.shape, dtypes.bool_)
-            flat = numpy.ascontiguousarray(x).reshape(-1)
-            native.module.dropout(
-                seed, stream, threshold, scale, flat, out.reshape(-1), keep.reshape(-1)
-            )
-            return out, keep
         bits = philox.random_bits(seed, stream, x.size)
-        keep = made(bits >= threshold, x.shape, dtypes.bool_)
-        return (x * keep * scale).astype(x.dtype, copy=False), keep
+        keep = made(bits >= round(probability * 2**32), x.shape, dtypes.bool_)
+        return (x * keep * (1 / (1 - probability))).astype(x.dtype, copy=False), keep
 
     def random_stream(state: Any) -> Any:
         return made(numpy.array(take_stream(state), numpy.uint64), (2,), dtypes.uint64)
