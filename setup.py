@@ -43,7 +43,10 @@ COMPILE = [
     "-Wextra",
     "-pthread",
 ]
-CONTRACTED = {"attention", "bias_activation", "convolution", "losses", "normalization", "softmax"}
+CONTRACTED = {
+    "attention", "bias_activation", "convolution", "functions", "losses", "normalization",
+    "softmax",
+}  # fmt: skip
 LINK = ["-shared", "-pthread"]
 LINK += ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []
 # CUDA's libraries are loaded when they are first needed.

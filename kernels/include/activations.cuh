@@ -48,6 +48,12 @@ TFL_DEVICE float normal_tail_factor(float q) {
 #define TFL_NORMAL_TAIL 1
 #endif
 
+#if !defined(__CUDACC__)
+TFL_DEVICE double normal_cdf(double x) {
+  return error_complement_over<2>(x * -0.70710678118654752440);
+}
+#endif
+
 #if defined(TFL_NORMAL_TAIL)
 TFL_DEVICE float normal_cdf(float x) {
   const float q = quotient(1.0f, 1.0f + 0.3f * (x < 0.0f ? -x : x));

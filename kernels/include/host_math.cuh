@@ -1,6 +1,7 @@
 // The elementary functions on the host. libm's are calls that a compiler can't vectorise, so these
 // are branch-free: Cody-Waite reduction and minimax polynomials, at most 2 units in the last place
-// (tests/test_native.py), with fused multiply-adds or without. Only erfc of double is libm's.
+// (tests/test_native.py), with fused multiply-adds or without; those of the error functions of
+// double and of softplus's logarithm stand in tests/test_native_functions.py.
 #pragma once
 
 #include <cmath>
@@ -151,17 +152,19 @@ TFL_DEVICE double hyperbolic_tangent(double x) {
   return a < 0.9 ? x + x * z * p : far;
 }
 
+// erf(x) where |x| < 0.45.
+TFL_DEVICE float error_near_zero(float x) {
+  const float z = x * x;
+  return x +
+         x * ((((0.004775816574692726f * z - 0.02678106352686882f) * z + 0.11283125728368759f) * z -
+               0.3761261999607086f) *
+                  z +
+              0.12837916612625122f);
+}
+
 // erfc keeps its relative accuracy in the upper tail, which x * normal_cdf(x) needs for negative x.
 TFL_DEVICE float error_complement(float x) {
   const float magnitude = std::fabs(x);
-  const float z = x * x;
-  const float near_zero =
-      1.0f -
-      (x +
-       x * ((((0.004775816574692726f * z - 0.02678106352686882f) * z + 0.11283125728368759f) * z -
-             0.3761261999607086f) *
-                z +
-            0.12837916612625122f));
   // erfc(t) = exp(-t^2) q P(q) with q = 1 / (1 + t/2); beyond 10.2 it is below the least float.
   const float t = magnitude > 10.2f ? 10.2f : magnitude;
   // In double, whose rounding the result doesn't show.
@@ -187,11 +190,91 @@ TFL_DEVICE float error_complement(float x) {
   const float power = exponential_sum(-(upper * upper), -((t - upper) * (t + upper)));
   const float tail = static_cast<float>(static_cast<double>(power) * (q * p));
   const float far = x < 0.0f ? 2.0f - tail : tail;
-  const float chosen = magnitude < 0.45f ? near_zero : far;
+  const float chosen = magnitude < 0.45f ? 1.0f - error_near_zero(x) : far;
   return x != x ? x : chosen;
 }
 
-TFL_DEVICE double error_complement(double x) { return std::erfc(x); }
+TFL_DEVICE float error_function(float x) {
+  const float magnitude = std::fabs(x);
+  const float far = std::copysign(1.0f - error_complement(magnitude), x);
+  return magnitude < 0.45f ? error_near_zero(x) : far;
+}
+
+// The sum of coefficients times powers of s, the constant first.
+template <typename T>
+TFL_DEVICE T polynomial(T, T last) {
+  return last;
+}
+template <typename T, typename... Rest>
+TFL_DEVICE T polynomial(T s, T first, Rest... rest) {
+  return first + s * polynomial(s, rest...);
+}
+
+// erf(x) where |x| < 1: x times a polynomial in 2 x^2 - 1.
+TFL_DEVICE double error_near_zero(double x) {
+  return x * polynomial(
+                 2.0 * x * x - 1.0,
+                 0.9654687386698673, -0.1405360890227171, 0.019852496688983708,
+                 -0.0022854855611440673, 0.00021751715604160108, -1.7537169441492004e-05,
+                 1.2233827383524026e-06, -7.511569160710623e-08, 4.115800597661665e-09,
+                 -2.03524938661036e-10, 9.167606748998164e-12, -3.7910973708931526e-13,
+                 1.4548169783352384e-14, -5.16472878942302e-16);
+}
+
+// erfc(x) / DIVISOR. No product comes last: it would be fused with what is added to it in some loops
+// and not in others.
+template <int DIVISOR>
+TFL_DEVICE double error_complement_over(double x) {
+  constexpr double whole = 1.0 / DIVISOR;
+  const double magnitude = std::fabs(x);
+  const double low = magnitude < 0.5 ? 0.5 : magnitude;
+  const double t = low > 30.0 ? 30.0 : low;
+  // erfc(t) (t + 2.5) exp(t^2), from its Chebyshev series for t >= 0.5.
+  const double series = polynomial(
+      (6.0 * ((t - 2.5) / (t + 2.5)) - 1.0) / 5.0,
+      0.9317619336533658, -0.5558868683437239, 0.2592690992414702, -0.08707463736922195,
+      0.016066325856326898, 0.0014074219611132587, -0.0016011436715102417,
+      0.00013690726398470296, 0.00014939498848828364, -2.6687887673852498e-05,
+      -1.753136759625875e-05, 3.4617699274112187e-06, 2.6063300552335365e-06,
+      -3.279141906802319e-07, -4.4207198549957605e-07, -4.2247896533332555e-09,
+      7.515963903501675e-08, 1.4131163489603445e-08, -1.1218028557092692e-08,
+      -4.760353126679072e-09, 1.2334780245407104e-09, 9.536814455213352e-10,
+      -7.043590768903697e-11, -9.542775560910596e-11);
+  // t^2 exactly, as the square of t's upper half and the rest.
+  std::uint64_t bits;
+  std::memcpy(&bits, &t, sizeof bits);
+  bits &= 0xfffffffff8000000ull;
+  double upper;
+  std::memcpy(&upper, &bits, sizeof upper);
+  const double rest = -((t - upper) * (t + upper));  // above -3e-5
+  const double correction = rest + rest * rest * (0.5 + rest * (1.0 / 6.0));
+  const double scaled = exponential(-(upper * upper)) * (series + series * correction);
+  const double tail = scaled / (DIVISOR * t + DIVISOR * 2.5);
+  const double far = x < 0.0 ? 2.0 * whole - tail : tail;
+  const double chosen = magnitude < 0.5 ? whole - whole * error_near_zero(x) : far;
+  return x != x ? x : chosen;
+}
+
+TFL_DEVICE double error_complement(double x) { return error_complement_over<1>(x); }
+
+TFL_DEVICE double error_function(double x) {
+  const double magnitude = std::fabs(x);
+  const double far = std::copysign(1.0 - error_complement(magnitude), x);
+  return magnitude < 1.0 ? error_near_zero(x) : far;
+}
+
+// log(1 + x) for x in [0, 1], as 2 artanh(x / (2 + x)): the series up to a remainder of 3e-9 in float
+// and of 2e-18 in double.
+template <typename T>
+TFL_DEVICE T logarithm_of_one_to_two(T x) {
+  constexpr int terms = sizeof(T) == 4 ? 8 : 17;
+  const T s = x / (T(2) + x);
+  const T z = s * s;
+  T sum = T(1) / T(2 * terms + 1);
+#pragma GCC unroll 17
+  for (int i = terms - 1; i > 0; --i) sum = sum * z + T(1) / T(2 * i + 1);
+  return T(2) * (s + s * z * sum);
+}
 
 template <typename T>
 TFL_DEVICE T quotient(T x, T y) {

@@ -1,4 +1,4 @@
-"""Native slots of linear layers and convolutions with their bias and activation."""
+"""Native slots of linear layers and convolutions with their bias and activation, and of dropout."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy
 from . import dtypes, threads
 from .base import accepting
 from .native_convolution_slots import Convolutions
+from .random_slots import take_stream
 
 # Elements from which adding a bias on several threads is quicker than NumPy's addition.
 _THREADS_FROM = 1 << 14
@@ -126,45 +127,26 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
         known = _all_of_one_float(g, w, saved) and activation in from_output
         return known and g.size > 0 and saved.size > 0
 
-    def activation_gradient(g: Any, saved: Any, activation: str) -> Any:
-        return module.activation_gradient(g, saved, activation)
+    def dropout(x: Any, state: Any, probability: float) -> tuple[Any, Any]:
+        seed, stream = take_stream(state)
+        scale, threshold = 1 / (1 - probability), round(probability * 2**32)
+        out, keep = numpy.empty(x.shape, x.dtype), numpy.empty(x.shape, dtypes.bool_)
+        flat = numpy.ascontiguousarray(x).reshape(-1)
+        module.dropout(seed, stream, threshold, scale, flat, out.reshape(-1), keep.reshape(-1))
+        return out, keep
 
-    def accepts_plain_gradient(g: Any, saved: Any, activation: str) -> bool:
-        return (
-            type(g) is type(saved) is numpy.ndarray
-            and g.dtype in _FLOATS
-            and g.dtype == saved.dtype
-            and g.shape == saved.shape
-            and activation in from_output
-            and g.flags.c_contiguous
-            and saved.flags.c_contiguous
-        )
+    def accepts_dropout(x: Any, state: Any, probability: float) -> bool:
+        # A probability that rounds to 1 needs a threshold of 33 bits.
+        return x.dtype in _FLOATS and round(probability * 2**32) < 2**32
 
-    def gelu(x: Any, approximate: str) -> Any:
-        return module.activation_forward(x, "gelu" if approximate == "none" else "gelu_tanh")
-
-    def accepts_plain(x: Any, *rest: Any) -> bool:
-        return type(x) is numpy.ndarray and x.dtype in _FLOATS and x.flags.c_contiguous
-
-    def plain(name: str) -> Callable[[Any], Any]:
-        def activation(x: Any) -> Any:
-            return module.activation_forward(x, name)
-
-        accepting(activation, accepts_plain)
-        return activation
-
-    accepting(gelu, accepts_plain)
-    accepting(activation_gradient, accepts_plain_gradient)
     accepting(linear_act, accepts_linear)
     accepting(conv_act, accepts_conv)
     accepting(bias_activation_gradient, accepts_gradient)
     accepting(product_activation_gradient, accepts_product)
     return {
-        **{name: plain(name) for name in ("relu", "sigmoid", "silu")},
-        "gelu": gelu,
-        "activation_gradient": activation_gradient,
         "linear_act": linear_act,
         "conv_act": conv_act,
         "bias_activation_gradient": bias_activation_gradient,
         "product_activation_gradient": product_activation_gradient,
+        "dropout": accepting(dropout, accepts_dropout),
     }

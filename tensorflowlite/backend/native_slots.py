@@ -18,12 +18,12 @@ from . import dtypes, native
 _FAMILIES = (
     "native_attention_slots",
     "native_convolution_slots",
+    "native_function_slots",
     "native_layer_slots",
     "native_loss_slots",
     "native_normalization_slots",
     "native_optimizer_slots",
     "native_pooling_slots",
-    "native_random_slots",
     "native_row_slots",
 )
 
