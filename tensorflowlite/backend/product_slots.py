@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy
@@ -26,13 +27,13 @@ def product_slots(
 
     float32, float64 = dtypes.float32, dtypes.float64
     # Half a microsecond less than np.matmul.
-    product = threads.product if xp is numpy else lambda x, y: x.dot(y)
+    matrices: Any = threads if xp is numpy else SimpleNamespace(product=lambda x, y: x.dot(y))
 
     def matmul(x: Any, y: Any) -> Any:
         x_dtype, y_dtype = x.dtype, y.dtype
         plain = x_dtype is float32 or x_dtype is float64
         if plain and x_dtype is y_dtype and x.ndim == 2 == y.ndim:
-            return product(x, y)
+            return matrices.product(x, y)
         if x_dtype in half or y_dtype in half:
             common = dtypes.promote(x_dtype, y_dtype)
             wide = dtypes.accumulator(common)
@@ -45,7 +46,7 @@ def product_slots(
 
     def rows_times(x: Any, y: Any) -> Any:
         """Return x @ y of many rows by one matrix as one product, not one for each of a stack."""
-        out = product(x.reshape(-1, x.shape[-1]), y)
+        out = matrices.product(x.reshape(-1, x.shape[-1]), y)
         return out.reshape(*x.shape[:-1], y.shape[1])
 
     def einsum(*rest: Any) -> Any:
@@ -73,7 +74,7 @@ def product_slots(
             out = multiply(x, y)
         else:
             plain = x.dtype is float32 or x.dtype is float64
-            out = (product if step.kind == "dot" and plain else xp.matmul)(x, y)
+            out = (matrices.product if step.kind == "dot" and plain else xp.matmul)(x, y)
         return out.reshape(step.out_shape)
 
     return {"matmul": matmul, "einsum": einsum}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
@@ -68,6 +68,9 @@ _inside = 0  # callers that hold BLAS to one thread
 _deterministic = False
 # Multiplications up to which OpenBLAS takes one thread, whatever it is allowed.
 _ALONE = 1 << 18
+# x @ y of two matrices of one dtype, float32 or float64: on a CPU the one way to it. Look it up
+# here at each call, since `use_deterministic_algorithms` changes it.
+product: Callable[[Any, Any], Any] = numpy.ndarray.dot
 
 
 def _tell_blas() -> None:
@@ -162,13 +165,14 @@ def use_deterministic_algorithms(mode: bool, /) -> None:
     True
     >>> tfl.use_deterministic_algorithms(False)
     """
-    global _deterministic
+    global _deterministic, product
     if not isinstance(mode, bool):
         raise ArgumentError(
             f"use_deterministic_algorithms: mode must be True or False, got {mode!r}"
         )
     with _lock:
         _deterministic = mode
+        product = _product_in_blocks if mode else numpy.ndarray.dot
         _tell_blas()
 
 
@@ -184,11 +188,9 @@ def are_deterministic_algorithms_enabled() -> bool:
     return _deterministic
 
 
-def product(x: Any, y: Any) -> Any:
-    """Return x @ y of two matrices of one dtype, float32 or float64: on a CPU the one way to it."""
-    if not _deterministic or x.size * y.shape[1] <= _ALONE:
-        return x.dot(y)
-    if not _blas.adopted or not all(map(_dense, (x, y))):
+def _product_in_blocks(x: Any, y: Any) -> Any:
+    """Return x @ y with the same bits for any number of threads."""
+    if x.size * y.shape[1] <= _ALONE or not _blas.adopted or not all(map(_dense, (x, y))):
         return x.dot(y)  # on one thread
     out = numpy.empty((x.shape[0], y.shape[1]), x.dtype)
     native.module.product(x, y, out)  # type: ignore[union-attr]
