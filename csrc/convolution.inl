@@ -2,9 +2,6 @@
 namespace tfl {
 namespace TFL_INSTRUCTIONS {
 
-// Pieces that a call should have at least, for all threads to have work.
-constexpr Index least_pieces = 16;
-
 #include "convolution_tiles.inl"
 #include "convolution_transpose.inl"
 #include "convolution_packing.inl"

@@ -88,7 +88,7 @@ struct Correlating {
   }
 };
 
-// True where all of them are finite.
+// Whether none is found that isn't finite; looked for where channels are in vectors.
 template <typename T>
 static bool pack_all_weights(const Correlating<T>& shared, const T* weights, T* packed) {
   const Correlation& work = shared.work;
@@ -108,6 +108,7 @@ static bool pack_all_weights(const Correlating<T>& shared, const T* weights, T* 
       T* into = packed + shared.block_weights(group, phase, block);
       pack_weights(work, work.phases[phase], weights + group * work.group_step,
                    shared.first(block), shared.channels(block), shared.across(block), into);
+      if (!shared.by_channels) continue;
       const Index taps = static_cast<Index>(work.phases[phase].taps.size());
       if (!all_finite(into, shared.across(block) * work.inputs * taps)) finite = false;
     }

@@ -9,8 +9,7 @@ namespace {
 // the core; the rest is read once for each block of the result's channels.
 constexpr Index source_bytes = Index{1} << 20;
 constexpr Index most_columns = 512;
-// Bands are worth a thread each: fewer of them are cut smaller, down to this many rows.
-constexpr Index wanted_pieces = 16;
+// Bands are worth a thread each: fewer than `least_pieces` are cut smaller, down to so many rows.
 constexpr Index least_rows = 4;
 
 Index ceiling(Index a, Index b) { return (a + b - 1) / b; }
@@ -215,7 +214,7 @@ Cuts cuts_of(const Correlation& work, const Planes& planes, Index item) {
   const Index row_bytes = std::max(Index{1}, numbers * work.inputs * item);
   Index rows = std::max(source_bytes / row_bytes - halo_rows, Index{1});
   const Index others = std::max(Index{1}, work.images * work.groups * columns);
-  const Index wanted = ceiling(wanted_pieces, others);
+  const Index wanted = ceiling(least_pieces, others);
   rows = std::min(rows, std::max(ceiling(work.rows, wanted), least_rows));
   return {std::max(Index{1}, ceiling(work.rows, rows)), columns};
 }

@@ -23,6 +23,9 @@
 
 namespace tfl {
 
+// Pieces that a call should have at least, for all threads to have work.
+constexpr Index least_pieces = 16;
+
 struct Tap {
   Index row, column;  // from the place's own source element
   Index weight;       // which of the kernel's elements

@@ -251,8 +251,7 @@ TFL_DEVICE double error_complement_over(double x) {
   const double scaled = exponential(-(upper * upper)) * (series + series * correction);
   const double tail = scaled / (DIVISOR * t + DIVISOR * 2.5);
   const double far = x < 0.0 ? 2.0 * whole - tail : tail;
-  const double chosen = magnitude < 0.5 ? whole - whole * error_near_zero(x) : far;
-  return x != x ? x : chosen;
+  return magnitude < 0.5 ? whole - whole * error_near_zero(x) : far;
 }
 
 TFL_DEVICE double error_complement(double x) { return error_complement_over<1>(x); }

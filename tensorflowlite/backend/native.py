@@ -13,8 +13,9 @@ import os
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
-__all__ = ["build_record", "module", "why_not"]
+__all__ = ["build_record", "in_c_order", "is_in_c_order", "module", "why_not"]
 
 _NAME = "tensorflowlite._native"
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -67,3 +68,28 @@ def why_not() -> str:
     True
     """
     return _reason
+
+
+def is_in_c_order(array: Any) -> bool:
+    """Whether a NumPy array lies as kernels read it: side by side in C order, and aligned.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> is_in_c_order(numpy.zeros((2, 3))), is_in_c_order(numpy.zeros((2, 3)).T)
+    (True, False)
+    """
+    flags = array.flags
+    return flags.c_contiguous and flags.aligned
+
+
+def in_c_order(array: Any) -> Any:
+    """Return a NumPy array as kernels read it: itself, or a copy.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> in_c_order(numpy.zeros((2, 3)).T).strides
+    (16, 8)
+    """
+    return array if is_in_c_order(array) else array.copy()

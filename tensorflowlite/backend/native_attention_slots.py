@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy
-
 from . import dtypes
 from .base import accepting
+from .native import in_c_order
 
 _FLOATS = (dtypes.float32, dtypes.float64)
 
@@ -72,7 +71,7 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
         axes, shapes = query.ndim, (key.shape, value.shape)
         arrays = [_rows(x, axes) for x in (y, query, key, value, out)]
         mask = _as_mask(given[0] if given else None, axes, query.dtype)
-        sums = numpy.ascontiguousarray(sums)
+        sums = in_c_order(sums)
         found = run_backward(*arrays, sums, mask, causal=causal, scale=scale)
         if key.ndim == axes:
             return found

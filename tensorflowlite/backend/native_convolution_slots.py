@@ -8,6 +8,7 @@ from typing import Any
 
 from . import dtypes
 from .base import accepting
+from .native import in_c_order
 
 _FLOATS = (dtypes.float32, dtypes.float64)
 # Elements that a row of 512 places reads: more of them are left to NumPy, for a thread copies them.
@@ -16,12 +17,6 @@ _ROOM = 1 << 25
 # places than these (AMD Zen 4, AVX-512, one thread; by up to 2.1 and 1.3 times).
 _OUTPUTS = 8
 _PLACES = 4
-
-
-def _plain(array: Any) -> Any:
-    """Return the array as kernels read it: in C order, aligned."""
-    flags = array.flags
-    return array if flags.c_contiguous and flags.aligned else array.copy()
 
 
 def _over_two(array: Any) -> Any:
@@ -57,8 +52,8 @@ class Convolutions:
                 activation: str = "identity", keep_before: bool = False
                 ) -> tuple[Any, Any]:  # fmt: skip
         """Return activation(z + bias), and z + bias itself where asked for it."""
-        bias = None if bias is None else _plain(bias)
-        x, w, axes = _over_two(_plain(x)), _over_two(_plain(w)), x.ndim
+        bias = None if bias is None else in_c_order(bias)
+        x, w, axes = _over_two(in_c_order(x)), _over_two(in_c_order(w)), x.ndim
         out, before = self.module.convolution(
             x, w, *_geometry_over_two(*geometry), bias, activation, keep_before
         )
@@ -70,13 +65,15 @@ class Convolutions:
     def input_gradient(self, y: Any, w: Any, shape: Any, *geometry: Any) -> Any:
         over_two = shape if len(shape) == 4 else (*shape[:2], 1, shape[2])
         return self.module.convolution_input_gradient(
-            _over_two(_plain(y)), _over_two(_plain(w)), over_two, *_geometry_over_two(*geometry)
+            _over_two(in_c_order(y)), _over_two(in_c_order(w)), over_two,
+            *_geometry_over_two(*geometry),
         ).reshape(shape)
 
     def weight_gradient(self, y: Any, x: Any, shape: Any, *geometry: Any) -> Any:
         over_two = shape if len(shape) == 4 else (*shape[:2], 1, shape[2])
         return self.module.convolution_weight_gradient(
-            _over_two(_plain(y)), _over_two(_plain(x)), over_two, *_geometry_over_two(*geometry)
+            _over_two(in_c_order(y)), _over_two(in_c_order(x)), over_two,
+            *_geometry_over_two(*geometry),
         ).reshape(shape)
 
     def accepts(self, one: Any, other: Any, x_shape: Any, w_shape: Any, *geometry: Any) -> bool:

@@ -9,16 +9,13 @@ import numpy
 
 from . import dtypes
 from .base import accepting
+from .native import is_in_c_order
 
 _FLOATS = (dtypes.float32, dtypes.float64)
 
 
 def _accepts(x: Any, *rest: Any) -> bool:
-    return type(x) is numpy.ndarray and x.dtype in _FLOATS and _plain(x)
-
-
-def _plain(x: Any) -> bool:
-    return x.flags.c_contiguous and x.flags.aligned
+    return type(x) is numpy.ndarray and x.dtype in _FLOATS and is_in_c_order(x)
 
 
 def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str, Any]:
@@ -45,8 +42,8 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
             and g.dtype == saved.dtype
             and g.shape == saved.shape
             and activation in activations
-            and _plain(g)
-            and _plain(saved)
+            and is_in_c_order(g)
+            and is_in_c_order(saved)
         )
 
     return {

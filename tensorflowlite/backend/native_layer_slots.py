@@ -9,6 +9,7 @@ import numpy
 
 from . import dtypes, threads
 from .base import accepting
+from .native import in_c_order
 from .native_convolution_slots import Convolutions
 from .random_slots import take_stream
 
@@ -47,8 +48,8 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
                 apart = bias.reshape((-1,) + (1,) * (z.ndim - 2)) if channels else bias
                 numpy.add(z, apart, z)
             return z, None
-        z = numpy.ascontiguousarray(z)  # its reshape below is written to
-        bias = None if bias is None else numpy.ascontiguousarray(bias)
+        z = in_c_order(z)  # its reshape below is written to
+        bias = None if bias is None else in_c_order(bias)
         saved = z if from_output[activation] else numpy.empty_like(z)
         if channels:
             run, shape = module.bias_activation_forward_channels, (*z.shape[:2], -1)
@@ -106,7 +107,7 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
             run, shape = module.bias_activation_backward_channels, (*g.shape[:2], -1)
         else:
             run, shape = module.bias_activation_backward, (-1, g.shape[-1])
-        flat = [numpy.ascontiguousarray(array).reshape(shape) for array in (g, saved)]
+        flat = [in_c_order(array).reshape(shape) for array in (g, saved)]
         run(*flat, activation, dz.reshape(shape), db)
         return dz, db
 
@@ -131,7 +132,7 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
         seed, stream = take_stream(state)
         scale, threshold = 1 / (1 - probability), round(probability * 2**32)
         out, keep = numpy.empty(x.shape, x.dtype), numpy.empty(x.shape, dtypes.bool_)
-        flat = numpy.ascontiguousarray(x).reshape(-1)
+        flat = in_c_order(x).reshape(-1)
         module.dropout(seed, stream, threshold, scale, flat, out.reshape(-1), keep.reshape(-1))
         return out, keep
 

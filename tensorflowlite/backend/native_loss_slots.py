@@ -9,6 +9,7 @@ import numpy
 
 from . import dtypes
 from .base import accepting
+from .native import in_c_order, is_in_c_order
 
 _FLOATS = (dtypes.float32, dtypes.float64)
 
@@ -18,10 +19,10 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
 
     def softmax_cross_entropy(x: Any, target: Any, *rest: Any) -> tuple[Any, Any]:
         *weights, ignored, smoothing = rest
-        weight = numpy.ascontiguousarray(weights[0]) if weights else None
+        weight = in_c_order(weights[0]) if weights else None
         try:
             return module.softmax_cross_entropy(
-                numpy.ascontiguousarray(x), numpy.ascontiguousarray(target), weight, ignored,
+                in_c_order(x), in_c_order(target), weight, ignored,
                 smoothing,
             )  # fmt: skip
         except IndexError:  # NumPy's slot says which one, in the words of every device
@@ -31,9 +32,9 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
 
     def gradient(g: Any, softmax: Any, target: Any, *rest: Any) -> Any:
         *weights, ignored, smoothing = rest
-        weight = numpy.ascontiguousarray(weights[0]) if weights else None
+        weight = in_c_order(weights[0]) if weights else None
         return module.softmax_cross_entropy_gradient(
-            numpy.ascontiguousarray(g), softmax, numpy.ascontiguousarray(target), weight, ignored,
+            in_c_order(g), softmax, in_c_order(target), weight, ignored,
             smoothing,
         )  # fmt: skip
 
@@ -55,7 +56,7 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
         return (
             g.dtype == softmax.dtype
             and g.shape == softmax.shape[:1]
-            and softmax.flags.c_contiguous
+            and is_in_c_order(softmax)
             and accepts_classes(softmax, target, rest)
         )
 

@@ -6,10 +6,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy
-
 from . import dtypes
 from .base import accepting
+from .native import in_c_order
 
 _FLOATS = (dtypes.float32, dtypes.float64)
 
@@ -18,7 +17,7 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
     """Return the slots; ``module`` is the extension, ``library`` finds NumPy's slots by name."""
 
     def flat_one(parameter: Any) -> Any:
-        return None if parameter is None else numpy.ascontiguousarray(parameter).reshape(-1)
+        return None if parameter is None else in_c_order(parameter).reshape(-1)
 
     def flat(parameters: Any) -> tuple[Any, Any]:
         """Return the weight and the bias, None where there is none."""
@@ -31,7 +30,7 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
     def over_last(centered: bool) -> Callable[..., Any]:
         def run(x: Any, *rest: Any) -> tuple[Any, Any]:
             *parameters, ndim, eps = rest
-            x = numpy.ascontiguousarray(x)
+            x = in_c_order(x)
             lead = x.shape[: x.ndim - ndim]
             out, statistics = module.normalize_rows(x, *flat(parameters), ndim, eps, centered)
             return out, statistics.reshape(2, *lead, *[1] * ndim)
@@ -47,7 +46,7 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
 
     def batch_norm(x: Any, *rest: Any) -> tuple[Any, Any]:
         *parameters, eps = rest
-        x = numpy.ascontiguousarray(x)
+        x = in_c_order(x)
         out, mean, variance, statistics = module.normalize_channels(x, *flat(parameters), eps)
         kept = statistics.reshape(2, 1, x.shape[1], *[1] * (x.ndim - 2))
         return (out, mean, variance), kept
@@ -60,8 +59,8 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
     def norm_gradient(y: Any, x: Any, statistics: Any, *rest: Any) -> tuple[Any, ...]:
         *weights, axes, parameter_axes, centered, parts = rest
         weight = flat(weights)[0]
-        g, x = numpy.ascontiguousarray(y), numpy.ascontiguousarray(x)
-        kept = numpy.ascontiguousarray(statistics).reshape(2, -1)
+        g, x = in_c_order(y), in_c_order(x)
+        kept = in_c_order(statistics).reshape(2, -1)
         if axes == parameter_axes:
             found = module.normalize_channels_gradient(g, x, kept, weight, parts)
             parameter: tuple[int, ...] = (1, x.shape[1], *[1] * (x.ndim - 2))

@@ -15,6 +15,7 @@ import numpy
 
 from . import dtypes
 from .base import accepting
+from .native import in_c_order
 from .pooling_slots import covered
 from .windows import Lengths, Padding, out_lengths
 
@@ -52,7 +53,7 @@ def _divisors(size: Lengths, count: Lengths, kernel: Lengths, stride: Lengths, p
 def _planes(x: Any) -> Any:
     """Return images as (planes, rows, columns), contiguous."""
     rows = x.shape[2] if x.ndim == 4 else 1
-    return numpy.ascontiguousarray(x).reshape(x.shape[0] * x.shape[1], rows, x.shape[-1])
+    return in_c_order(x).reshape(x.shape[0] * x.shape[1], rows, x.shape[-1])
 
 
 def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str, Any]:

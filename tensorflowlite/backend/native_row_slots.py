@@ -11,6 +11,7 @@ import numpy
 from . import dtypes
 from .base import accepting
 from .indexing_slots import INDEX
+from .native import in_c_order, is_in_c_order
 
 _FLOATS = (dtypes.float32, dtypes.float64)
 
@@ -23,13 +24,13 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
 
     def over_last(run: Callable[[Any], Any]) -> Callable[[Any, int], Any]:
         def slot(x: Any, axis: int) -> Any:
-            return run(numpy.ascontiguousarray(x))
+            return run(in_c_order(x))
 
         accepting(slot, accepts_last)
         return slot
 
     def softmax_gradient(g: Any, out: Any, axis: int, logs: bool) -> Any:
-        return module.softmax_gradient(numpy.ascontiguousarray(g), out, logs)
+        return module.softmax_gradient(in_c_order(g), out, logs)
 
     def accepts_gradient(g: Any, out: Any, axis: int, logs: bool) -> bool:
         return bool(
@@ -38,7 +39,7 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
             and g.shape == out.shape
             and axis == g.ndim - 1
             and g.size > 0
-            and out.flags.c_contiguous
+            and is_in_c_order(out)
         )
 
     def scatter_add(x: Any, *rest: Any) -> Any:
@@ -48,8 +49,8 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
             named = shape[: len(indices)]
             index = numpy.ravel_multi_index(numpy.broadcast_arrays(*indices), named, mode="wrap")
             places = math.prod(named)
-        index = numpy.ascontiguousarray(index, dtypes.int64).reshape(-1)
-        rows = numpy.ascontiguousarray(x).reshape(index.size, -1)
+        index = in_c_order(index.astype(dtypes.int64, copy=False)).reshape(-1)
+        rows = in_c_order(x).reshape(index.size, -1)
         out = numpy.empty(shape, x.dtype)
         module.scatter_rows(rows, index, out.reshape(places, -1))
         return out
