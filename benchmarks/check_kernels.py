@@ -23,6 +23,7 @@ from typing import Any
 import numpy
 
 from tensorflowlite.backend import cuda, cuda_slots, dtypes
+from tensorflowlite.backend.base import guarded
 
 from . import cuda_results
 from .check_samples import MAY_USE_LIBRARIES, SAMPLES, Maker, Sample
@@ -116,7 +117,7 @@ class Device:
         if accepts is None:
             return slot
         otherwise = getattr(self.library, name)
-        return cuda_slots.guarded(slot, accepts, otherwise)
+        return guarded(name, slot, accepts, otherwise)
 
     def move(self, array: numpy.ndarray[Any, Any]) -> Any:
         """Return an array of the device with a host array's elements and layout."""

@@ -5,6 +5,7 @@ from . import autograd as autograd
 from . import cpu as cpu
 from . import cuda as cuda
 from . import data as data
+from . import debug as debug
 from . import einops as einops
 from . import errors as errors
 from . import fft as fft

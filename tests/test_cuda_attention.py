@@ -30,7 +30,7 @@ def slots_for(order: str = "ascending") -> dict[str, Any]:
 @pytest.fixture
 def only_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing go to the library's slots."""
-    monkeypatch.setattr(cuda_attention_slots, "guarded", lambda kernel, accepts, _: (
+    monkeypatch.setattr(cuda_attention_slots, "guarded", lambda slot, kernel, accepts, _: (
         lambda *args: kernel(*args) if accepts(*args) else pytest.fail("not accepted")
     ))  # fmt: skip
     slots_for.cache_clear()
@@ -201,7 +201,7 @@ def test_what_goes_to_the_library() -> None:
 
 def test_bfloat16_needs_tensor_cores_that_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host_kernels.HostDriver, "capability", lambda self: (7, 5))
-    monkeypatch.setattr(cuda_attention_slots, "guarded", lambda kernel, accepts, _: accepts)
+    monkeypatch.setattr(cuda_attention_slots, "guarded", lambda slot, kernel, accepts, _: accepts)
     accepts = cuda_attention_slots.slots(np, host_kernels.HostKernels(), LIBRARY.__getitem__)
     for dtype, wanted in ((HALVES[0], True), (HALVES[1], False), (FLOAT, True)):
         x = made(dtype, (5, 8))[0]

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import functools
 import importlib
+import weakref
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Protocol
 
 import numpy
 
 from ..errors import DeviceError, DtypeError
+
+_LIBRARY = "the library's slot"
 
 
 class Device(str):
@@ -97,9 +100,12 @@ class Backend:
         found = self.slots.get(slot)
         if slot in decompositions:
             otherwise: Callable[..., Any] = functools.partial(decompositions[slot], self)
-            if hasattr(found, "accepts"):  # the library's own slot comes before the decomposition
-                otherwise = _guarded(self._beneath(slot), otherwise)
-            found = _guarded(found, otherwise)
+            instead = "the decomposition"
+            beneath = self._beneath(slot) if hasattr(found, "accepts") else None
+            if beneath is not None:  # the library's own slot comes before the decomposition
+                otherwise = _where_accepted(slot, beneath, otherwise, instead)
+                instead = _LIBRARY
+            found = _where_accepted(slot, found, otherwise, instead)
         elif found is None:
             found = getattr(self.namespace, slot, None)
             if found is None:
@@ -108,7 +114,7 @@ class Backend:
             beneath = self._beneath(slot)
             if beneath is None:
                 return found  # not kept: the decomposition for the rest isn't declared yet
-            found = _guarded(found, beneath)
+            found = _where_accepted(slot, found, beneath, _LIBRARY)
         setattr(self, slot, found)  # the next look-up is a plain attribute
         return found
 
@@ -206,18 +212,88 @@ def accepting(implementation: Any, accepts: Callable[..., bool]) -> Any:
     return implementation
 
 
-def _guarded(found: Any, otherwise: Callable[..., Any]) -> Callable[..., Any]:
-    """Return an implementation that leaves what it doesn't accept to another one."""
+def guarded(
+    slot: str,
+    implementation: Callable[..., Any],
+    accepts: Callable[..., bool],
+    otherwise: Callable[..., Any],
+    instead: str = _LIBRARY,
+) -> Callable[..., Any]:
+    """Return an implementation that leaves arguments it doesn't accept to another one.
+
+    Parameters
+    ----------
+    slot
+        The name of what is implemented, and ``instead`` what ``otherwise`` is: for `Watcher`.
+    implementation, accepts
+        What takes the arguments, where ``accepts(*args)`` says so.
+    otherwise
+        What takes the others.
+
+    Examples
+    --------
+    >>> half = guarded("half", lambda x: x // 2, lambda x: x % 2 == 0, lambda x: x / 2)
+    >>> half(4), half(5)
+    (2, 2.5)
+    """
+    asked = accepts
+
+    def choose(*args: Any) -> Any:
+        return implementation(*args) if accepts(*args) else otherwise(*args)
+
+    def watched_by(watcher: Watcher | None) -> None:
+        nonlocal accepts
+        accepts = asked if watcher is None else watcher.asking(slot, asked, instead)
+
+    choose.watched_by = watched_by  # type: ignore[attr-defined]
+    choices.add(choose)
+    return choose
+
+
+class Watcher(Protocol):
+    """What is told of choices between implementations while it watches (``debug/dispatch.py``)."""
+
+    def asking(
+        self, slot: str, accepts: Callable[..., bool], instead: str
+    ) -> Callable[..., bool]:
+        """Return what to ask in place of ``accepts``, with the same answers."""
+
+    def chose(self, what: str, way: str) -> None:
+        """Hear that ``what`` is done in the way of this name."""
+
+
+class _Choices:
+    """What chooses between implementations: each has a method ``watched_by``.
+
+    Nothing asks whether somebody watches: what decides is exchanged when somebody begins.
+    """
+
+    def __init__(self) -> None:
+        self._known: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._watcher: Watcher | None = None
+
+    def add(self, choice: Any) -> None:
+        """Make a choice known; it lives no longer for that."""
+        self._known.add(choice)
+        if self._watcher is not None:
+            choice.watched_by(self._watcher)
+
+    def watch(self, watcher: Watcher | None) -> None:
+        """Let all choices tell a watcher; None ends that."""
+        self._watcher = watcher
+        for choice in list(self._known):
+            choice.watched_by(watcher)
+
+
+choices = _Choices()
+
+
+def _where_accepted(slot: str, found: Any, otherwise: Any, instead: str) -> Callable[..., Any]:
+    """Return a slot's implementation, with another one for what it doesn't accept."""
     if found is None:
         return otherwise
     accepts = getattr(found, "accepts", None)
-    if accepts is None:
-        return found
-
-    def choose(*args: Any) -> Any:
-        return found(*args) if accepts(*args) else otherwise(*args)
-
-    return choose
+    return found if accepts is None else guarded(slot, found, accepts, otherwise, instead)
 
 
 class _Registry(dict[type, Backend]):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy
 
 from . import attention_slots, dtypes
-from .cuda_slots import guarded
+from .base import guarded
 from .kernels import TYPE_NAMES, ByValue, Kernels
 
 _FILE = "attention.cu"
@@ -191,8 +191,11 @@ def slots(xp: Any, kernels: Kernels, library: Callable[[str], Any]) -> dict[str,
 
     otherwise = attention_slots.slots(xp)
     return {
-        "attention": guarded(attention, accepts, otherwise["attention"]),
+        "attention": guarded("attention", attention, accepts, otherwise["attention"]),
         "attention_gradient": guarded(
-            attention_gradient, accepts_gradient, otherwise["attention_gradient"]
+            "attention_gradient",
+            attention_gradient,
+            accepts_gradient,
+            otherwise["attention_gradient"],
         ),
     }

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import dtypes
-from .cuda_slots import guarded
+from .base import guarded
 from .indexing_slots import _rows_from
 from .kernels import TYPE_NAMES, Kernels
 
@@ -64,4 +64,4 @@ def slots(xp: Any, kernels: Kernels, library: Callable[[str], Any]) -> dict[str,
             and kernels.ready(_FILE, TFL_TYPE=TYPE_NAMES[x.dtype])
         )
 
-    return {"scatter_add": guarded(scatter_add, accepts, library("scatter_add"))}
+    return {"scatter_add": guarded("scatter_add", scatter_add, accepts, library("scatter_add"))}

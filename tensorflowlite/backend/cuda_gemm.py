@@ -15,6 +15,7 @@ import numpy
 from ..errors import DeviceError
 from ..version import __version__
 from . import kernel_cache
+from .base import Watcher, choices
 from .cuda_blas import Blas, Queue
 
 # Multiplications from which on measuring pays; smaller products take the first candidate.
@@ -107,6 +108,16 @@ class Gemm:
         # Where candidates come from; of those of a small problem the first that works is taken.
         self.sources: list[Source] = []
         self._chosen: dict[tuple[int, Problem], Candidate] = {}
+        # What was chosen before somebody began to watch, who is told of it at its next use.
+        self._untold: dict[tuple[int, Problem], Candidate] = {}
+        self._watcher: Watcher | None = None
+        choices.add(self)
+
+    def watched_by(self, watcher: Watcher | None) -> None:
+        """Tell a watcher of choices from now on; None ends that."""
+        self._watcher = watcher
+        known = self._untold | self._chosen
+        self._chosen, self._untold = (known, {}) if watcher is None else ({}, known)
 
     def run(self, problem: Problem, operands: Operands) -> tuple[Any, ...]:
         """Compute a problem on the current stream.
@@ -129,22 +140,30 @@ class Gemm:
     def chosen(self) -> dict[Problem, str]:
         """Return the names of what was chosen for the current device, by problem."""
         here = self.driver.device()
-        return {problem: one.name for (device, problem), one in self._chosen.items()
-                if device == here}  # fmt: skip
+        known = self._untold | self._chosen
+        return {problem: one.name for (device, problem), one in known.items() if device == here}
 
     def _choose(self, problem: Problem, operands: Operands) -> Candidate:
-        if self._queue.capturing():
+        key = (self.driver.device(), problem)
+        found = self._untold.pop(key, None) or self._decide(problem, operands)
+        if found is None:
             # Nothing can be measured now; the next call that can chooses.
             for candidate in self.candidates(problem):
                 if not _may_lose_nan(candidate):
                     return candidate
             raise _no_way(problem, None)
-        if problem.m * problem.n * problem.k * problem.batch < LARGE:
-            found = self._first_that_works(problem, operands)
-        else:
-            found = self._fastest_or_stored(problem, operands)
-        self._chosen[self.driver.device(), problem] = found
+        self._chosen[key] = found
+        if self._watcher is not None:
+            self._watcher.chose(described(problem), found.name)
         return found
+
+    def _decide(self, problem: Problem, operands: Operands) -> Candidate | None:
+        """Return the candidate to keep; None where nothing can be tried now."""
+        if self._queue.capturing():
+            return None
+        if problem.m * problem.n * problem.k * problem.batch < LARGE:
+            return self._first_that_works(problem, operands)
+        return self._fastest_or_stored(problem, operands)
 
     def _first_that_works(self, problem: Problem, operands: Operands) -> Candidate:
         error: Exception | None = None
@@ -209,6 +228,15 @@ class Gemm:
             return False
         to_host = getattr(self.xp, "asnumpy", numpy.asarray)
         return bool(numpy.isnan(to_host(ends).astype(numpy.float32)).all())
+
+
+def described(problem: Problem) -> str:
+    """Return what a problem is, in one line."""
+    layout = ("t" if problem.a_transposed else "n") + ("t" if problem.b_transposed else "n")
+    end = f" {problem.activation}" if problem.activation else ""
+    end += " + bias" if problem.bias else ""
+    sizes = f"{problem.m}x{problem.n}x{problem.k}"
+    return f"{problem.kind} {layout} {sizes} {problem.dtype.name}{end}"
 
 
 def _may_lose_nan(candidate: Candidate) -> bool:

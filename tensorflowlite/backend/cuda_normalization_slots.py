@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from . import cuda_slots, dtypes
+from . import base, dtypes
 from .cuda_layout import (
     REGISTERS,
     RowLayout,
@@ -127,7 +127,7 @@ def slots(xp: Any, kernels: Kernels, library: Callable[[str], Any]) -> dict[str,
         )
 
     def guarded(slot: str, implementation: Any, accepts: Any) -> Callable[..., Any]:
-        return cuda_slots.guarded(implementation, accepts, lambda *args: library(slot)(*args))
+        return base.guarded(slot, implementation, accepts, lambda *args: library(slot)(*args))
 
     return {
         "layer_norm": guarded("layer_norm", over_last(True), accepts_over_last),

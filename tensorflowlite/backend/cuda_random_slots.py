@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import dtypes, philox
-from .cuda_slots import guarded
+from .base import guarded
 from .kernels import TYPE_NAMES, Kernels
 
 _FILE = "random.cu"
@@ -78,7 +78,7 @@ def slots(xp: Any, kernels: Kernels, library: Callable[[str], Any]) -> dict[str,
         return ready(x.dtype)
 
     return {
-        name: guarded(implementation, accepts, library(name))
+        name: guarded(name, implementation, accepts, library(name))
         for name, implementation, accepts in (
             ("random_stream", random_stream, whole),
             ("random_uniform", random_uniform, drawn),

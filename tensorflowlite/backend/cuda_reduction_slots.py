@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from . import dtypes
+from .base import guarded
 from .cuda_layout import chunks_of, pack_size, power_of_2, type_defines
-from .cuda_slots import guarded
 from .kernels import TYPE_NAMES, Kernels
 from .reduction_slots import Kept
 
@@ -50,4 +50,4 @@ def slots(
                        chunks, columns)  # fmt: skip
         return out
 
-    return {"sum": guarded(sum, accepts, library("sum"))}
+    return {"sum": guarded("sum", sum, accepts, library("sum"))}

@@ -15,16 +15,6 @@ from .kernels import Kernels
 Library = Callable[[str], Callable[..., Any]]
 
 
-def guarded(implementation: Callable[..., Any], accepts: Callable[..., Any],
-            otherwise: Callable[..., Any]) -> Callable[..., Any]:  # fmt: skip
-    """Return an implementation that leaves arguments it doesn't accept to another one."""
-
-    def choose(*args: Any) -> Any:
-        return implementation(*args) if accepts(*args) else otherwise(*args)
-
-    return choose
-
-
 def slots(xp: Any, kernels: Kernels, library: Library) -> dict[str, Callable[..., Any]]:
     """Return the slots that kernels implement.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import cuda_slots, dtypes
+from . import base, dtypes
 from .cuda_layout import in_c_order, pack_size, power_of_2, row_layout
 from .kernels import TYPE_NAMES, Kernels
 
@@ -109,7 +109,7 @@ def slots(xp: Any, kernels: Kernels, library: Callable[[str], Any]) -> dict[str,
         )
 
     def guarded(slot: str, implementation: Any, accepts: Any) -> Callable[..., Any]:
-        return cuda_slots.guarded(implementation, accepts, lambda *args: library(slot)(*args))
+        return base.guarded(slot, implementation, accepts, lambda *args: library(slot)(*args))
 
     return {
         "softmax": guarded("softmax", normalized(False), accepts_normalized),

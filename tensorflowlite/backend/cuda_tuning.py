@@ -9,7 +9,7 @@ import numpy
 
 from ..errors import ArgumentError, DtypeError
 from . import dtypes
-from .cuda_gemm import Problem
+from .cuda_gemm import described
 
 
 def tune_layers(
@@ -33,7 +33,9 @@ def tune_layers(
         for rows, inputs, outputs in sizes:
             _run_layer(backend, rows, inputs, outputs, dtype, activation)
     chosen = getattr(backend.matmul, "gemm", None)
-    return [] if chosen is None else [_line(*item) for item in chosen.chosen().items()]
+    return [] if chosen is None else [
+        f"{described(problem)}: {name}" for problem, name in chosen.chosen().items()
+    ]
 
 
 def _run_layer(
@@ -55,13 +57,3 @@ def _run_layer(
         # The layer that follows, here one of the shape turned round, gives its gradient to it.
         dz, following = normal(rows, inputs), normal(inputs, outputs)
         backend.product_activation_gradient(dz, following, saved, activation)
-
-
-def _line(problem: Problem, name: str) -> str:
-    layout = ("t" if problem.a_transposed else "n") + ("t" if problem.b_transposed else "n")
-    end = f" {problem.activation}" if problem.activation else ""
-    end += " + bias" if problem.bias else ""
-    return (
-        f"{problem.kind} {layout} {problem.m}x{problem.n}x{problem.k} {problem.dtype.name}{end}: "
-        f"{name}"
-    )
