@@ -221,9 +221,10 @@ mul, sub, div, device = multiply, subtract, divide, Device
 
 # What else there is comes in at first use: what nobody says costs no time. A name's module stands
 # here, and in the generated stub (``python -m tests.stubs``).
-_MODULES = frozenset(
-    ["amp", "autograd", "cpu", "cuda", "data", "debug", "einops", "fft", "linalg", "nn", "optim", "train"]
-)
+_MODULES = frozenset([
+    "amp", "autograd", "cpu", "cuda", "data", "debug", "einops", "fft", "linalg", "nn", "optim",
+    "train",
+])  # fmt: skip
 _LATER: dict[str, str] = {
     "backend.cuda": "default_device",
     "backend.threads": (

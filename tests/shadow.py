@@ -192,12 +192,16 @@ class ShadowArray:
     def fill(self, value: Any) -> None:
         self._array.fill(device_ways.without_sign_of_zero(value))
 
-    def set(self, array: Any) -> None:
+    def set(self, array: Any, stream: Any = None) -> None:
         if not isinstance(array, np.ndarray):
             raise TypeError("Only numpy.ndarray can be set to cupy.ndarray")
         if (array.shape, array.dtype) != (self.shape, self.dtype):
             raise TypeError(f"{array.dtype} {array.shape} cannot be set to {self.dtype} array")
-        self._array[...] = array
+        if stream is None:
+            self._array[...] = array
+        else:  # it is read when the copy is done (tests/fake_cupy.py)
+            memory = self._array
+            stream.enqueue(lambda: memory.__setitem__(..., array))
 
     def __deepcopy__(self, memo: Any) -> ShadowArray:
         return self.copy()

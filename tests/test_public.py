@@ -24,10 +24,10 @@ import pytest
 import tensorflowlite as tfl
 
 PLACES = (
-    "", "amp", "autograd", "cuda", "data", "data.transforms", "debug", "errors", "fft", "io", "linalg",
-    "nn", "nn.functional", "nn.init", "nn.utils", "nn.utils.parametrizations",
-    "nn.utils.parametrize", "nn.utils.rnn", "optim", "optim.lr_scheduler", "optim.swa_utils",
-    "random", "train",
+    "", "amp", "autograd", "cuda", "data", "data.transforms", "debug", "debug.nvtx", "errors",
+    "fft", "io", "linalg", "nn", "nn.functional", "nn.init", "nn.utils",
+    "nn.utils.parametrizations", "nn.utils.parametrize", "nn.utils.rnn", "optim",
+    "optim.lr_scheduler", "optim.swa_utils", "random", "train",
 )  # fmt: skip
 # Not here before their work is done.
 LATER = ("jit",)
@@ -231,10 +231,12 @@ NAMES = {
     "autograd": "grad backward Function once_differentiable gradcheck gradgradcheck "
         "detect_anomaly set_detect_anomaly is_anomaly_enabled",
     "cuda": (
-        "is_available why_not synchronize memory_stats empty_cache tune "
+        "is_available why_not synchronize memory_stats empty_cache tune memory_allocated "
+        "max_memory_allocated reset_peak_memory_stats Event Stream stream current_stream nvtx "
         "set_float32_matmul_precision get_float32_matmul_precision"
     ),
     "debug": "log",
+    "debug.nvtx": "range_push range_pop range modules",
     "random": "uniform normal randint permutation manual_seed get_state set_state",
     "linalg": (
         "cholesky cross det diagonal eig eigh eigvals eigvalsh inv matmul matrix_norm matrix_power "

@@ -178,6 +178,16 @@ class Backend:
     def synchronize(self) -> None:
         """Wait until all work that was handed to the device is done."""
 
+    def uploader(self, device: Device) -> Any:
+        """Return what copies batches to a device (``upload.py``)."""
+        from .upload import Uploader
+
+        return Uploader(self, device)
+
+    def memory_stats(self, device: Device) -> dict[str, int]:
+        """Return what is known of a device's memory, in bytes: ``used_bytes``, ``held_bytes``."""
+        return {}
+
 
 # How an operation runs on a batch, by its declared form: name -> "elementwise", or "axis" where
 # that is its attribute.

@@ -1,4 +1,4 @@
-"""NVIDIA GPUs for users: whether one can be used, its memory, and how it multiplies matrices."""
+"""NVIDIA GPUs for users: whether one can be used, and how it multiplies matrices."""
 
 from __future__ import annotations
 
@@ -62,49 +62,11 @@ def synchronize() -> None:
     >>> import tensorflowlite as tfl
     >>> tfl.cuda.synchronize()
     """
-    from .base import by_device_type
+    from .cuda_memory import started
 
-    backend = by_device_type.get("cuda")
+    backend = started()
     if backend is not None:
         backend.synchronize()
-
-
-def memory_stats() -> dict[str, int]:
-    """Return the bytes that CuPy's pool of the current GPU uses and holds.
-
-    Returns
-    -------
-    dict
-        ``used_bytes`` and ``held_bytes``; empty before the GPU is first used.
-
-    Examples
-    --------
-    >>> import tensorflowlite as tfl
-    >>> sorted(tfl.cuda.memory_stats()) in ([], ["held_bytes", "used_bytes"])
-    True
-    """
-    from .base import by_device_type
-
-    backend = by_device_type.get("cuda")
-    if backend is None:
-        return {}
-    pool = backend.namespace.get_default_memory_pool()
-    return {"used_bytes": pool.used_bytes(), "held_bytes": pool.total_bytes()}
-
-
-def empty_cache() -> None:
-    """Give the memory that CuPy's pool holds unused back to the driver.
-
-    Examples
-    --------
-    >>> import tensorflowlite as tfl
-    >>> tfl.cuda.empty_cache()
-    """
-    from .base import by_device_type
-
-    backend = by_device_type.get("cuda")
-    if backend is not None:
-        backend.namespace.get_default_memory_pool().free_all_blocks()
 
 
 _PRECISIONS = ("highest", "high", "medium")

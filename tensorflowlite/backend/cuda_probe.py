@@ -11,7 +11,10 @@ import functools
 import importlib.metadata
 import importlib.util
 import os
+from collections.abc import Callable
 from typing import Any, NamedTuple
+
+from ..errors import DeviceError
 
 _INSTALL = 'pip install "cupy-cuda{major}x[ctk]"'
 _OLDEST = 12  # CUDA's major version that CuPy 14 asks of a driver
@@ -20,6 +23,49 @@ _NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
 _COMPUTE_MODE, _CAPABILITY = 20, (75, 76)
 _PROHIBITED = 2
 _OLDEST_GPU = {13: (7, 5)}  # compute capability, by CUDA's major version
+
+
+_FORKED = (
+    "this process was forked from one that had started CUDA, which doesn't survive a fork; start "
+    'processes by the spawn method: multiprocessing.get_context("spawn")'
+)
+
+
+class _State:
+    """Whether this process has started CUDA, or was forked from one that had."""
+
+    started = False
+    forked = False
+
+
+# What else a child that was forked after CUDA had started has to forget.
+in_forked_child: list[Callable[[], None]] = []
+
+
+def _after_fork() -> None:
+    """In the child: every use of the GPU raises from now on."""
+    if _State.started or _State.forked:
+        _State.started, _State.forked = False, True
+        driver.cache_clear()
+        why_not.cache_clear()
+        for forget in in_forked_child:
+            forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def check_not_forked() -> None:
+    """Raise in a child that was forked after CUDA had started.
+
+    Raises
+    ------
+    DeviceError
+        It was.
+    """
+    if _State.forked:
+        raise DeviceError(f"cuda: a usable NVIDIA GPU is needed, got none: {_FORKED}")
 
 
 class Found(NamedTuple):
@@ -54,6 +100,8 @@ def driver() -> Found:
     >>> found.devices > 0 or found.reason != ""
     True
     """
+    if _State.forked:
+        return _nothing(_FORKED)
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible == "":
         return _nothing('CUDA_VISIBLE_DEVICES is "", which hides every GPU; unset it')
@@ -70,6 +118,7 @@ def driver() -> Found:
             version.value,
         )
     error = library.cuInit(0)
+    _State.started = _State.started or error == 0
     if error not in (0, _NO_DEVICE):
         return _nothing(
             f"the NVIDIA driver doesn't start (cuInit gave {error}); see what nvidia-smi says",

@@ -9,8 +9,8 @@ from typing import Any
 import numpy
 
 from ..errors import DeviceError
-from . import cuda, library_slots, special
-from .base import Backend, Device, at_first_use, register
+from . import cuda, cuda_probe, library_slots, special
+from .base import Backend, Device, at_first_use, by_array_type, by_device_type, register
 
 
 class CupyBackend(Backend):
@@ -35,6 +35,19 @@ class CupyBackend(Backend):
 
     def synchronize(self) -> None:
         self.namespace.cuda.get_current_stream().synchronize()
+
+    def uploader(self, device: Device) -> Any:
+        from .upload import PinnedUploader
+
+        self._on(device)  # raises where there is no such device
+        return PinnedUploader(self, device)
+
+    def memory_stats(self, device: Device) -> dict[str, int]:
+        from .cuda_memory import memory_stats
+
+        with self._on(device):
+            free, total = self.namespace.cuda.runtime.memGetInfo()
+            return {**memory_stats(), "free_bytes": free, "total_bytes": total}
 
     def _on(self, device: Device) -> Any:
         index = device.index or 0
@@ -80,4 +93,13 @@ def cupy_backend() -> Backend:
     return backend
 
 
+def _forget() -> None:
+    """Look the backend up anew: in a forked child that raises."""
+    cupy_backend.cache_clear()
+    backend = by_device_type.pop("cuda", None)
+    if backend is not None:
+        by_array_type.pop(backend.array_type, None)
+
+
+cuda_probe.in_forked_child.append(_forget)
 at_first_use["cuda"] = cupy_backend

@@ -22,6 +22,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from ..backend import by_array_type, decompositions
+from ..backend.cuda_probe import in_forked_child
 from ..runtime import set_mode, tick
 from .tensor import JointNode, Output, Tensor, recording, wrap
 
@@ -63,6 +64,9 @@ def look_up_again() -> None:
         op.implementations.clear()
         for replace in op.replacers:
             replace(op.used)
+
+
+in_forked_child.append(look_up_again)
 
 
 class Primitive:
