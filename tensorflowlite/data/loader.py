@@ -13,6 +13,7 @@ from ..core.tensor import Tensor
 from ..errors import ArgumentError, DtypeError, OutOfRangeError, StateError
 from .collate import map_leaves
 from .fetch import Fetcher
+from .moving import Mover
 from .pool import WorkerPool
 from .sampling import SampleRandom, check_seed, epoch_order
 
@@ -48,7 +49,9 @@ class DataLoader:
         Of the order and of ``transform``; by default the seed of ``manual_seed`` at the time when
         the loader is made.
     device : str or Device, optional
-        Where the tensors go; by default they stay on the CPU.
+        Where the tensors go; by default they stay on the CPU. On a GPU the next batch is copied,
+        from pinned memory and on a stream of its own, while the program computes on the one that
+        it was given.
     prefetch_factor : int
         How many batches each worker may be ahead.
     transform : callable, optional
@@ -121,6 +124,7 @@ class DataLoader:
         self._total = 0  # batches in the iteration under way
         self._under_way = False
         self._fetch = Fetcher(dataset, collate_fn, transform, self.seed)
+        self._moves: tuple[Any, Mover] | None = None
         self._pool: WorkerPool | None = None
         if num_workers:
             self._pool = WorkerPool(self._fetch, self.num_workers, int(prefetch_factor))
@@ -151,13 +155,17 @@ class DataLoader:
             batches = (self._fetch(epoch, part) for part in parts)
         else:
             batches = self._pool.run(epoch, order, size)
-        ready: Iterator[Any] = map(self._to_tensors, batches)
-        if self._pool is not None and self.device is not None:
-            ready = _one_ahead(ready)
+        ready = map(_to_tensors, batches) if self.device is None else self._mover()(batches)
         for number, batch in enumerate(ready, first + 1):
             if self._epoch == epoch:
                 self._position = number
             yield batch
+
+    def _mover(self) -> Mover:
+        """Return what brings batches to the device; it is kept, for its memory is dear."""
+        if self._moves is None or self._moves[0] != self.device:
+            self._moves = (self.device, Mover(self.device, _is_numeric))
+        return self._moves[1]
 
     def _order(self, epoch: int) -> np.ndarray:
         size = len(self.dataset)
@@ -173,16 +181,6 @@ class DataLoader:
                 f"DataLoader: the sampler must give indices from 0 to {size - 1}, got {outside[0]}"
             )
         return order
-
-    def _to_tensors(self, batch: Any) -> Any:
-        def convert(leaf: Any) -> Any:
-            if isinstance(leaf, np.ndarray) and _is_numeric(leaf.dtype):
-                leaf = Tensor(leaf)
-            if self.device is not None and isinstance(leaf, Tensor):
-                leaf = leaf.to(device=self.device)
-            return leaf
-
-        return map_leaves(convert, batch)
 
     # -- epochs ----------------------------------------------------------------------------------
     def set_epoch(self, epoch: int) -> None:
@@ -271,11 +269,9 @@ def _is_numeric(dtype: np.dtype[Any]) -> bool:
     return dtype.kind in "biufc" or (dtype.kind == "V" and dtype.names is None)
 
 
-def _one_ahead(batches: Iterator[Any]) -> Iterator[Any]:
-    """Yield every batch after the next one was made and its copy to the device begun."""
-    held = next(batches, None)
-    for batch in batches:
-        yield held
-        held = batch
-    if held is not None:
-        yield held
+def _to_tensors(batch: Any) -> Any:
+    def convert(leaf: Any) -> Any:
+        numeric = isinstance(leaf, np.ndarray) and _is_numeric(leaf.dtype)
+        return Tensor(leaf) if numeric else leaf
+
+    return map_leaves(convert, batch)
