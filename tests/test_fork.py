@@ -75,11 +75,11 @@ with ExitStack() as stack:
 
     def child():
         for call in (
-            lambda: x * 2, lambda: x + 1, lambda: x.sum(), lambda: x.detach().numpy(), lambda: x.device,
-            lambda: y.backward(), lambda: tfl.matmul(x, x), lambda: tfl.zeros(3, device="cuda"),
-            lambda: tfl.ones(2).to("cuda"), lambda: x.detach().add_(1), lambda: tfl.cuda.synchronize(),
-            lambda: tfl.cuda.memory_allocated(), lambda: tfl.cuda.Event(),
-            lambda: next(iter(loader)),
+            lambda: x * 2, lambda: x + 1, lambda: x.sum(), lambda: x.device, lambda: y.backward(),
+            lambda: x.detach().numpy(), lambda: x.detach().add_(1), lambda: tfl.matmul(x, x),
+            lambda: tfl.zeros(3, device="cuda"), lambda: tfl.ones(2).to("cuda"),
+            lambda: tfl.cuda.synchronize(), lambda: tfl.cuda.memory_allocated(),
+            lambda: tfl.cuda.Event(), lambda: next(iter(loader)),
             lambda: tfl.randn(2, device="cuda"), lambda: tfl.stack([x, x]),
         ):
             told(call)
