@@ -43,6 +43,20 @@ class DeviceError(TensorflowliteError, RuntimeError):
     """Tensors of different devices in one operation, or a device that isn't usable."""
 
 
+class OutOfMemoryError(DeviceError, MemoryError):
+    """An array for which a device has no room; ``report`` lists the largest tensors alive."""
+
+    def __init__(self, message: str, report: str = "") -> None:
+        super().__init__(message)
+        self.report = report
+
+    def __str__(self) -> str:
+        return f"{self.args[0]}\n{self.report}" if self.report else str(self.args[0])
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        return type(self), (self.args[0], self.report)
+
+
 class GradientError(TensorflowliteError, RuntimeError):
     """A backward pass that can't be made, or an operation that would lose a gradient."""
 

@@ -311,7 +311,7 @@ before = set(sys.modules)
 import tensorflowlite
 new = set(sys.modules) - before
 heavy = {"cupy", "matplotlib", "sklearn", "tqdm", "scipy", "torch", "tensorboardX"}
-heavy.add("tensorflowlite.backend.kernels")
+heavy |= {"tensorflowlite.backend.kernels", "tensorflowlite.core.shortage"}
 assert not heavy & new, heavy & new
 print(len([name for name in new if name.startswith("tensorflowlite")]), len(new))
 """

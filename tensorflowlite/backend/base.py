@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import math
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -186,7 +187,14 @@ class Backend:
 
     def memory_stats(self, device: Device) -> dict[str, int]:
         """Return what is known of a device's memory, in bytes: ``used_bytes``, ``held_bytes``."""
-        return {}
+        from . import cpu
+
+        return cpu.memory_stats()
+
+    def asked_bytes(self, error: BaseException) -> int | None:
+        """Return the size that couldn't be allocated; None where the error doesn't say it."""
+        shape, dtype = getattr(error, "shape", None), getattr(error, "dtype", None)
+        return None if shape is None or dtype is None else math.prod(shape) * dtype.itemsize
 
 
 # How an operation runs on a batch, by its declared form: name -> "elementwise", or "axis" where

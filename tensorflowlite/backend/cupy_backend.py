@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -48,6 +49,10 @@ class CupyBackend(Backend):
         with self._on(device):
             free, total = self.namespace.cuda.runtime.memGetInfo()
             return {**memory_stats(), "free_bytes": free, "total_bytes": total}
+
+    def asked_bytes(self, error: BaseException) -> int | None:
+        told = re.search(r"allocating ([\d,]+) bytes", str(error))
+        return int(told[1].replace(",", "")) if told else super().asked_bytes(error)
 
     def _on(self, device: Device) -> Any:
         index = device.index or 0

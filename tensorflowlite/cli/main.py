@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
-from ..errors import TensorflowliteError
+from ..errors import OutOfMemoryError, TensorflowliteError
 from ..version import __version__
 from .options import add_options
 
@@ -127,6 +127,8 @@ def _run(parsed: argparse.Namespace) -> int:
 
 
 def _sentence(error: Exception) -> str:
+    if isinstance(error, OutOfMemoryError):
+        return f"{error.args[0]}; lower --batch-size"
     if isinstance(error, TensorflowliteError):
         return " ".join(str(error).split())
     if isinstance(error, MemoryError):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..backend import backend_of
+from ..backend import Device, backend_of
 from ..errors import (
     ArgumentError,
     DeviceError,
@@ -40,8 +40,10 @@ def explain(op: Primitive, error: Exception, arrays: Sequence[Any], attributes: 
         return DeviceError(
             f"{name}: the tensors must be on one device, got {devices}; move one with to(device)"
         )
-    if isinstance(error, TensorflowliteError | MemoryError):
+    if isinstance(error, TensorflowliteError):
         return error
+    if isinstance(error, MemoryError):
+        return no_room(name, error, _device_asked(arrays, attributes))
     if op.explain is not None:
         text = op.explain([a.shape for a in arrays], *attributes)
         if text is not None:
@@ -68,6 +70,29 @@ def explain(op: Primitive, error: Exception, arrays: Sequence[Any], attributes: 
         reason = _kinds_taken(reason, arrays[0]) or reason
         return DtypeError(f"{name}: {reason}, got {got}")
     return error
+
+
+def no_room(name: str, error: BaseException, device: Any) -> Exception:
+    """Return the error to raise where ``name`` couldn't allocate on a device."""
+    from .shortage import out_of_memory
+
+    return out_of_memory(name, error, Device(device))
+
+
+def no_room_in_backward(error: BaseException) -> Exception | None:
+    """Return the error to raise where a backward pass couldn't allocate; None if it could."""
+    if not isinstance(error, MemoryError) or isinstance(error, TensorflowliteError):
+        return None
+    from .shortage import of_backward
+
+    return of_backward(error)
+
+
+def _device_asked(arrays: Sequence[Any], attributes: tuple[Any, ...]) -> Any:
+    """Return where the result belongs: on the device of the inputs, or where it is moved to."""
+    named = [one for group in attributes if isinstance(group, tuple) for one in group
+             if isinstance(one, Device)]  # fmt: skip
+    return named[-1] if named else backend_of(arrays[0]).device_of(arrays[0])
 
 
 def reason_of(error: BaseException) -> str:

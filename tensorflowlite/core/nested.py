@@ -35,7 +35,6 @@ def pull(
                 this.roots.append(output.node)
                 this.give(output.node, seed, False)
             this.run()
-            this.deliver()
     finally:
         for node, g, owned in aside:
             node.g, node.owned = g, owned

@@ -21,6 +21,7 @@ from ..backend import as_array, backend_of, by_array_type, ndarray, settled
 from ..errors import DeviceError, DtypeError, GradientError, ShapeError, StaleValueError
 from ..runtime import changed, changed_by, note_change, owner_of, set_mode, shared
 from .graph import count_consumers, forget_gradients, leading_to, parents_of
+from .messages import no_room_in_backward
 from .primitive import Primitive, traced
 from .tensor import AfterAccumulation, JointNode, Leaf, Node, Output, Tensor, operation_of, wrap
 from .views import release
@@ -161,14 +162,21 @@ class _Pass:
         return self.waiting.pop(heapq.heappop(self.heap)) if self.heap else None
 
     def run(self) -> None:
-        """Visit every node that waits; on an error leave the graph as if nothing had happened."""
+        """Visit every node that waits, and hand the leaves what reached them.
+
+        On an error the graph is left as if nothing had happened.
+        """
         node = self.next()
         try:
             while node is not None:
                 node = self.plain(node) if type(node) is Node else self.several(node)
-        except BaseException:
+            self.deliver()
+        except BaseException as error:
+            told = no_room_in_backward(error)  # while the gradients are there
             forget_gradients(self.roots)
-            raise
+            if told is None:
+                raise
+            raise told from error
 
     def intercept(self, node: Any) -> bool:
         """Run a node's hooks and keep its gradient where it was asked for.
@@ -366,13 +374,9 @@ class _Pass:
     # -- delivery --------------------------------------------------------------------------------
     def deliver(self) -> None:
         """Hand the leaves what reached them."""
-        try:  # hooks may raise: all of them run before the first leaf is touched
-            for leaf in self.leaves:
-                if leaf.hooks and leaf not in self.outside:
-                    leaf.g, leaf.owned = _run_hooks(leaf, leaf.g, self.trace), False
-        except BaseException:
-            forget_gradients(self.leaves)
-            raise
+        for leaf in self.leaves:  # hooks may raise: all run before the first leaf is touched
+            if leaf.hooks and leaf not in self.outside:
+                leaf.g, leaf.owned = _run_hooks(leaf, leaf.g, self.trace), False
         for leaf in self.leaves:
             g, owned = leaf.g, leaf.owned
             leaf.g = None
@@ -509,11 +513,9 @@ def _run(
     with backend_of(outputs[0].array).quiet():  # a slope of infinity is no news: sqrt at 0
         if not this.trace:  # rules run on raw arrays: there is nothing to record
             _start(name, this, outputs, gradients)
-            this.deliver()
             return
         with set_mode(grad=True):
             _start(name, this, outputs, gradients)
-            this.deliver()
 
 
 def backward(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import Device, backend_for
+from ..core.messages import no_room
 from ..core.tensor import Tensor
 from .collate import map_leaves
 
@@ -72,7 +73,10 @@ class Mover:
             return _Place(len(arrays) - 1)
 
         outline = map_leaves(leave, batch)
-        return _Begun(outline, self._uploader.begin(arrays))
+        try:
+            return _Begun(outline, self._uploader.begin(arrays))
+        except MemoryError as error:
+            raise no_room("DataLoader", error, self._device) from error
 
     def _finish(self, begun: _Begun) -> Any:
         arrays = self._uploader.finish(begun.ticket)

@@ -62,7 +62,8 @@ class Module(state.Stateful):
         """Name the innermost module that raised, by its path from this one, in the message."""
         found = getattr(error, "origin", None)
         if found is None:
-            error.origin = (self, str(error))  # type: ignore[attr-defined]
+            text = error.args[0] if error.args else str(error)  # without what str() may add to it
+            error.origin = (self, text)  # type: ignore[attr-defined]
             return
         module, text = found
         for path, one in self.named_modules():

@@ -16,6 +16,7 @@ from ..backend import (
     numpy_backend,
 )  # fmt: skip
 from ..backend.shaping_slots import transfer
+from ..core.messages import no_room
 from ..core.tensor import Tensor, wrap
 from ..errors import ArgumentError, DtypeError, ShapeError
 from .arguments import as_tensor, known, plain_numbers, shape_argument
@@ -128,7 +129,7 @@ def _make(name: str, data: Any, dtype: Any, device: Any, copy: bool | None) -> T
             )
         found = backend_of(found).cast(found, dtype)
     if device is not None:
-        found = transfer(found, Device(device))
+        found = move(found, device)
     if copy is False and found is not array:
         raise DtypeError(
             f"{name}: with copy=False data must be {dtype or array.dtype} on the device already, "
@@ -147,7 +148,10 @@ def _finish(made: Tensor, requires_grad: bool) -> Tensor:
 
 def move(array: Any, device: Any) -> Any:
     """Return an array on another device; the array itself where it is there already."""
-    return transfer(array, Device(device))
+    try:
+        return transfer(array, Device(device))
+    except MemoryError as error:
+        raise no_room("tensor", error, device) from error
 
 
 # -- filled with one value -------------------------------------------------------------------------
@@ -162,6 +166,8 @@ def _fill(
         array = backend.filled(shape, value, found, Device(device))
     except ValueError as error:
         raise ShapeError(f"{name}: lengths must not be negative, got {shape}") from error
+    except MemoryError as error:
+        raise no_room(name, error, device) from error
     return _finish(wrap(array, None), requires_grad)
 
 
@@ -292,7 +298,10 @@ def empty(
     if any(n < 0 for n in wanted):
         raise ShapeError(f"empty: lengths must not be negative, got {wanted}")
     found = dtypes.default["f"] if dtype is None else dtypes.as_dtype(dtype)
-    array = backend.empty_strided(like, wanted, found, (), False)
+    try:
+        array = backend.empty_strided(like, wanted, found, (), False)
+    except MemoryError as error:
+        raise no_room("empty", error, backend.device_of(like)) from error
     return _finish(wrap(array, None), requires_grad)
 
 
@@ -425,8 +434,7 @@ def empty_like(
 
 # -- sequences and matrices ------------------------------------------------------------------------
 def _from_host(array: Any, device: Any, requires_grad: bool) -> Tensor:
-    moved = array if device is None else transfer(array, Device(device))
-    return _finish(wrap(moved, None), requires_grad)
+    return _finish(wrap(array if device is None else move(array, device), None), requires_grad)
 
 
 def arange(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backend import Device, backend_for, backend_of, dtypes, numpy_backend
-from ..backend.shaping_slots import transfer
+from ..backend import backend_for, backend_of, dtypes, numpy_backend
 from ..core.tensor import Tensor, wrap
 from ..errors import DeviceError, DtypeError
 from .arguments import known
-from .creation import _finish
+from .creation import _finish, move
 
 
 def from_numpy(array: Any, /, *, requires_grad: bool = False) -> Tensor:
@@ -79,7 +78,7 @@ def from_dlpack(
             f"{x.__dlpack_device__()}"
         )
     array = backend_for(kind).from_dlpack(x)
-    found = array if device is None else transfer(array, Device(device))
+    found = array if device is None else move(array, device)
     if found is not array:
         if copy is False:
             raise DeviceError(
