@@ -5,12 +5,18 @@ from __future__ import annotations
 import ctypes
 import importlib.metadata
 import importlib.util
+import re
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+import tensorflowlite as tfl
 from tensorflowlite.backend import cuda_probe
+from tensorflowlite.backend.base import by_device_type
+from tensorflowlite.cli.doctor import doctor
+from tensorflowlite.errors import DeviceError
 
 
 class FakeDriver:
@@ -56,22 +62,31 @@ def machine(monkeypatch: pytest.MonkeyPatch, driver: FakeDriver | None, cupy: st
     """Put a driver and a distribution of CuPy in place."""
     monkeypatch.setattr(cuda_probe, "_load", lambda: driver)
 
+    version_of, spec_of = importlib.metadata.version, importlib.util.find_spec
+
     def version(name: str) -> str:
+        if not name.startswith("cupy"):
+            return version_of(name)
         if name != cupy:
             raise importlib.metadata.PackageNotFoundError(name)
         return "14.2.0"
 
+    def find_spec(name: str) -> Any:
+        return spec_of(name) if name != "cupy" else object() if cupy else None
+
     monkeypatch.setattr(importlib.metadata, "version", version)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if cupy else None)
+    monkeypatch.setattr(importlib.util, "find_spec", find_spec)
 
 
 OLD_GPU = (7, 0)
 CASES = [
-    (None, "cupy-cuda13x", "no NVIDIA driver was found (libcuda.so.1); install the driver"),
+    (None, "cupy-cuda13x", "no NVIDIA driver was found (libcuda.so.1); install the driver of "
+     "the GPU, and to see that it works run: nvidia-smi"),
     (FakeDriver(11080), "cupy-cuda12x", "too old: it is of CUDA 11.8, and CuPy asks for 12.0; "
-     "install a newer driver"),
-    (FakeDriver(status=999), "cupy-cuda13x", "doesn't start (cuInit gave 999); see what nvidia-"),
-    (FakeDriver(status=100), "cupy-cuda13x", "reports no GPU; see what nvidia-smi says"),
+     "install a newer driver, and to see its version run: nvidia-smi"),
+    (FakeDriver(status=999), "cupy-cuda13x", "doesn't start (cuInit gave 999); to see what it says "
+     "run: nvidia-smi"),
+    (FakeDriver(status=100), "cupy-cuda13x", "reports no GPU; to see what there is run: nvidia-smi -L"),
     (FakeDriver(count=0), "cupy-cuda13x", "reports no GPU"),
     (FakeDriver(mode=2), "cupy-cuda13x", "takes no work in its compute mode; run: nvidia-smi -i 0"),
     (FakeDriver(), "", 'CuPy isn\'t installed; run: pip install "cupy-cuda13x[ctk]"'),
@@ -87,11 +102,21 @@ CASES = [
 
 @pytest.mark.parametrize(("driver", "cupy", "told"), CASES)
 def test_each_reason_has_its_command(
-    driver: FakeDriver | None, cupy: str, told: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    driver: FakeDriver | None, cupy: str, told: str, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     machine(monkeypatch, driver, cupy)
-    assert told in cuda_probe.why_not()
-    assert "\n" not in cuda_probe.why_not()
+    reason = cuda_probe.why_not()
+    assert told in reason and "\n" not in reason
+    assert re.search(r"run: (nvidia-smi|pip (un)?install) ?", reason)
+    # Users meet it in three places.
+    assert tfl.cuda.why_not() == reason and not tfl.cuda.is_available()
+    monkeypatch.delitem(by_device_type, "cuda", raising=False)
+    with pytest.raises(DeviceError) as caught:
+        tfl.ones(2, device="cuda")
+    assert str(caught.value).endswith(f"got none: {reason}")
+    assert doctor() == 0
+    assert f"not usable: {reason}\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -116,8 +141,28 @@ def test_what_can_be_used(
 def test_hidden_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     machine(monkeypatch, FakeDriver(count=0), "cupy-cuda13x")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
-    assert cuda_probe.why_not().endswith("reports no GPU; CUDA_VISIBLE_DEVICES is '7'")
+    unhide = "to see all of them run: unset CUDA_VISIBLE_DEVICES"
+    hint = f"reports no GPU; CUDA_VISIBLE_DEVICES is '7', {unhide}"
+    assert cuda_probe.why_not().endswith(hint)
     for function in (cuda_probe.driver, cuda_probe.why_not):
         function.cache_clear()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert 'CUDA_VISIBLE_DEVICES is ""' in cuda_probe.why_not()
+    hint = f'CUDA_VISIBLE_DEVICES is "", which hides every GPU; {unhide}'
+    assert cuda_probe.why_not() == hint
+
+
+@pytest.mark.parametrize(
+    ("cupy", "name", "wheel"),
+    [("cupy-cuda12x", "cupy-cuda12x", "12"), ("cupy", "cupy", "13")],
+)
+def test_a_cupy_that_cannot_be_imported(
+    cupy: str, name: str, wheel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine(monkeypatch, FakeDriver(), cupy)
+    monkeypatch.delitem(by_device_type, "cuda", raising=False)
+    monkeypatch.setitem(sys.modules, "cupy", None)  # importing it raises
+    with pytest.raises(DeviceError) as caught:
+        tfl.ones(2, device="cuda")
+    told = str(caught.value)
+    assert f"got none: {name} can't be imported (import of cupy halted" in told
+    assert told.endswith(f'; run: pip install --force-reinstall "cupy-cuda{wheel}x[ctk]"')

@@ -383,7 +383,10 @@ def test_hidden_devices_are_a_sentence() -> None:
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True,
         env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
     )  # fmt: skip
-    assert done.stdout == 'False CUDA_VISIBLE_DEVICES is "", which hides every GPU; unset it\n'
+    assert done.stdout == (
+        'False CUDA_VISIBLE_DEVICES is "", which hides every GPU; to see all of them run: '
+        "unset CUDA_VISIBLE_DEVICES\n"
+    )
 
 
 # ---- the launcher

@@ -1,7 +1,7 @@
 """Asking NVIDIA's driver whether a GPU can be used, and telling what keeps it from being used.
 
-The driver is asked through ctypes: 0.2 ms, and nothing is initialised that a forked child could
-trip over but the driver itself. CuPy isn't imported.
+The driver is asked through ctypes, in 0.2 ms; CuPy isn't imported. That starts the driver, which a
+child that is forked afterwards can't use: there the GPU is refused.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 
 from ..errors import DeviceError
 
+_UNHIDE = "to see all of them run: unset CUDA_VISIBLE_DEVICES"
+_LIST = "to see what there is run: nvidia-smi -L"
 _INSTALL = 'pip install "cupy-cuda{major}x[ctk]"'
 _OLDEST = 12  # CUDA's major version that CuPy 14 asks of a driver
 _NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
@@ -104,30 +106,33 @@ def driver() -> Found:
         return _nothing(_FORKED)
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible == "":
-        return _nothing('CUDA_VISIBLE_DEVICES is "", which hides every GPU; unset it')
+        return _nothing(f'CUDA_VISIBLE_DEVICES is "", which hides every GPU; {_UNHIDE}')
     library = _load()
     if library is None:
-        return _nothing("no NVIDIA driver was found (libcuda.so.1); install the driver of the GPU")
+        return _nothing(
+            "no NVIDIA driver was found (libcuda.so.1); install the driver of the GPU, and to see "
+            "that it works run: nvidia-smi"
+        )
     version, count = ctypes.c_int(), ctypes.c_int()
     library.cuDriverGetVersion(ctypes.byref(version))
     told = f"{version.value // 1000}.{version.value % 1000 // 10}"
     if 0 < version.value < 1000 * _OLDEST:
         return _nothing(
             f"the NVIDIA driver is too old: it is of CUDA {told}, and CuPy asks for {_OLDEST}.0; "
-            "install a newer driver",
+            "install a newer driver, and to see its version run: nvidia-smi",
             version.value,
         )
     error = library.cuInit(0)
     _State.started = _State.started or error == 0
     if error not in (0, _NO_DEVICE):
         return _nothing(
-            f"the NVIDIA driver doesn't start (cuInit gave {error}); see what nvidia-smi says",
+            f"the NVIDIA driver doesn't start (cuInit gave {error}); to see what it says run: nvidia-smi",
             version.value,
         )
     if not error:
         library.cuDeviceGetCount(ctypes.byref(count))
     if not count.value:
-        hint = f"CUDA_VISIBLE_DEVICES is {visible!r}" if visible else "see what nvidia-smi says"
+        hint = f"CUDA_VISIBLE_DEVICES is {visible!r}, {_UNHIDE}" if visible else _LIST
         return _nothing(f"the NVIDIA driver reports no GPU; {hint}", version.value)
     device = ctypes.c_int()
     library.cuDeviceGet(ctypes.byref(device), 0)
@@ -163,16 +168,29 @@ def cupy_distribution() -> tuple[str, int | None]:
     return ("cupy" if importlib.util.find_spec("cupy") else ""), None
 
 
+def _wanted(found: Found) -> int:
+    """Return the CUDA version whose CuPy fits the driver and the GPU."""
+    wanted = min(max(found.version // 1000, _OLDEST), 13)
+    return 12 if found.capability < _OLDEST_GPU.get(wanted, (0, 0)) else wanted
+
+
+def why_no_import(error: ImportError) -> str:
+    """Return why CuPy, which is installed, can't be imported, with the command that mends it."""
+    name, major = cupy_distribution()
+    install = _INSTALL.format(major=major or _wanted(driver()))
+    told = " ".join(str(error).split())
+    return f"{name or 'CuPy'} can't be imported ({told}); run: pip install --force-reinstall " + (
+        install.removeprefix("pip install ")
+    )
+
+
 @functools.cache
 def why_not() -> str:
     """Return why no GPU can be used, with the command that mends it; "" where one can."""
     found = driver()
     if found.reason:
         return found.reason
-    newest = found.version // 1000
-    wanted = min(max(newest, _OLDEST), 13)
-    if found.capability < _OLDEST_GPU.get(wanted, (0, 0)):
-        wanted = 12
+    newest, wanted = found.version // 1000, _wanted(found)
     install = _INSTALL.format(major=wanted)
     if importlib.util.find_spec("cupy") is None:
         return f"CuPy isn't installed; run: {install}"

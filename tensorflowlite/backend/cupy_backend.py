@@ -75,8 +75,12 @@ def cupy_backend() -> Backend:
     reason = cuda.why_not()
     if reason:
         raise DeviceError(f"cuda: a usable NVIDIA GPU is needed, got none: {reason}")
-    import cupy
-    import cupyx.scipy.special
+    try:
+        import cupy
+        import cupyx.scipy.special
+    except ImportError as error:
+        reason = cuda_probe.why_no_import(error)
+        raise DeviceError(f"cuda: a usable NVIDIA GPU is needed, got none: {reason}") from error
 
     # They take 10 ms to import, which a program without a GPU shouldn't.
     from . import cuda_slots
