@@ -86,7 +86,8 @@ CASES = [
      "install a newer driver, and to see its version run: nvidia-smi"),
     (FakeDriver(status=999), "cupy-cuda13x", "doesn't start (cuInit gave 999); to see what it says "
      "run: nvidia-smi"),
-    (FakeDriver(status=100), "cupy-cuda13x", "reports no GPU; to see what there is run: nvidia-smi -L"),
+    (FakeDriver(status=100), "cupy-cuda13x", "reports no GPU; to see what there is run: nvidia-smi "
+     "-L"),
     (FakeDriver(count=0), "cupy-cuda13x", "reports no GPU"),
     (FakeDriver(mode=2), "cupy-cuda13x", "takes no work in its compute mode; run: nvidia-smi -i 0"),
     (FakeDriver(), "", 'CuPy isn\'t installed; run: pip install "cupy-cuda13x[ctk]"'),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import doctest
+import itertools
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -15,6 +18,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks import check_kernels
+from benchmarks.check_samples import SAMPLES, Maker
 from tensorflowlite.backend import kernel_cache, kernels, nvrtc
 from tensorflowlite.backend.kernels import Kernels, architecture_for
 from tensorflowlite.errors import ArgumentError, DeviceError
@@ -238,6 +243,36 @@ def test_a_driver_that_refuses(launcher: Kernels, driver: RecordedDriver) -> Non
         assert launcher.ready("scale.cu") is False
     driver.refuses = False
     assert launcher.ready("scale.cu") is False  # asked once per process
+
+
+def test_every_slot_falls_back_where_nothing_compiles(driver: RecordedDriver) -> None:
+    """One warning per file and reason; the results are the library's."""
+
+    def refuse(file: str, defines: Any, architecture: str) -> bytes:
+        raise nvrtc.CompileError(f"{file}: it must compile for {architecture}, got: a.cuh(1): b")
+
+    device = check_kernels.Device(np, Kernels(driver, refuse), poison=False)
+    maker = Maker(np.random.default_rng(0), True, device.library)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for name, slot in device.table().items():
+            for sample in itertools.islice(SAMPLES[name](maker), 3):
+                given, expected = copy.deepcopy(sample.args), copy.deepcopy(sample.args)
+                results = slot(*given), getattr(device.library, name)(*expected)
+                found, wanted = map(check_kernels.flat, results)
+                for one, other in zip([*found, *given], [*wanted, *expected], strict=True):
+                    assert type(one) is type(other), f"{name} {sample.label}"
+                    if isinstance(one, np.ndarray):
+                        assert one.tobytes() == other.tobytes(), f"{name} {sample.label}"
+    assert driver.launched == driver.loaded == []
+    texts = [str(one.message) for one in told if "kernels: " in str(one.message)]
+    assert len(texts) == len(set(texts)) >= 8
+    for text in texts:
+        assert re.fullmatch(
+            r"kernels: (\w+\.cu): it must compile for sm_80, got: a\.cuh\(1\): b; the slower way "
+            "without the kernel is taken",
+            text,
+        )
 
 
 def test_first_error() -> None:

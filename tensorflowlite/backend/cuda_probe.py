@@ -126,7 +126,8 @@ def driver() -> Found:
     _State.started = _State.started or error == 0
     if error not in (0, _NO_DEVICE):
         return _nothing(
-            f"the NVIDIA driver doesn't start (cuInit gave {error}); to see what it says run: nvidia-smi",
+            f"the NVIDIA driver doesn't start (cuInit gave {error}); to see what it says run: "
+            "nvidia-smi",
             version.value,
         )
     if not error:
