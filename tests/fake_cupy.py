@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from tensorflowlite.backend import base, cuda_memory, cuda_probe, library_slots
-from tensorflowlite.backend.cupy_backend import CupyBackend, cupy_backend
+from tensorflowlite.backend.cupy_backend import CupyBackend
 from tensorflowlite.core.primitive import look_up_again
 
 from . import shadow
@@ -261,7 +261,6 @@ def installed(devices: int = 2) -> Iterator[FakeCupy]:
         for known, kept in zip((base.by_array_type, base.by_device_type), before, strict=True):
             known.clear()
             known.update(kept)  # type: ignore[arg-type]
-        cupy_backend.cache_clear()
         look_up_again()
         Device.number = 0
         del current[1:]

@@ -14,7 +14,8 @@ import pytest
 
 import tensorflowlite as tfl
 from tensorflowlite.backend import cuda_probe
-from tensorflowlite.backend.base import by_device_type
+from tensorflowlite.backend.base import at_first_use, by_device_type
+from tensorflowlite.backend.cupy_backend import cupy_backend
 from tensorflowlite.cli.doctor import doctor
 from tensorflowlite.errors import DeviceError
 
@@ -78,6 +79,12 @@ def machine(monkeypatch: pytest.MonkeyPatch, driver: FakeDriver | None, cupy: st
     monkeypatch.setattr(importlib.util, "find_spec", find_spec)
 
 
+def forget_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the GPU be used for the first time, also where the machine has one."""
+    monkeypatch.delitem(by_device_type, "cuda", raising=False)
+    monkeypatch.setitem(at_first_use, "cuda", cupy_backend.__wrapped__)
+
+
 OLD_GPU = (7, 0)
 CASES = [
     (None, "cupy-cuda13x", "no NVIDIA driver was found (libcuda.so.1); install the driver of "
@@ -112,7 +119,7 @@ def test_each_reason_has_its_command(
     assert re.search(r"run: (nvidia-smi|pip (un)?install) ?", reason)
     # Users meet it in three places.
     assert tfl.cuda.why_not() == reason and not tfl.cuda.is_available()
-    monkeypatch.delitem(by_device_type, "cuda", raising=False)
+    forget_backend(monkeypatch)
     with pytest.raises(DeviceError) as caught:
         tfl.ones(2, device="cuda")
     assert str(caught.value).endswith(f"got none: {reason}")
@@ -160,7 +167,7 @@ def test_a_cupy_that_cannot_be_imported(
     cupy: str, name: str, wheel: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine(monkeypatch, FakeDriver(), cupy)
-    monkeypatch.delitem(by_device_type, "cuda", raising=False)
+    forget_backend(monkeypatch)
     monkeypatch.setitem(sys.modules, "cupy", None)  # importing it raises
     with pytest.raises(DeviceError) as caught:
         tfl.ones(2, device="cuda")

@@ -12,7 +12,8 @@ import pytest
 import tensorflowlite as tfl
 from tensorflowlite import nn
 from tensorflowlite.backend import Device, cuda_probe
-from tensorflowlite.backend.base import by_device_type
+from tensorflowlite.backend.base import at_first_use, by_device_type
+from tensorflowlite.backend.cupy_backend import cupy_backend
 from tensorflowlite.errors import ArgumentError, DeviceError
 
 from . import fake_cupy
@@ -30,6 +31,8 @@ def cupy() -> Iterator[FakeCupy]:
 @pytest.fixture
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(by_device_type, "cuda", raising=False)
+    # Not the one that is remembered, where the machine has a GPU.
+    monkeypatch.setitem(at_first_use, "cuda", cupy_backend.__wrapped__)
     monkeypatch.setattr(cuda_probe, "why_not", lambda: "the reason; run: the command")
 
 

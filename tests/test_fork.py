@@ -81,6 +81,7 @@ with ExitStack() as stack:
             lambda: tfl.cuda.synchronize(), lambda: tfl.cuda.memory_allocated(),
             lambda: tfl.cuda.Event(), lambda: next(iter(loader)),
             lambda: tfl.randn(2, device="cuda"), lambda: tfl.stack([x, x]),
+            lambda: loader._moves[1]._uploader.begin([np.zeros(2)]),
         ):
             told(call)
         print(tfl.cuda.is_available(), tfl.default_device(), tfl.cuda.why_not())
@@ -89,7 +90,7 @@ with ExitStack() as stack:
     print((x * 2).array._array.tolist(), tfl.cuda.memory_allocated())
 """)
     *refused, state, parent = lines
-    assert len(refused) == 16
+    assert len(refused) == 17
     for line in refused:
         assert line == f"cuda: a usable NVIDIA GPU is needed, got none: {SENTENCE}"
     assert state == f"False cpu {SENTENCE}"

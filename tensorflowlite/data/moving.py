@@ -56,6 +56,7 @@ class Mover:
             if error is not None:
                 raise error
         finally:
+            error = None  # its traceback holds this frame
             for one in begun:
                 self._uploader.drop(one.ticket)
 

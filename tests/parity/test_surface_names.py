@@ -53,10 +53,17 @@ OTHERWISE = {
     **{
         f"cuda.{name}": "what the machine has, which PyTorch without CUDA doesn't see"
         for name in (
+            "Event",
+            "Stream",
+            "current_stream",
             "device_count",
             "empty_cache",
             "is_available",
+            "max_memory_allocated",
+            "memory_allocated",
             "memory_stats",
+            "reset_peak_memory_stats",
+            "stream",
             "synchronize",
         )
     },
