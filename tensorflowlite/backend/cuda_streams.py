@@ -47,7 +47,8 @@ class Stream:
     ...     with side:
     ...         x = tfl.ones(3, device="cuda")
     ...         made = side.record_event()
-    ...     tfl.cuda.current_stream().wait_event(made)  # or wait_stream(side)
+    ...     tfl.cuda.current_stream().wait_event(made)
+    ...     tfl.cuda.current_stream().wait_stream(side)  # the same, for all that it was given
     """
 
     def __init__(self, device: Any = None, priority: int = 0) -> None:
