@@ -192,6 +192,21 @@ def test_one_that_fails_is_left_out(fake: Fake, monkeypatch: pytest.MonkeyPatch)
             gemm.run(PROBLEM._replace(m=least % 7 + 9), NOTHING)
 
 
+def test_no_memory_is_no_other_error(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operation tells of it, with what has the memory (``core/shortage.py``)."""
+    for least in (0, 2**62):
+        monkeypatch.setattr(cuda_gemm, "LARGE", least)
+        gemm, stage, _ = staged({"only": 1.0})
+
+        def full(name: str) -> Any:
+            raise MemoryError("no room")
+
+        monkeypatch.setattr(stage, "_run", full)
+        with pytest.raises(MemoryError, match="^no room$"):
+            gemm.run(PROBLEM, NOTHING)
+        assert gemm.chosen() == {}
+
+
 def test_small_problems_take_the_first(fake: Fake) -> None:
     gemm, stage, queue = staged({"first": 3.0, "second": 1.0})
     assert gemm.run(PROBLEM, NOTHING) == ("first",)

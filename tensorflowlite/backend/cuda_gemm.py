@@ -243,5 +243,7 @@ def _may_lose_nan(candidate: Candidate) -> bool:
     return candidate.name.startswith("cublaslt relu")
 
 
-def _no_way(problem: Problem, error: Exception | None) -> DeviceError:
+def _no_way(problem: Problem, error: Exception | None) -> Exception:
+    if isinstance(error, MemoryError):  # who calls says more of it
+        return error
     return DeviceError(f"matmul: a way to compute it must run, got {error} for {problem}")
