@@ -202,7 +202,7 @@ def test_no_memory_is_no_other_error(fake: Fake, monkeypatch: pytest.MonkeyPatch
             raise MemoryError("no room")
 
         monkeypatch.setattr(stage, "_run", full)
-        with pytest.raises(MemoryError, match="^no room$"):
+        with pytest.raises(MemoryError, match=r"^no room$"):
             gemm.run(PROBLEM, NOTHING)
         assert gemm.chosen() == {}
 

@@ -216,6 +216,9 @@ def test_figures_of_a_gpu(cupy: FakeCupy, monkeypatch: pytest.MonkeyPatch) -> No
         "3.00 MiB held, with what waits for new ones, 3.00 GiB free on the device, 4.00 GiB in all"
     )
     assert "(30, 31)  made outside of the graph" in error.report
+    plain = error_of(lambda: tfl.zeros(HUGE, device="cuda"))  # the same one, without its number
+    assert str(plain).startswith("zeros: cuda must have room for 4.00 PiB, got too little: ")
+    assert "(30, 31)  made outside of the graph" in plain.report
     assert str(host.shape) not in error.report and block.size == 3 << 20
 
 

@@ -214,7 +214,11 @@ class _Alive:
         owner = owner_of(array)
         row = self.rows.get(id(owner))
         if row is None:
-            if self._backend.device_of(owner) != self._device or not math.prod(owner.shape):
+            here = self._backend.device_of(owner)
+            # "cuda" is "cuda:0".
+            if (here.type, here.index or 0) != (self._device.type, self._device.index or 0):
+                return
+            if not math.prod(owner.shape):
                 return
             row = self.rows[id(owner)] = _Row(owner)
             self._kept.append(owner)
