@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Iterable
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -22,6 +22,8 @@ from .graph import parents_of
 from .tensor import JointNode, Leaf, Node, Output, Tensor, operation_of
 
 _SHOWN = 10
+# What stands on higher floors is known by a method.
+_KNOWN_BY = (("modules", "named_parameters"), ("optimizers", "add_param_group"))
 
 
 def out_of_memory(name: str, error: BaseException, device: Device) -> OutOfMemoryError:
@@ -98,6 +100,30 @@ def report(backend: Backend, device: Device) -> str:
     return "\n".join([*lines, *map(str, shown)])
 
 
+def _sorted_objects() -> dict[Any, list[Any]]:
+    """Return what is alive: tensors, nodes and leaves by type, modules, optimizers."""
+    kinds = (Tensor, Node, JointNode, Leaf)
+    found: dict[Any, list[Any]] = {key: [] for key in (*kinds, "modules", "optimizers")}
+    groups: dict[type, list[Any] | None] = {kind: found[kind] for kind in kinds}
+    for one in gc.get_objects():
+        kind = type(one)
+        if kind not in groups:  # there are far more objects than types
+            groups[kind] = next(
+                (found[group] for group, name in _KNOWN_BY if _has(kind, name)), None
+            )
+        group = groups[kind]
+        if group is not None:
+            group.append(one)
+    return found
+
+
+def _has(kind: type, name: str) -> bool:
+    try:
+        return hasattr(kind, name)
+    except Exception:  # a metaclass of others
+        return False
+
+
 class _Row:
     """A piece of memory: its array, and what is known of it."""
 
@@ -122,30 +148,28 @@ class _Alive:
 
     def look(self) -> None:
         """Go through all that is alive; of several names for a piece of memory the surest stays."""
-        objects = gc.get_objects()
+        found = _sorted_objects()
         for name in (self._name_parameters, self._name_states):
             with suppress(Exception):  # what users derive from ours may do what it likes
-                name(objects)
-        for one in objects:
-            kind = type(one)
-            if kind is Tensor:
-                self._note_tensor(one)
-            elif kind is Node:
-                self._note_node(one, (one.p0, one.p1), self._saved_of(one), None)
-            elif kind is JointNode:
-                residual = one.residual if one.op is not None else None
-                self._note_node(one, one.parents, one.saved or (), residual)
-            elif kind is Leaf:
-                what = f"the gradient of {self._paths.get(id(one), 'a leaf')}"
-                for array in (one.g, None if one.grad is None else one.grad.array):
-                    self._note(array, what, 3)
+                name(found)
+        for tensor in found[Tensor]:
+            self._note_tensor(tensor)
+        for node in found[Node]:
+            self._note_node(node, (node.p0, node.p1), self._saved_of(node), None)
+        for node in found[JointNode]:
+            residual = node.residual if node.op is not None else None
+            self._note_node(node, node.parents, node.saved or (), residual)
+        for leaf in found[Leaf]:
+            what = f"the gradient of {self._paths.get(id(leaf), 'a leaf')}"
+            for array in (leaf.g, leaf.grad):
+                self._note(array, what, 3)
 
     @staticmethod
     def _saved_of(node: Node) -> tuple[Any, ...]:
         return (getattr(node, "s0", None), getattr(node, "s1", None))
 
-    def _name_parameters(self, objects: Iterable[Any]) -> None:
-        modules = [one for one in objects if hasattr(type(one), "named_parameters")]
+    def _name_parameters(self, found: Mapping[Any, list[Any]]) -> None:
+        modules = found["modules"]
         inner = {id(child) for one in modules for child in one.children()}
         roots = [one for one in modules if id(one) not in inner]
         for root in roots:
@@ -157,10 +181,8 @@ class _Alive:
             for path, buffer in root.named_buffers():
                 self._note(buffer.array, f"the buffer {prefix}{path!r}", 4)
 
-    def _name_states(self, objects: Iterable[Any]) -> None:
-        for one in objects:
-            if not (hasattr(type(one), "zero_grad") and hasattr(one, "param_groups")):
-                continue
+    def _name_states(self, found: Mapping[Any, list[Any]]) -> None:
+        for one in found["optimizers"]:
             for parameter, values in one.state.items():
                 of = self._paths.get(id(parameter.node), "a leaf")
                 for name, value in values.items():
