@@ -53,7 +53,7 @@ using Math = Way<T>::Math;
 using Product = tfl::TileProduct<Math, A, B, TFL_STAGES>;
 constexpr int outputs = Product::outputs;
 using Pack = tfl::Pack<T>;
-constexpr int blocks = TFL_ROWS == 128 ? 1 : 2;  // on a multiprocessor, by the registers they need
+constexpr int blocks = 512 / Math::threads;  // on a multiprocessor: 128 registers a thread
 
 // tensorflowlite/backend/cuda_tiles.py has these, too.
 constexpr int adding_width = 64;  // columns of a block that adds up
