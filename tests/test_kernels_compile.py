@@ -60,15 +60,15 @@ def hopper(columns: int, *problem: Any) -> Defines:
 
 
 def tiles(
-    dtype: Any, transposed: tuple[bool, bool], packed: tuple[bool, bool], *end: Any,
-    rows: int = 128, tf32: bool = False, capability: tuple[int, int] = (8, 0),
+    dtype: Any, transposed: tuple[bool, bool], packed: tuple[bool, bool], *end: str,
+    rows: int = 128, tf32: bool = False,
 ) -> Defines:  # fmt: skip
-    """Return a variant for operands that lie so; what ends the product is a kind's name."""
-    kind, activation = end or ("product", None)
-    alignments = [256 if one else 2 for one in packed]
-    problem = Problem(kind, 512, 512, 512, *transposed, 512, 512, dtype, (*alignments, 256), tf32,
+    """Return a variant for operands that lie so, and a kind of problem with an activation."""
+    kind, activation = end
+    a, b = [256 if one else 2 for one in packed]
+    problem = Problem(kind, 512, 512, 512, *transposed, 512, 512, dtype, (a, b, 256), tf32,
                       activation)  # fmt: skip
-    return cuda_tiles.defines(problem, cuda_tiles.Plan(rows, rows, 1, 1), capability)
+    return cuda_tiles.defines(problem, cuda_tiles.Plan(rows, rows, 1, 1), (8, 0))
 
 
 def rows(long_blocks: int, *columns: int) -> list[Defines]:
@@ -105,16 +105,11 @@ VARIANTS: dict[str, list[Defines]] = {
     ],
     "gemm_tiles.cu": [
         tiles(dtypes.float16, (True, False), (False, False), "backward", "gelu"),
+        tiles(dtypes.float16, (False, True), (False, False), "backward", "gelu", rows=64),
         tiles(dtypes.bfloat16, (False, True), (True, True), "forward", "tanh"),
-        tiles(dtypes.bfloat16, (True, False), (True, False), "backward", "silu", rows=64),
-        tiles(dtypes.float32, (False, True), (True, True), "backward", "gelu"),
-        tiles(dtypes.float32, (True, False), (False, False), "forward", "gelu_tanh"),
-        tiles(dtypes.float32, (True, True), (True, True), rows=64),
-        tiles(dtypes.float32, (False, True), (True, True), "backward", "gelu", tf32=True),
-        tiles(dtypes.float32, (True, False), (False, False), tf32=True),
+        tiles(dtypes.float32, (True, False), (True, True), "backward", "gelu"),
+        tiles(dtypes.float32, (False, True), (True, False), "backward", "gelu", tf32=True),
         tiles(dtypes.float64, (False, True), (False, False), "backward", "gelu", rows=64),
-        tiles(dtypes.float64, (True, False), (True, True), rows=64),
-        tiles(dtypes.float16, (False, True), (True, True), "backward", "gelu", capability=(7, 5)),
     ],
     "normalization.cu": rows(1, 1000, 4096, 32000),
     "normalization_gradient.cu": gradient_rows(200, 1000, 4096, 8192),
