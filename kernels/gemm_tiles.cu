@@ -54,9 +54,10 @@ using Product = tfl::TileProduct<Math, A, B, TFL_STAGES>;
 constexpr int outputs = Product::outputs;
 using Pack = tfl::Pack<T>;
 // Blocks on a multiprocessor: 128 registers a thread are enough, unless operands wait in registers on
-// their way to shared memory.
+// their way to shared memory, or a thread reads 16 rows and columns of floats.
 constexpr bool waiting = !Product::TileA::async || !Product::TileB::async;
-constexpr int blocks = waiting ? (TFL_ROWS == 128 ? 1 : 2) : 512 / Math::threads;
+constexpr bool greedy = waiting || (sizeof(T) == 4 && !TFL_TF32);
+constexpr int blocks = greedy && TFL_ROWS == 128 ? 1 : waiting ? 2 : 512 / Math::threads;
 
 // tensorflowlite/backend/cuda_tiles.py has these, too.
 constexpr int adding_width = 64;  // columns of a block that adds up
