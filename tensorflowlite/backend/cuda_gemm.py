@@ -143,6 +143,10 @@ class Gemm:
         known = self._untold | self._chosen
         return {problem: one.name for (device, problem), one in known.items() if device == here}
 
+    def forget(self) -> None:
+        """Choose anew: of what was measured, what is kept on disk."""
+        self._chosen.clear()
+
     def _choose(self, problem: Problem, operands: Operands) -> Candidate:
         key = (self.driver.device(), problem)
         found = self._untold.pop(key, None) or self._decide(problem, operands)

@@ -9,7 +9,7 @@ import numpy
 
 from ..errors import ArgumentError, DtypeError
 from . import dtypes
-from .cuda_gemm import described
+from .cuda_gemm import Problem, described
 
 
 def tune_layers(
@@ -33,9 +33,7 @@ def tune_layers(
         for rows, inputs, outputs in sizes:
             _run_layer(backend, rows, inputs, outputs, dtype, activation)
     chosen = getattr(backend.matmul, "gemm", None)
-    return [] if chosen is None else [
-        f"{described(problem)}: {name}" for problem, name in chosen.chosen().items()
-    ]
+    return [] if chosen is None else [line(*item) for item in chosen.chosen().items()]
 
 
 def _run_layer(
@@ -57,3 +55,8 @@ def _run_layer(
         # The layer that follows, here one of the shape turned round, gives its gradient to it.
         dz, following = normal(rows, inputs), normal(inputs, outputs)
         backend.product_activation_gradient(dz, following, saved, activation)
+
+
+def line(problem: Problem, name: str) -> str:
+    """Return a problem and the name of what was chosen for it, in words."""
+    return f"{described(problem)}: {name}"
