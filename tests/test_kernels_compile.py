@@ -23,6 +23,7 @@ from tensorflowlite.backend import (
     cuda_hopper,
     cuda_layout,
     cuda_normalization_slots,
+    cuda_pooling_slots,
     dtypes,
     kernels,
     nvrtc,
@@ -74,6 +75,14 @@ def gradient_rows(*columns: int) -> list[Defines]:
     ]
 
 
+def pooling(size: int, kernel: int, *names: Any) -> list[Defines]:
+    window = ((kernel, kernel), (1, 1), ((0, 0), (0, 0)), (1, 1))
+    shape = (64, 64, size, size)
+    return [
+        cuda_pooling_slots.plan_of(shape, False, dtype, window, False).variant for dtype in names
+    ]
+
+
 # The variants of each file that stand for all: every type, and what takes the most registers.
 VARIANTS: dict[str, list[Defines]] = {
     "attention.cu": [
@@ -92,6 +101,12 @@ VARIANTS: dict[str, list[Defines]] = {
     "normalization.cu": rows(1, 1000, 4096, 32000),
     "normalization_gradient.cu": gradient_rows(200, 1000, 4096, 8192),
     "optimizers.cu": types(),
+    "pooling.cu": [
+        *pooling(64, 4, *kernels.TYPE_NAMES),
+        *pooling(64, 5, dtypes.bfloat16),
+        *pooling(64, 7, dtypes.float64),
+        *pooling(1024, 3, dtypes.float32),
+    ],
     "random.cu": types(),
     "reduction.cu": types(),
     "softmax.cu": rows(2, 100, 1000, 4096, 32000),

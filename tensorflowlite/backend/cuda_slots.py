@@ -51,6 +51,7 @@ _FAMILIES = (
     "cuda_embedding_slots",
     "cuda_normalization_slots",
     "cuda_optimizer_slots",
+    "cuda_pooling_slots",
     "cuda_product_slots",
     "cuda_random_slots",
     "cuda_reduction_slots",
