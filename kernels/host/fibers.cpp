@@ -91,6 +91,33 @@ void run_fiber() {
   __builtin_trap();
 }
 
+// ---- copies that are made later
+
+struct Copy {
+  void* to;
+  const void* from;
+  int bytes, valid;
+};
+
+// Of one fiber: what it asked for, and where its groups end.
+struct Copies {
+  std::vector<Copy> asked;
+  std::vector<std::size_t> ends;
+};
+
+std::vector<Copies> copies;
+
+void make(const Copy& copy) {
+  std::memcpy(copy.to, copy.from, copy.valid);
+  std::memset(static_cast<char*>(copy.to) + copy.valid, 0, copy.bytes - copy.valid);
+}
+
+void check_copies() {
+  for (const Copies& one : copies) {
+    if (!one.asked.empty()) error = "a thread has returned without waiting for its copies";
+  }
+}
+
 // ---- orders
 
 std::uint32_t next_random() {
@@ -270,6 +297,7 @@ void start_fibers() {
     fiber.stack_pointer = top - saved_registers;
   }
   machine.live = machine.count;
+  copies.assign(machine.count, Copies{});
 }
 
 void run_block(std::vector<long long>& warps, std::vector<long long>& lanes) {
@@ -298,6 +326,7 @@ void run_grid() {
     machine.block_index = {i % size.x, i / size.x % size.y, i / (size.x * size.y)};
     run_block(warps, lanes);
     if (error.empty()) check_guard();
+    if (error.empty()) check_copies();
     if (!error.empty()) return;
   }
 }
@@ -378,6 +407,29 @@ void meet_warp(unsigned int mask, std::uint64_t given, int source, const char* o
   me.given = given;
   me.source = source;
   leave(State::at_warp_operation, operation, place);
+}
+
+void copy_later(void* to, const void* from, int bytes, int valid) {
+  const auto off = reinterpret_cast<std::uintptr_t>(to) | reinterpret_cast<std::uintptr_t>(from);
+  if (valid && off % bytes) fail("a copy of %d bytes must begin at multiples of %d", bytes, bytes);
+  if (valid < 0 || valid > bytes) fail("a copy of %d bytes can't have %d", bytes, valid);
+  copies[machine.current].asked.push_back({to, from, bytes, valid});
+}
+
+void commit_copies() {
+  Copies& mine = copies[machine.current];
+  mine.ends.push_back(mine.asked.size());
+}
+
+void wait_for_copies(int groups) {
+  Copies& mine = copies[machine.current];
+  const std::size_t count = mine.ends.size();
+  if (count <= static_cast<std::size_t>(groups)) return;
+  const std::size_t done = mine.ends[count - 1 - groups];
+  for (std::size_t i = 0; i < done; ++i) make(mine.asked[i]);
+  mine.asked.erase(mine.asked.begin(), mine.asked.begin() + done);
+  mine.ends.erase(mine.ends.begin(), mine.ends.end() - groups);
+  for (std::size_t& end : mine.ends) end -= done;
 }
 
 const char* run(const Launch& launch, Body body, const Parameter* parameters, int count,

@@ -94,6 +94,12 @@ void meet_block(const char* operation, Place place);
 void meet_warp(unsigned int mask, std::uint64_t given, int source, const char* operation,
                Place place);
 
+// A fiber's copies that it doesn't wait for one by one: those since the last commit are a group.
+// They are made when they are waited for, in order, so that a lacking wait shows.
+void copy_later(void* to, const void* from, int bytes, int valid);
+void commit_copies();
+void wait_for_copies(int groups);  // all but so many groups, the youngest
+
 template <typename T>
 T exchange(unsigned int mask, T value, int source, const char* operation, Place place) {
   static_assert(sizeof(T) <= sizeof(std::uint64_t), "a shuffle moves at most 8 bytes");

@@ -128,6 +128,60 @@ TFL_DEVICE void mma<float16>(float (&c)[4], const unsigned int (&a)[4], unsigned
 
 #endif
 
+// ---- floats on the tensor cores, rounded to the 11 digits of tf32: 16 x 8 times 8 x 8. Lane 4 g + t
+// holds A[g][t], A[g + 8][t], A[g][t + 4] and A[g + 8][t + 4], and B[t][g] and B[t + 4][g].
+
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+
+TFL_DEVICE unsigned int to_tf32(float x) {
+  unsigned int bits;
+  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
+  return bits;
+}
+
+TFL_DEVICE void mma_tf32(float (&c)[4], const unsigned int (&a)[4], unsigned int b0,
+                         unsigned int b1) {
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+      "{%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+#elif !defined(__CUDA_ARCH__)
+
+// To nearest, ties away from zero; infinity and NaN stay.
+TFL_DEVICE unsigned int to_tf32(float x) {
+  const unsigned int bits = bits_of(x);
+  return (bits & 0x7f800000u) == 0x7f800000u ? bits : (bits + 0x1000u) & ~0x1fffu;
+}
+
+TFL_DEVICE void mma_tf32(float (&c)[4], const unsigned int (&a)[4], unsigned int b0,
+                         unsigned int b1) {
+  const int lane = lane_of_thread();
+  for (int source = 0; source < 4; ++source) {
+    float rows[4];
+    for (int i = 0; i < 4; ++i) {
+      rows[i] = float_of(__shfl_sync(~0u, a[i], (lane & ~3) + source));
+    }
+    for (int column = 0; column < 2; ++column) {
+      const int holder = (2 * (lane % 4) + column) * 4 + source;
+      const float upper = float_of(__shfl_sync(~0u, b0, holder));
+      const float lower = float_of(__shfl_sync(~0u, b1, holder));
+      for (int i = 0; i < 2; ++i) c[2 * i + column] += rows[i] * upper + rows[i + 2] * lower;
+    }
+  }
+}
+
+#else
+
+// Turing's tensor cores have none: whoever launches asks for the capability first.
+TFL_DEVICE unsigned int to_tf32(float x) { return bits_of(x); }
+TFL_DEVICE void mma_tf32(float (&)[4], const unsigned int (&)[4], unsigned int, unsigned int) {
+  __trap();
+}
+
+#endif
+
 // Products of strips. For halves they are those of the tensor cores, with sums in float.
 template <typename T>
 struct Strips {
