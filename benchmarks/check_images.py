@@ -24,6 +24,8 @@ def _geometries(make: Maker) -> list[tuple[Any, ...]]:
             ((2, 8, 17), (16, 8, 5), (2,), ((2, 2),), (1,), 1),
             ((2, 2, 5, 4, 6), (3, 2, 2, 2, 3), (1, 1, 1), ((0, 0), (1, 1), (1, 1)), (1, 1, 1), 1),
             ((4, 16, 14, 14), (32, 16, 1, 1), *_PLAIN_CONV),
+            ((3, 32, 19, 17), (136, 32, 3, 3), (2, 2), ((1, 1), (1, 1)), (1, 1), 1),
+            ((2, 6, 15, 13), (12, 1, 3, 3), (2, 1), ((1, 1), (1, 1)), (1, 2), 6),
         ],
     )
 
@@ -37,6 +39,24 @@ def _conv_act(make: Maker) -> Samples:
                 b = make.normal(w_shape[:1], dtype)
                 label = _name(dtype, activation, x_shape, w_shape)
                 yield Sample(label, (x, w, b, *geometry, activation), factor=2)  # as linear_act
+
+
+def _convolution(kind: str) -> Callable[[Maker], Samples]:
+    """Return a maker for the convolution alone, or for one of its gradients."""
+
+    def samples(make: Maker) -> Samples:
+        for dtype in make.floats():
+            for x_shape, w_shape, *geometry in _geometries(make):
+                stride, padding, dilation, _ = geometry
+                count = out_lengths(x_shape[2:], w_shape[2:], stride, padding, dilation)
+                x = make.normal(x_shape, dtype)
+                w = make.normal(w_shape, dtype, math.prod(w_shape[1:]) ** -0.5)
+                y = make.normal((x_shape[0], w_shape[0], *count), dtype)
+                args = {"forward": (x, w), "input": (y, w, x_shape), "weight": (y, x, w_shape)}
+                label = _name(dtype, x_shape, w_shape, *geometry)
+                yield Sample(label, (*args[kind], *geometry), factor=2)
+
+    return samples
 
 
 # -- pooling ---------------------------------------------------------------------------------------
@@ -100,6 +120,9 @@ def _avg_pool(gradient: bool) -> Callable[[Maker], Samples]:
 
 SAMPLES: dict[str, Callable[[Maker], Samples]] = {
     "conv_act": _conv_act,
+    "convolution": _convolution("forward"),
+    "convolution_input_gradient": _convolution("input"),
+    "convolution_weight_gradient": _convolution("weight"),
     "max_pool": _max_pool,
     "max_pool_places": _max_pool_of_places("places"),
     "max_pool_gather": _max_pool_of_places("gather"),

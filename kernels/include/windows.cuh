@@ -1,5 +1,5 @@
 // How a window slides over images of up to three axes, and quick quotients to find one's place.
-// TFL_INDEX: int, where no array has 2^31 elements, or long long.
+// TFL_INDEX: int, where all that is counted stays below 2^31, or long long.
 // tensorflowlite/backend/cuda_windows.py fills the structures.
 #pragma once
 
@@ -7,6 +7,9 @@
 
 namespace tfl {
 
+#if !defined(TFL_INDEX)
+#define TFL_INDEX int
+#endif
 using Index = TFL_INDEX;
 
 // Whether an index is inside [0, length): negative ones are large without a sign.

@@ -48,6 +48,7 @@ def slots(xp: Any, kernels: Kernels, library: Library) -> dict[str, Callable[...
 _FAMILIES = (
     "cuda_activation_slots",
     "cuda_attention_slots",
+    "cuda_convolution_slots",
     "cuda_embedding_slots",
     "cuda_normalization_slots",
     "cuda_optimizer_slots",
