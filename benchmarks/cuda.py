@@ -111,6 +111,8 @@ def take(lab: Lab, row: Row) -> dict[str, Any]:
             record["contenders"].setdefault(name, {})["error"] = error
         for name, measured in times.items():
             record["contenders"].setdefault(name, {}).update(measured.as_json())
+        if ways := lab.ways():
+            record["products"] = ways
         _conclude(lab, row, case, record, times)
     except LeftOut as reason:
         record.update(status="left out", error=str(reason))

@@ -15,6 +15,7 @@ import numpy
 
 import tensorflowlite as tfl
 from tensorflowlite.backend import Backend, Device, backend_for, dtypes, library_slots, special
+from tensorflowlite.backend.cuda_tuning import line
 
 from .cuda_cublaslt import CublasLt
 from .measure_cuda import Call, CpuTimer, CudaTimer, Plan, Timer
@@ -241,8 +242,16 @@ class Lab:
         pool = self.xp.get_default_memory_pool()
         return float(self.xp.cuda.runtime.memGetInfo()[0] + pool.free_bytes())
 
+    def ways(self) -> list[str]:
+        """Return which ways were chosen for products since clear()."""
+        gemm = getattr(self.k.matmul, "gemm", None)
+        return [] if gemm is None else sorted(line(*item) for item in gemm.chosen().items())
+
     def clear(self) -> None:
         """Give memory back between rows, and what PyTorch compiled for other shapes."""
+        gemm = getattr(self.k.matmul, "gemm", None)
+        if gemm is not None:
+            gemm.forget()
         if self.torch is not None and "torch._dynamo" in sys.modules:
             self.torch._dynamo.reset()
         gc.collect()

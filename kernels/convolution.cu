@@ -70,7 +70,7 @@ struct Ending {
 
 // Weights lie as (groups, outputs, depth), their rows `leading` elements apart, with zeros between.
 // Grid: tiles, groups. `saved` gets what comes before the activation, unless it is null.
-extern "C" TFL_KERNEL(Math::threads, tfl::tile_blocks)
+extern "C" TFL_KERNEL(Math::threads, tfl::tile_blocks<Product>)
     convolution_forward(const __grid_constant__ Convolution convolution, const T* x,
                         const T* weights, const T* bias, T* out, T* saved, long long leading,
                         double slope) {

@@ -43,9 +43,9 @@ TFL_DEVICE W sum_of_window(const Convolution& convolution, const tfl::WindowPlac
 #pragma unroll 4
       for (int k = 0; k < convolution.kernel(2); ++k, ++weights) {
         const int z = axes[2].position(window.at[2], k);
-        if (!convolution.in_image(y, row, z)) continue;
-        sum += tfl::widen(*weights) *
-               tfl::widen(x[(y * convolution.size(1) + row) * convolution.size(2) + z]);
+        const int place = (y * convolution.size(1) + row) * convolution.size(2) + z;
+        const W value = convolution.in_image(y, row, z) ? tfl::widen(x[place]) : W(0);
+        sum += tfl::widen(*weights) * value;
       }
     }
   }
@@ -77,7 +77,7 @@ TFL_DEVICE W sum_of_place(const Convolution& convolution, const int (&at)[3], co
 
 // Weights lie as (outputs of all groups, channels, taps). `saved` gets what comes before the
 // activation, unless it is null.
-extern "C" TFL_KERNEL(256)
+extern "C" TFL_KERNEL(256, 4)
     direct_forward(const __grid_constant__ Convolution convolution, const T* x, const T* weights,
                    const T* bias, T* out, T* saved, double slope) {
   const long long outputs = convolution.outputs.number;
@@ -99,7 +99,7 @@ extern "C" TFL_KERNEL(256)
   if (saved) saved[to] = tfl::narrow<T>(sum);
 }
 
-extern "C" TFL_KERNEL(256)
+extern "C" TFL_KERNEL(256, 4)
     direct_input_gradient(const __grid_constant__ Convolution convolution, const T* y,
                           const T* weights, T* out) {
   const long long outputs = convolution.outputs.number;
@@ -127,7 +127,7 @@ extern "C" TFL_KERNEL(256)
 }
 
 // The sums of `chunk` windows of all images. Grid: weights, chunks.
-extern "C" TFL_KERNEL(256)
+extern "C" TFL_KERNEL(256, 4)
     direct_weight_gradient(const __grid_constant__ Convolution convolution, const T* y, const T* x,
                            W* partials, long long chunk) {
   const long long outputs = convolution.outputs.number;

@@ -56,7 +56,7 @@ struct Ending {
 
 // Weights lie as (groups, channels, taps, outputs). Grid: tiles of the largest phase, phases of each
 // group; a phase without taps gets zeros.
-extern "C" TFL_KERNEL(Math::threads, tfl::tile_blocks)
+extern "C" TFL_KERNEL(Math::threads, tfl::tile_blocks<Product>)
     convolution_input_gradient(const __grid_constant__ Convolution convolution, const T* y,
                                const T* weights, T* out) {
   TFL_DYNAMIC_SHARED(T, memory);

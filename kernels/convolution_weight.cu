@@ -30,7 +30,7 @@ struct Ending {
 }  // namespace
 
 // The sums of each part, (groups, parts, outputs, taps, channels). Grid: tiles, parts of each group.
-extern "C" TFL_KERNEL(Math::threads, tfl::tile_blocks)
+extern "C" TFL_KERNEL(Math::threads, tfl::tile_blocks<Product>)
     convolution_weight_gradient(const __grid_constant__ Convolution convolution, const T* y,
                                 const T* x, W* products) {
   TFL_DYNAMIC_SHARED(T, memory);

@@ -53,7 +53,10 @@ using Math = Way<T>::Math;
 using Product = tfl::TileProduct<Math, A, B, TFL_STAGES>;
 constexpr int outputs = Product::outputs;
 using Pack = tfl::Pack<T>;
-constexpr int blocks = TFL_ROWS == 128 ? 1 : 2;  // on a multiprocessor, by the registers they need
+// Blocks on a multiprocessor: 128 registers a thread are enough, unless operands wait in registers on
+// their way to shared memory.
+constexpr bool waiting = !Product::TileA::async || !Product::TileB::async;
+constexpr int blocks = waiting ? (TFL_ROWS == 128 ? 1 : 2) : 512 / Math::threads;
 
 // tensorflowlite/backend/cuda_tiles.py has these, too.
 constexpr int adding_width = 64;  // columns of a block that adds up

@@ -11,6 +11,9 @@ using tfl::inside;
 
 constexpr int threads = 256;
 constexpr int lanes = TFL_LANES;
+// How far loops are unrolled: not all compilers know macros there.
+constexpr int rows_at_once = TFL_ROWS ? TFL_ROWS : 1;
+constexpr int columns_at_once = TFL_COLUMNS ? TFL_COLUMNS : 4;
 
 // Images are (outer, three axes, inner): channels lie before the axes or, as `inner`, behind them.
 struct Pooling {
@@ -78,11 +81,11 @@ TFL_DEVICE void for_each_tap(const Pooling& pooling, const Position& window, int
   Index tap = 0;
   for (Index i = 0; i < pooling.kernel(0); ++i) {
     const Index y = axes[0].position(window.at[0], i);
-#pragma unroll(TFL_ROWS ? TFL_ROWS : 1)
+#pragma unroll(rows_at_once)
     for (Index j = 0; j < rows; ++j) {
       const Index x = axes[1].position(window.at[1], j);
       const bool in_row = inside(y, pooling.size(0)) && inside(x, pooling.size(1));
-#pragma unroll(TFL_COLUMNS ? TFL_COLUMNS : 4)
+#pragma unroll(columns_at_once)
       for (Index k = 0; k < columns; ++k, ++tap) {
         const Index z = axes[2].position(window.at[2], k);
         visit(in_row && inside(z, pooling.size(2)), window.offset(y, x, z, pooling), tap);

@@ -19,6 +19,8 @@ from benchmarks import __main__ as program
 from benchmarks import cpu_results, cuda, cuda_results, measure_cuda, overhead, table
 from benchmarks.cuda_lab import OURS, Bar, Case, Check, Lab, LeftOut, Row, distance, open_lab, worst
 from benchmarks.measure_cuda import CpuTimer, Measurement, Plan, TimeLimit, interleaved, limited
+from tensorflowlite.backend import dtypes
+from tensorflowlite.backend.cuda_gemm import Problem
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -187,6 +189,26 @@ def test_a_row_holds_times_rates_and_verdicts(lab: Lab) -> None:
     }  # fmt: skip
     slower = cuda.take(lab, row(lambda lab: case(4.0), Bar("torch", 1.2)))
     assert slower["bars"][0]["met"] is False and slower["bars"][0]["found"] == 0.75
+
+
+def test_a_row_tells_which_ways_its_products_went(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of this row, though the row before had the same."""
+    problem = Problem("product", 4, 8, 3, False, True, 3, 3, dtypes.bfloat16, (16, 16, 256))
+    chosen: dict[Problem, str] = {}
+    gemm = SimpleNamespace(chosen=lambda: chosen, forget=chosen.clear)
+    monkeypatch.setattr(lab, "k", SimpleNamespace(matmul=SimpleNamespace(gemm=gemm)))
+    for name in ("tiles 64x64", "hopper 256"):
+
+        def check(name: str = name) -> list[Check]:
+            chosen[problem] = name
+            return right()
+
+        taken = cuda.take(lab, row(lambda lab, check=check: case(checks=check)))  # type: ignore[misc]
+        assert taken["products"] == [f"product nt 4x8x3 bfloat16: {name}"]
+        lab.clear()
+        assert "products" not in cuda.take(lab, row(lambda lab: case()))
 
 
 @pytest.mark.parametrize("error", [1e-2, math.nan, math.inf])

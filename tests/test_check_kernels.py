@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import check_kernels, cuda_cublaslt
+from benchmarks import check_kernels, check_ways, cuda_cublaslt
 from benchmarks.check_kernels import Device, Poisoned, check_slot, error_of, run
 from benchmarks.check_maker import Maker, Sample
 from benchmarks.check_samples import SAMPLES
 from benchmarks.cuda_lab import plain_backend
 from tensorflowlite.backend import cuda_slots, dtypes
+from tensorflowlite.backend.cuda_gemm import Candidate, Gemm, Operands, Problem
 
 REFERENCE = plain_backend(np)
 
@@ -240,6 +242,56 @@ def test_what_a_slot_does_not_accept_goes_to_the_library(monkeypatch: pytest.Mon
     on = device()
     (row,) = run(on, on.table(), True, 0, lambda row: None)
     assert row["failures"] == ["no kernel was launched: every sample went to the library"]
+
+
+def test_each_way_of_a_product_is_looked_at() -> None:
+    """By its name, also where another one would be taken; those that aren't there have no row."""
+    spoiled = {"tiles 64x64 split 2"}
+
+    class Source:
+        version = "1"
+
+        def candidates(self, problem: Problem) -> list[Candidate]:
+            names = ["unfused", "tiles 64x64 split 2"] if problem.k > 16 else ["unfused"]
+            return [Candidate(name, functools.partial(compute, name)) for name in names]
+
+    def compute(name: str, operands: Operands) -> tuple[Any]:
+        launched.append(name)
+        a, b = operands[:2]
+        return ((a.astype("f8") @ b.astype("f8") + 9 * (name in spoiled)).astype(a.dtype),)
+
+    def matmul(x: Any, y: Any) -> Any:
+        on.kernels.launch("", "", {}, 1, 1)
+        (m, k), n = x.shape, y.shape[1]
+        problem = Problem("product", m, n, k, False, False, k, n, x.dtype, (16, 16, 16))
+        return gemm.run(problem, Operands(x, y))[0]
+
+    launched: list[str] = []
+    on: Any = device()
+    queue = SimpleNamespace(capturing=lambda: False)
+    gemm = Gemm(np, None, SimpleNamespace(device=lambda: 0), queue)  # type: ignore[arg-type]
+    gemm.sources.append(Source())
+    matmul.gemm = gemm  # type: ignore[attr-defined]
+    table = dict.fromkeys(check_ways.SLOTS, matmul)
+    ways = {name: slot for name, slot in check_ways.slots(table) if name.startswith("matmul")}
+    assert len(ways) == len(check_ways.WAYS) == 9
+    make = Maker(np.random.default_rng(0), True, REFERENCE)
+    two = [make.normal((4, 32), np.float32), make.normal((32, 8), np.float32)]
+    few = {"matmul": lambda make: [Sample("one", tuple(two))]}
+
+    def statuses() -> dict[str, str]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(check_kernels, "SAMPLES", few)
+            rows = run(on, {"matmul": matmul, **ways}, True, 0, lambda row: None)
+        return {row["slot"]: row["status"] for row in rows}
+
+    assert statuses() == {
+        "matmul": "PASS", "matmul by unfused": "PASS", "matmul by tiles 64x64 split": "FAIL",
+    }  # fmt: skip
+    spoiled.clear()
+    assert set(statuses().values()) == {"PASS"}
+    assert "tiles 64x64 split 2" in launched and gemm.chosen() == {}
+    assert list(check_ways.slots({"gelu": matmul})) == []
 
 
 def test_the_program(

@@ -242,7 +242,8 @@ def test_nan_reaches_the_windows_that_see_it() -> None:
     x, w, *geometry = operands(CASES["packs"], SINGLE)["convolution"]
     x[1, 3, 4, 2] = np.nan
     found = slots_for()["convolution"](x, w, *geometry)
-    np.testing.assert_array_equal(np.isnan(found), np.isnan(LIBRARY["convolution"](x, w, *geometry)))
+    expected = LIBRARY["convolution"](x, w, *geometry)
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
     assert np.isnan(found).any()
 
 
@@ -347,7 +348,7 @@ def test_phases_cover_each_place_once() -> None:
         geometry = Geometry(*case)
         assert found.grid[1] == geometry.phases
         largest = np.prod([-(-n // s) for n, s in zip(case[0][2:], case[2], strict=True)])
-        assert found.grid[0] == found.tile.count(geometry.channels, case[0][0] * int(largest))
+        assert found.grid[0] == found.tile.number(geometry.channels, case[0][0] * int(largest))
 
 
 # -- which of the ways -----------------------------------------------------------------------------

@@ -132,12 +132,57 @@ def test_without_the_library(fake: Fake) -> None:
     shop = Shop(KERNELS)
     shop.gemm.blas.reason = "cuBLASLt: none; run: pip install nvidia-cublas"
     x = np.ones((2, 2), "f4")
-    with pytest.warns(RuntimeWarning, match="cuBLASLt: none; run: pip") as told:
+    with pytest.warns(
+        RuntimeWarning, match="none; run: .*; the array library's slower products of float32 are"
+    ) as told:
         for _ in range(2):
             assert shop.matmul(x, x)[0, 0] == 2
     assert len(told) == 1 and shop.left == ["matmul"] * 2
     assert not shop.linear_act.accepts(x, x, None)
     assert not shop.gradient.accepts(x, x, x, "relu")
+
+
+@pytest.mark.skipif(bool(host_kernels.why_not()), reason=host_kernels.why_not())
+@pytest.mark.parametrize("dtype", TYPES, ids=str)
+def test_our_own_kernel_takes_the_place_of_the_library(fake: Fake, dtype: Any) -> None:
+    """Products of every shape, and what a layer does after it in the same pass."""
+    shop = Shop(kernels=host_kernels.HostKernels())
+    shop.gemm.blas.reason = "cuBLASLt: none; run: pip install nvidia-cublas"
+    x, y, w, b = [normal(shape, dtype, i)
+                  for i, shape in enumerate([(2, 3, 7), (2, 7, 5), (9, 7), (9,)])]  # fmt: skip
+    with pytest.warns(RuntimeWarning, match="none; run: .*; our own kernel takes its") as told:
+        for a, c in ((x, y), (x[0], y[0].T.copy().T), (x, y[:1]), (x[0, 0], y[0])):
+            close(shop.matmul(a, c), a.astype("f8") @ c.astype("f8"), dtype, 3)
+    assert len(told) == 1
+    assert shop.linear_act.accepts(x, w, b, "silu")
+    out, saved = shop.linear_act(x, w, b, "silu")
+    z = x.astype("f8") @ w.T.astype("f8") + b.astype("f8")
+    close(out, FORMULAS["silu"][0](z), dtype, 3)
+    close(saved, z, dtype, 3)
+    kept = normal((2, 3, 9), dtype, 6)
+    assert shop.gradient.accepts(x, w.T, kept, "silu")
+    dz, db = shop.gradient(x, w.T, kept, "silu")
+    reference = (x.astype("f8") @ w.T.astype("f8")) * FORMULAS["silu"][1](kept.astype("f8"))
+    close(dz, reference, dtype, 3)
+    close(db, reference.reshape(-1, 9).sum(0), dtype, 6)
+    assert shop.left == [] and fake.runs() == []
+    assert {problem.kind for problem in shop.gemm.chosen()} == {"product", "forward", "backward"}
+    assert all(name == "tiles 64x64" for name in shop.gemm.chosen().values())
+
+
+@pytest.mark.skipif(bool(host_kernels.why_not()), reason=host_kernels.why_not())
+def test_without_the_library_what_was_measured_is_kept(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cuda_gemm, "LARGE", 0)
+    x = normal((20, 30), "f4", 1)
+    for timed in (True, False):
+        shop = Shop(kernels=host_kernels.HostKernels())
+        shop.gemm.blas.reason = "cuBLASLt: none"
+        shop.queue.cost = lambda run, timed=shop.queue.timed: (run(), 1.0 / len(timed))[1]  # type: ignore[misc]
+        with pytest.warns(RuntimeWarning, match="our own kernel takes its place"):
+            close(shop.matmul(x, x.T), x.astype("f8") @ x.T, dtypes.float32, 3)
+        assert bool(shop.queue.timed) is timed
 
 
 def test_tf32_is_a_choice(shop: Shop) -> None:

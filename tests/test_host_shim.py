@@ -236,6 +236,72 @@ def test_a_text_that_does_not_compile(write: Callable[..., None]) -> None:
         HostKernels().ready("test.cu", TFL_TYPE="float")
 
 
+# ---- copies that go on while a thread computes
+
+COPIES = """
+#include "async_copy.cuh"
+extern "C" TFL_KERNEL(32) doubled(const float* x, float* out, long long valid) {
+  alignas(16) __shared__ float room[2][128];
+  const int mine = 4 * threadIdx.x;
+  tfl::copy_async<16>(&room[0][mine], x + mine, static_cast<int>(valid));
+  tfl::copies_commit();
+  tfl::copy_async<16>(&room[1][mine], x + 128 + mine, 16);
+  tfl::copies_commit();
+  tfl::copies_wait<1>();  // for the first
+  __syncthreads();
+  const int other = 127 - mine;
+  for (int i = 0; i < 4; ++i) out[other - i] = 2 * room[0][other - i];
+  tfl::copies_wait<0>();  // for the second
+  __syncthreads();
+  for (int i = 0; i < 4; ++i) out[128 + other - i] = 2 * room[1][other - i];
+}
+"""
+
+
+def run_copies(order: str, valid: int = 16) -> Any:
+    x, out = np.arange(1, 257, dtype=np.float32), np.zeros(256, np.float32)
+    HostKernels(order).launch("test.cu", "doubled", {}, 1, 32, x, out, valid)
+    return out
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_copies_are_made_when_they_are_waited_for(write: Callable[..., None], order: str) -> None:
+    write(COPIES)
+    x = np.arange(1, 257, dtype=np.float32)
+    np.testing.assert_array_equal(run_copies(order), 2 * x)
+    # What isn't valid of a copy are zeros.
+    part = np.where(np.arange(256) % 4 * (np.arange(256) < 128) < 2, 2 * x, 0)
+    np.testing.assert_array_equal(run_copies(order, 8), part)
+    write(COPIES, "  tfl::copies_wait<1>();  // for the first\n")
+    out = run_copies(order)
+    assert np.isnan(out[:128]).any() and (out[128:] == 2 * x[128:]).all()
+    write(COPIES, "copies_wait<1>();  // for the first", "copies_wait<2>();")
+    assert np.isnan(run_copies(order)[:128]).any()
+    write(COPIES, "  tfl::copies_wait<1>();  // for the first\n  __syncthreads();\n",
+          "  tfl::copies_wait<1>();\n")  # fmt: skip
+    assert np.isnan(run_copies(order)).any()
+
+
+BAD_COPIES = [
+    ("copies_wait<0>();  // for the second", "copies_wait<1>();",
+     "a thread has returned without waiting for its copies"),
+    ("x + mine, static_cast<int>(valid)", "x + mine + 1, static_cast<int>(valid)",
+     "a copy of 16 bytes must begin at multiples of 16"),
+    ("static_cast<int>(valid)", "17", "a copy of 16 bytes can't have 17"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "message"), BAD_COPIES)
+def test_a_wrong_copy_is_an_error(
+    write: Callable[..., None], old: str, new: str, message: str
+) -> None:
+    write(COPIES, old, new)
+    with pytest.raises(HostKernelError, match=message):
+        run_copies("ascending")
+    write(COPIES)
+    assert run_copies("ascending").all()
+
+
 # ---- what CUDA promises
 
 SHARED = """

@@ -25,10 +25,12 @@ from tensorflowlite.backend import (
     cuda_layout,
     cuda_normalization_slots,
     cuda_pooling_slots,
+    cuda_tiles,
     dtypes,
     kernels,
     nvrtc,
 )
+from tensorflowlite.backend.cuda_gemm import Problem
 
 from .compilers import need_nvrtc
 
@@ -57,6 +59,18 @@ def attention(width: int, *names: Any) -> list[Defines]:
 
 def hopper(columns: int, *problem: Any) -> Defines:
     return cuda_hopper.defines(cuda_hopper.Problem(512, 512, 512, *problem), columns)
+
+
+def tiles(
+    dtype: Any, transposed: tuple[bool, bool], packed: tuple[bool, bool], *end: str,
+    rows: int = 128, tf32: bool = False,
+) -> Defines:  # fmt: skip
+    """Return a variant for operands that lie so, and a kind of problem with an activation."""
+    kind, activation = end
+    a, b = [256 if one else 2 for one in packed]
+    problem = Problem(kind, 512, 512, 512, *transposed, 512, 512, dtype, (a, b, 256), tf32,
+                      activation)  # fmt: skip
+    return cuda_tiles.defines(problem, cuda_tiles.Plan(rows, rows, 1, 1), (8, 0))
 
 
 def rows(long_blocks: int, *columns: int) -> list[Defines]:
@@ -89,13 +103,13 @@ def convolution(file: str, *cases: tuple[Any, ...]) -> list[Defines]:
     return found
 
 
-# Channels last, single places, element by element; and every type.
+# Channels last, element by element, single places, and each way to multiply; double needs the
+# fewest registers.
 CONVOLUTIONS: list[tuple[Any, ...]] = [
     (dtypes.float16, 128, 128, 3, 1),
     (dtypes.bfloat16, 130, 130, 3, 1),
     (dtypes.float32, 130, 130, 3, 1),
     (dtypes.float32, 128, 128, 1, 1, True),
-    (dtypes.float64, 64, 64, 3, 1),
 ]
 
 
@@ -128,6 +142,14 @@ VARIANTS: dict[str, list[Defines]] = {
         hopper(192, dtypes.float16, False, False, cuda_hopper.FORWARD, "gelu_tanh"),
         hopper(128, dtypes.float16, False, True, cuda_hopper.BACKWARD, "silu"),
     ],
+    "gemm_tiles.cu": [
+        tiles(dtypes.float16, (True, False), (False, False), "backward", "gelu"),
+        tiles(dtypes.float16, (False, True), (False, False), "backward", "gelu", rows=64),
+        tiles(dtypes.bfloat16, (False, True), (True, True), "forward", "tanh"),
+        tiles(dtypes.float32, (True, False), (True, True), "backward", "gelu"),
+        tiles(dtypes.float32, (False, True), (True, False), "backward", "gelu", tf32=True),
+        tiles(dtypes.float64, (False, True), (False, False), "backward", "gelu", rows=64),
+    ],
     "normalization.cu": rows(1, 1000, 4096, 32000),
     "normalization_gradient.cu": gradient_rows(200, 1000, 4096, 8192),
     "optimizers.cu": types(),
@@ -152,6 +174,7 @@ INSTRUCTIONS = {
         ("mma.sync.aligned.m16n8k16", "ldmatrix.sync", "cp.async.cg"),
         ("HMMA", "LDSM", "LDGSTS"),
     ),
+    "gemm_tiles.cu": (("mma.sync.aligned.m16n8k16", "ldmatrix.sync"), ("HMMA", "LDSM")),
     "gemm_hopper.cu": (
         ("wgmma.mma_async", "cp.async.bulk.tensor"),
         ("HGMMA", "UTMALDG", "UTMASTG"),

@@ -117,12 +117,17 @@ struct Outputs {
     return {y + outer * convolution.y.channel, outer < convolution.outputs.number};
   }
   TFL_DEVICE const T* find(const Line& line, long long depth, int& count) const {
-    const WindowPlace place(static_cast<int>(depth), convolution);
-    const bool there = line.there && place.image < convolution.images;
+    if constexpr (!ALONG_DEPTH && GROUP > 1) {  // one window after the other, of all images
+      const bool there = line.there && depth < convolution.images * convolution.windows();
+      count = there ? GROUP : 0;
+      return line.channel + (there ? depth * convolution.y.place : 0);
+    }
+    const int image = WindowPlace(static_cast<int>(depth), convolution).image;
+    const bool there = line.there && image < convolution.images;
     count = there ? GROUP : 0;
-    const int window = static_cast<int>(depth) - place.image * convolution.windows();
+    const int window = static_cast<int>(depth) - image * convolution.windows();
     return line.channel +
-           (there ? place.image * convolution.y.image + window * convolution.y.place : 0);
+           (there ? image * convolution.y.image + window * convolution.y.place : 0);
   }
 };
 
@@ -273,8 +278,13 @@ struct TileWay<double> {
 };
 using TileMath = TileWay<TFL_TYPE>::Math;
 
-// Blocks on a multiprocessor, by the registers they need.
-constexpr int tile_blocks = TFL_ROWS * TFL_COLUMNS == 64 * 64 ? 2 : 1;
+// Blocks on a multiprocessor: 128 registers a thread are enough for halves, unless operands wait in
+// registers on their way to shared memory.
+template <typename Product>
+constexpr int tile_blocks =
+    Product::TileA::async && Product::TileB::async && sizeof(TFL_TYPE) == 2
+        ? 512 / TileMath::threads
+        : TFL_ROWS * TFL_COLUMNS == 64 * 64 ? 2 : 1;
 
 // The tile of a block, of a matrix rows x columns.
 struct BlockTile {

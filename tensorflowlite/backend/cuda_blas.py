@@ -202,7 +202,8 @@ class Blas:
 
     def identity(self) -> str:
         """Return what measured times depend on: the device's model, and the library's version."""
-        return f"{self.queue.device_name()}, cuBLASLt {self.library().version}"
+        version = "none" if self.why_not() else self.library().version
+        return f"{self.queue.device_name()}, cuBLASLt {version}"
 
     def plan(self, product: Product, alignments: tuple[int, int, int, int]) -> Any:
         """Return the plan of a product, with what algorithms there are for it; perhaps none.
@@ -217,6 +218,8 @@ class Blas:
         key = (self._driver.device(), product, alignments)
         found = self._plans.get(key)
         if found is None:
+            if self.why_not():
+                raise DeviceError(str(self.reason))
             library = self.library()
             found = library.plan(**product._asdict())
             a, b, out, rest = alignments

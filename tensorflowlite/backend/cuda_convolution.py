@@ -178,7 +178,7 @@ class Tile(NamedTuple):
             "TFL_COLUMNS": self.columns, "TFL_STAGES": self.stages,
         }  # fmt: skip
 
-    def count(self, rows: int, columns: int) -> int:
+    def number(self, rows: int, columns: int) -> int:
         """Return how many tiles a matrix has."""
         return -(-rows // self.rows) * -(-columns // self.columns)
 
@@ -200,7 +200,7 @@ def tile_of(rows: int, columns: int, batch: int, dtype: Any, rounded: bool, stag
     if dtype == dtypes.float64 or columns <= 64:
         return small
     large = small._replace(rows=128 if rows > 64 else 64, columns=128)
-    enough = split or large.count(rows, columns) * batch >= _ENOUGH_BLOCKS
+    enough = split or large.number(rows, columns) * batch >= _ENOUGH_BLOCKS
     return large if enough else small
 
 
@@ -250,7 +250,7 @@ def plan_of(file: str, geometry: Geometry, dtype: Any, last: bool, rounded: bool
         more = {"TFL_WEIGHT_GROUP": 1 if g.outputs % pack else pack}
     tile = tile_of(rows, columns, batch, dtype, rounded, stages)
     variant = {**tile.defines, **way.defines, **more}
-    return Plan(file, way, tile, (tile.count(rows, columns), batch), variant)
+    return Plan(file, way, tile, (tile.number(rows, columns), batch), variant)
 
 
 def _plan_of_weight(geometry: Geometry, dtype: Any, last: bool, rounded: bool, stages: int
@@ -259,7 +259,7 @@ def _plan_of_weight(geometry: Geometry, dtype: Any, last: bool, rounded: bool, s
     way = way_of(g, dtype, last, g.channels, g.outputs)
     columns = g.channels * g.taps
     tile = tile_of(g.outputs, columns, g.groups, dtype, rounded, stages, split=True)
-    tiles = tile.count(g.outputs, columns)
+    tiles = tile.number(g.outputs, columns)
     all_steps = -(-g.x_shape[0] * g.windows // tile.depth)
     wanted = min(2 * _ENOUGH_BLOCKS // (tiles * g.groups), all_steps // _LEAST_STEPS)
     steps = -(-all_steps // max(1, min(wanted, _MOST_GRID // g.groups)))

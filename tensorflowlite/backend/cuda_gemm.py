@@ -132,6 +132,10 @@ class Gemm:
         return {problem: one.name for (device, problem), one in self._chosen.items()
                 if device == here}  # fmt: skip
 
+    def forget(self) -> None:
+        """Choose anew: of what was measured, what is kept on disk."""
+        self._chosen.clear()
+
     def _choose(self, problem: Problem, operands: Operands) -> Candidate:
         if self._queue.capturing():
             # Nothing can be measured now; the next call that can chooses.

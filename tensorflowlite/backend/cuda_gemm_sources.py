@@ -1,4 +1,4 @@
-"""Where candidates for products on the GPU come from: cuBLASLt, our Hopper kernel, two passes."""
+"""Where candidates for products on the GPU come from: cuBLASLt, our two kernels, two passes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from . import cuda_hopper, dtypes
+from . import cuda_hopper, cuda_tiles, dtypes
 from .cuda_activation_slots import ACTIVATIONS, BiasActivation
 from .cuda_blas import Blas, Product
 from .cuda_gemm import FAILURES, Candidate, Gemm, Operands, Problem, Run
@@ -154,30 +154,75 @@ class HopperSource:
                 yield Candidate(f"hopper {columns}", self._runner(problem, theirs, columns))
 
     def _runner(self, problem: Problem, theirs: cuda_hopper.Problem, columns: int) -> Run:
-        xp, kernels, dtype = self._xp, self._kernels, problem.dtype
-        shape = (problem.m, problem.n)
-        output, activation = saves_output(problem.activation), problem.activation
+        def launch(*arrays: Any) -> None:
+            cuda_hopper.run(self._kernels, theirs, columns, *arrays)
 
-        def product(operands: Operands) -> tuple[Any, ...]:
-            out = xp.empty(shape, dtype)
-            cuda_hopper.run(kernels, theirs, columns, operands.a, operands.b, out)
-            return (out,)
+        parts = cuda_hopper.partial_rows(problem.m)
+        return fused(self._xp, problem, launch, parts, self._activations.total)
 
-        def forward(operands: Operands) -> tuple[Any, ...]:
-            out = xp.empty(shape, dtype)
-            saved = None if output or activation is None else xp.empty(shape, dtype)
-            cuda_hopper.run(kernels, theirs, columns, operands.a, operands.b, out, operands.bias,
-                            saved)  # fmt: skip
-            return out, out if output else saved
 
-        def backward(operands: Operands) -> tuple[Any, ...]:
-            dz = xp.empty(shape, dtype)
-            sums = xp.empty((cuda_hopper.partial_rows(problem.m), problem.n), dtypes.float32)
-            cuda_hopper.run(kernels, theirs, columns, operands.a, operands.b, dz,
-                            saved=operands.saved, partial_sums=sums)  # fmt: skip
-            return dz, self._activations.total(sums, dtype, str(activation))
+class TilesSource:
+    """Our kernel for every chip, with large tiles and small ones, and with its depth split."""
 
-        return {"product": product, "forward": forward, "backward": backward}[problem.kind]
+    def __init__(self, xp: Any, kernels: Kernels, activations: Activations) -> None:
+        self._xp, self._kernels, self._activations = xp, kernels, activations
+
+    @property
+    def version(self) -> str:
+        text = source_of(cuda_tiles.FILE)
+        return "tiles " + hashlib.sha256(text.encode()).hexdigest()
+
+    def candidates(self, problem: Problem) -> Iterator[Candidate]:
+        capability, activation = self._kernels.driver.capability(), problem.activation
+        if not cuda_tiles.accepts(problem, capability):
+            return
+        if activation is not None and activation not in ACTIVATIONS:
+            return
+        if problem.kind == "backward" and not self._activations.ready(problem.dtype, activation):
+            return
+        for plan in cuda_tiles.plans(problem):
+            defines = cuda_tiles.defines(problem, plan, capability)
+            if self._kernels.ready(cuda_tiles.FILE, **defines):
+                yield Candidate(plan.name, self._runner(problem, plan))
+
+    def _runner(self, problem: Problem, plan: cuda_tiles.Plan) -> Run:
+        def launch(*arrays: Any) -> None:
+            cuda_tiles.run(self._xp, self._kernels, problem, plan, *arrays)
+
+        parts = cuda_tiles.partial_rows(problem, plan)
+        return fused(self._xp, problem, launch, parts, self._activations.total)
+
+
+def fused(
+    xp: Any, problem: Problem, launch: Callable[..., None], parts: int, total: Callable[..., Any]
+) -> Run:
+    """Return how a kernel that does a whole problem is run.
+
+    ``launch`` takes a, b, out, bias, saved and ``parts`` rows of partial column sums; ``total``
+    adds those up.
+    """
+    dtype, activation = problem.dtype, problem.activation
+    batch = (problem.batch,) if problem.batch > 1 else ()
+    shape = (*batch, problem.m, problem.n)
+
+    def product(operands: Operands) -> tuple[Any, ...]:
+        out = xp.empty(shape, dtype)
+        launch(operands.a, operands.b, out, None, None, None)
+        return (out,)
+
+    def forward(operands: Operands) -> tuple[Any, ...]:
+        out, output = xp.empty(shape, dtype), saves_output(activation)
+        saved = None if output or activation is None else xp.empty(shape, dtype)
+        launch(operands.a, operands.b, out, operands.bias, saved, None)
+        return out, out if output else saved
+
+    def backward(operands: Operands) -> tuple[Any, ...]:
+        dz = xp.empty(shape, dtype)
+        sums = xp.empty((parts, problem.n), dtypes.accumulator(dtype))
+        launch(operands.a, operands.b, dz, None, operands.saved, sums)
+        return dz, total(sums, dtype, str(activation))
+
+    return {"product": product, "forward": forward, "backward": backward}[problem.kind]
 
 
 class Unfused:

@@ -20,6 +20,7 @@ from .cuda_gemm_sources import (
     Activations,
     BlasSource,
     HopperSource,
+    TilesSource,
     Unfused,
     activation_kernels,
     epilogue_of,
@@ -35,12 +36,14 @@ class Products:
 
     def __init__(self, xp: Any, gemm: Gemm, driver: Any, library: Callable[..., Any]) -> None:
         self.xp, self.gemm, self._driver, self._library = xp, gemm, driver, library
-        self._told = False
+        # Without cuBLASLt: whether there is another way, by device and dtype; and what was told.
+        self._others: dict[Any, bool] = {}
+        self._told: set[str] = set()
 
     def usable(self, *arrays: Any) -> bool:
         """Return whether these arrays of one dtype can be multiplied here."""
         dtype, driver = arrays[0].dtype, self._driver
-        if dtype not in _TYPES or (self.gemm.blas.reason != "" and not self._found()):
+        if dtype not in _TYPES or (self.gemm.blas.reason != "" and not self._found(dtype)):
             return False
         here = driver.device()
         for array in arrays:
@@ -53,15 +56,25 @@ class Products:
                     return False
         return True
 
-    def _found(self) -> bool:
-        """Return whether cuBLASLt was found; tell once where it wasn't."""
+    def _found(self, dtype: numpy.dtype[Any]) -> bool:
+        """Return whether cuBLASLt was found, or another way; tell once where it wasn't."""
         reason = self.gemm.blas.why_not()
-        if reason and not self._told:
-            self._told = True
-            warnings.warn(
-                f"matmul: {reason}; CuPy's slower products are taken", RuntimeWarning, stacklevel=5
-            )
-        return not reason
+        if not reason:
+            return True
+        key = (self._driver.device(), dtype)
+        found = self._others.get(key)
+        if found is None:
+            # Ours do what follows a product without a further pass.
+            self.gemm.sources.sort(key=lambda source: isinstance(source, Unfused))
+            one = Problem("product", 8, 8, 8, False, False, 8, 8, dtype, (16, 16, 256))
+            found = self._others[key] = any(self.gemm.candidates(one))
+        instead = "our own kernel takes its place"
+        if not found:
+            instead = f"the array library's slower products of {dtype} are taken"
+        if instead not in self._told:
+            self._told.add(instead)
+            warnings.warn(f"matmul: {reason}; {instead}", RuntimeWarning, stacklevel=5)
+        return found
 
     def matrix(self, array: Any) -> tuple[Any, tuple[bool, int]]:
         """Return a matrix, copied if it lies neither in C order nor transposed, and its layout."""
@@ -211,6 +224,7 @@ def slots(
         BlasSource(xp, gemm.blas),
         Unfused(gemm, activations),
         HopperSource(xp, kernels, activations),
+        TilesSource(xp, kernels, activations),
     ]
     products = Products(xp, gemm, driver, library("matmul"))
 

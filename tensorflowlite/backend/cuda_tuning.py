@@ -33,7 +33,7 @@ def tune_layers(
         for rows, inputs, outputs in sizes:
             _run_layer(backend, rows, inputs, outputs, dtype, activation)
     chosen = getattr(backend.matmul, "gemm", None)
-    return [] if chosen is None else [_line(*item) for item in chosen.chosen().items()]
+    return [] if chosen is None else [line(*item) for item in chosen.chosen().items()]
 
 
 def _run_layer(
@@ -57,7 +57,8 @@ def _run_layer(
         backend.product_activation_gradient(dz, following, saved, activation)
 
 
-def _line(problem: Problem, name: str) -> str:
+def line(problem: Problem, name: str) -> str:
+    """Return a problem and the name of what was chosen for it, in words."""
     layout = ("t" if problem.a_transposed else "n") + ("t" if problem.b_transposed else "n")
     end = f" {problem.activation}" if problem.activation else ""
     end += " + bias" if problem.bias else ""
