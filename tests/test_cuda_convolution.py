@@ -47,6 +47,7 @@ CASES: dict[str, Any] = {
     "packs and single": ((3, 8, 6, 5), (3, 8, 2, 2), (1, 2), pads(1, 0), (1, 1), 1),
     "pointwise": ((3, 5, 4, 6), (7, 5, 1, 1), (1, 1), pads(0, 0), (1, 1), 1),
     "pointwise in groups": ((2, 16, 2, 4), (16, 8, 1, 1), (1, 1), pads(0, 0), (1, 1), 2),
+    "pointwise, no packs": ((2, 5, 3, 5), (7, 5, 1, 1), (1, 1), pads(0, 0), (1, 1), 1),
     "one axis": ((2, 4, 33), (6, 4, 5), (2,), pads(2), (3,), 1),
     "three axes": ((2, 2, 5, 4, 6), (3, 2, 2, 2, 3), (1, 2, 1), pads(0, 1, 1), (1, 1, 2), 1),
     "no windows on some places": ((1, 3, 9, 9), (4, 3, 1, 2), (3, 4), pads(0, 0), (1, 1), 1),
@@ -219,23 +220,27 @@ def test_channels_that_lie_last_are_read_as_they_lie() -> None:
         assert "channels_last" not in kernels.launched
 
 
+def shifted(array: Array) -> Array:
+    """Return an array that doesn't begin at a multiple of 16 bytes."""
+    room = np.empty(array.size + 1, array.dtype)[1:].reshape(array.shape)
+    room[:] = array
+    assert room.ctypes.data % 16
+    return room
+
+
 @pytest.mark.sanitized
 def test_strided_arrays_and_such_that_begin_anywhere() -> None:
-    for name, args in operands(CASES["packs"], HALF).items():
-        expected = expected_of(name, args)
-        gaps = [np.repeat(array, 2, -1)[..., ::2] for array in args[:2]]
-        close(slots_for()[name](*gaps, *args[2:]), expected, HALF)
-        shifted = []
-        for array in args[:2]:
-            room = np.empty(array.size + 1, array.dtype)[1:].reshape(array.shape)
-            room[:] = array
-            shifted.append(room)
-        close(slots_for()[name](*shifted, *args[2:]), expected, HALF)
-    single = operands(CASES["pointwise in groups"], HALF)
-    for name, args in single.items():
-        shifted = [np.concatenate([[0], array.ravel()])[1:].reshape(array.shape).astype(HALF)
-                   for array in args[:2]]  # fmt: skip
-        close(slots_for()[name](*shifted, *args[2:]), expected_of(name, args), HALF)
+    for case in (CASES["packs"], CASES["pointwise in groups"]):
+        for name, args in operands(case, HALF).items():
+            expected = expected_of(name, args)
+            gaps = [np.repeat(array, 2, -1)[..., ::2] for array in args[:2]]
+            close(slots_for()[name](*gaps, *args[2:]), expected, HALF)
+            anywhere = [shifted(array) for array in args[:2]]
+            close(slots_for()[name](*anywhere, *args[2:]), expected, HALF)
+            if case is CASES["packs"]:
+                behind = [shifted(last_in_memory(array).transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+                          for array in args[:2]]  # fmt: skip
+                close(slots_for()[name](*behind, *args[2:]), expected, HALF)
 
 
 def test_nan_reaches_the_windows_that_see_it() -> None:
