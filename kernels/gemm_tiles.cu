@@ -53,10 +53,12 @@ using Math = Way<T>::Math;
 using Product = tfl::TileProduct<Math, A, B, TFL_STAGES>;
 constexpr int outputs = Product::outputs;
 using Pack = tfl::Pack<T>;
-// Blocks on a multiprocessor: 128 registers a thread are enough, unless operands wait in registers on
-// their way to shared memory.
-constexpr bool waiting = !Product::TileA::async || !Product::TileB::async;
-constexpr int blocks = waiting ? (TFL_ROWS == 128 ? 1 : 2) : 512 / Math::threads;
+// Blocks on a multiprocessor. 128 registers a thread are enough, but not where operands wait in them
+// on their way to shared memory, nor for the addresses of single elements, nor for 16 rows and columns
+// of floats.
+constexpr bool greedy = !Product::TileA::async || !Product::TileB::async || TFL_A_GROUP == 1 ||
+                        TFL_B_GROUP == 1 || (sizeof(T) == 4 && !TFL_TF32);
+constexpr int blocks = greedy ? 128 / TFL_ROWS : 512 / Math::threads;
 
 // tensorflowlite/backend/cuda_tiles.py has these, too.
 constexpr int adding_width = 64;  // columns of a block that adds up

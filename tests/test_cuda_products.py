@@ -143,9 +143,9 @@ def test_without_the_library(fake: Fake) -> None:
 
 
 @pytest.mark.skipif(bool(host_kernels.why_not()), reason=host_kernels.why_not())
-@pytest.mark.parametrize("dtype", TYPES, ids=str)
+@pytest.mark.parametrize("dtype", [dtypes.bfloat16, dtypes.float32], ids=str)
 def test_our_own_kernel_takes_the_place_of_the_library(fake: Fake, dtype: Any) -> None:
-    """Products of every shape, and what a layer does after it in the same pass."""
+    """Products of every shape, and what a layer does after one in the same pass."""
     shop = Shop(kernels=host_kernels.HostKernels())
     shop.gemm.blas.reason = "cuBLASLt: none; run: pip install nvidia-cublas"
     x, y, w, b = [normal(shape, dtype, i)

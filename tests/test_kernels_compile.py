@@ -143,8 +143,7 @@ VARIANTS: dict[str, list[Defines]] = {
         hopper(128, dtypes.float16, False, True, cuda_hopper.BACKWARD, "silu"),
     ],
     "gemm_tiles.cu": [
-        tiles(dtypes.float16, (True, False), (False, False), "backward", "gelu"),
-        tiles(dtypes.float16, (False, True), (False, False), "backward", "gelu", rows=64),
+        tiles(dtypes.float16, (False, True), (False, False), "backward", "gelu"),
         tiles(dtypes.bfloat16, (False, True), (True, True), "forward", "tanh"),
         tiles(dtypes.float32, (True, False), (True, True), "backward", "gelu"),
         tiles(dtypes.float32, (False, True), (True, False), "backward", "gelu", tf32=True),

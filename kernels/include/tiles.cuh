@@ -59,7 +59,14 @@ struct Matrix {
     return left >= GROUP ? GROUP : left > 0 ? static_cast<int>(left) : 0;
   }
   TFL_DEVICE Line line(long long outer) const {
-    if constexpr (ALONG_DEPTH) return {array + outer * leading, outer < outers ? GROUP : 0};
+    if constexpr (ALONG_DEPTH) {
+#if defined(__CUDA_ARCH__)
+      // Lines of single elements are many, and made anew in each step: a compiler that held them all
+      // would run out of registers.
+      if constexpr (GROUP == 1) asm volatile("" : "+l"(outer));
+#endif
+      return {array + outer * leading, outer < outers ? GROUP : 0};
+    }
     return {array + outer, within(outer, outers)};
   }
   TFL_DEVICE const T* find(const Line& line, long long depth, int& count) const {

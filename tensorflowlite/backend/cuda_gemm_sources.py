@@ -186,9 +186,7 @@ class TilesSource:
                 yield Candidate(plan.name, self._runner(problem, plan))
 
     def _runner(self, problem: Problem, plan: cuda_tiles.Plan) -> Run:
-        def launch(*arrays: Any) -> None:
-            cuda_tiles.run(self._xp, self._kernels, problem, plan, *arrays)
-
+        launch = cuda_tiles.launcher(self._xp, self._kernels, problem, plan)
         parts = cuda_tiles.partial_rows(problem, plan)
         return fused(self._xp, problem, launch, parts, self._activations.total)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy
@@ -25,7 +25,6 @@ _ROOMY = ((8, 0), (8, 7), (9, 0), (10, 0), (10, 3), (11, 0))  # room for two blo
 _DEPTH_BYTES, _PADDING = 64, 16  # of a row along the depth in shared memory
 _PADDING_OF_FLOATS = 32  # of rows along the outer axis
 _MOST_BLOCKS = 2**31 - 1
-_MOST_BATCH = 65535
 _ADDING = (64, 4)  # threads of a block that adds up
 
 # A block's tile, and what a split of the depth is for: so many blocks keep any GPU at work, and so
@@ -69,11 +68,9 @@ def plans(problem: Problem) -> Iterator[Plan]:
     for rows, columns in shapes:
         tiles = _tiles(problem, rows, columns)
         wanted = min(_ENOUGH_BLOCKS // tiles, steps // _LEAST_STEPS)
-        if wanted > 1 and problem.batch <= _MOST_BATCH:
+        if wanted > 1:  # with few tiles, so that a grid of what adds them up is small, too
             part = -(-steps // wanted)
-            splits = -(-steps // part)
-            if splits > 1:
-                yield Plan(rows, columns, splits, part)
+            yield Plan(rows, columns, -(-steps // part), part)
         if tiles <= _MOST_BLOCKS:
             yield Plan(rows, columns, 1, steps)
 
@@ -139,65 +136,43 @@ def partial_rows(problem: Problem, plan: Plan) -> int:
     return -(-problem.m // (_CHUNK if plan.splits > 1 else plan.rows))
 
 
-def run(
-    xp: Any,
-    kernels: Kernels,
-    problem: Problem,
-    plan: Plan,
-    a: Any,
-    b: Any,
-    out: Any,
-    bias: Any = None,
-    saved: Any = None,
-    partial_sums: Any = None,
-) -> None:
-    """Launch a problem.
+def launcher(xp: Any, kernels: Kernels, problem: Problem, plan: Plan) -> Callable[..., None]:
+    """Return what launches a problem on the current device, and on no other.
 
-    Parameters
-    ----------
+    It takes
+
     a, b : arrays that lie as the problem says
     out : array in C order
-    bias : array, shape (n,), optional
+    bias : array, shape (n,), or None
         For the forward kind.
-    saved : array, shape (m, n), optional
+    saved : array, shape (m, n), or None
         The forward kind writes the pre-activation to it, the backward one reads it.
-    partial_sums : array, shape (partial_rows(problem, plan), n)
+    partial_sums : array, shape (partial_rows(problem, plan), n), or None
         For the backward kind, in what the dtype is summed in.
     """
-    m, n, k = problem.m, problem.n, problem.k
-    driver = kernels.driver
-    capability = driver.capability()
+    m, n, k, batch, splits = problem.m, problem.n, problem.k, problem.batch, plan.splits
+    address, capability = kernels.driver.address, kernels.driver.capability()
     variant = defines(problem, plan, capability)
-    products = None
-    if plan.splits > 1:
-        shape = (problem.batch * plan.splits, m, n)
-        products = xp.empty(shape, dtypes.accumulator(problem.dtype))
-    kernels.launch(
-        FILE,
-        "gemm_tiles",
-        variant,
-        _tiles(problem, plan.rows, plan.columns) * plan.splits,
-        threads(problem, plan, capability),
-        ByValue(numpy.array(
-            [m, n, k, problem.a_leading, problem.b_leading, problem.a_stride, problem.b_stride,
-             plan.splits, plan.steps], numpy.int64,
-        ).tobytes()),
+    blocks = _tiles(problem, plan.rows, plan.columns) * splits
+    block, shared = threads(problem, plan, capability), shared_bytes(problem, plan, capability)
+    sizes = [m, n, k, problem.a_leading, problem.b_leading, problem.a_stride, problem.b_stride,
+             splits, plan.steps]  # fmt: skip
+    shape = ByValue(numpy.array(sizes, numpy.int64).tobytes())
+    width, height = _ADDING
+    # Column sums are made of whole chunks; else a block takes few rows.
+    chunk = _CHUNK if problem.kind == "backward" else height
+    adding = (-(-n // width), -(-m // chunk), batch)
+
+    def launch(a: Any, b: Any, out: Any, bias: Any, saved: Any, partial_sums: Any) -> None:
+        products = None
+        if splits > 1:
+            products = xp.empty((batch * splits, m, n), dtypes.accumulator(problem.dtype))
         # As addresses: views aren't in C order, and the problem says how they lie.
-        numpy.uint64(driver.address(a)),
-        numpy.uint64(driver.address(b)),
-        bias,
-        out,
-        saved,
-        partial_sums,
-        products,
-        SLOPE,
-        shared=shared_bytes(problem, plan, capability),
-    )  # fmt: skip
-    if products is not None:
-        width, height = _ADDING
-        # Column sums are made of whole chunks; else a block takes few rows.
-        chunk = _CHUNK if problem.kind == "backward" else height
-        chunk = max(chunk, -(-m // _MOST_BATCH))
-        grid = (-(-n // width), -(-m // chunk), problem.batch)
-        kernels.launch(FILE, "gemm_tiles_add", variant, grid, _ADDING, products, bias, out, saved,
-                       partial_sums, m, n, plan.splits, chunk, SLOPE)  # fmt: skip
+        operands = numpy.uint64(address(a)), numpy.uint64(address(b))
+        kernels.launch(FILE, "gemm_tiles", variant, blocks, block, shape, *operands, bias, out,
+                       saved, partial_sums, products, SLOPE, shared=shared)  # fmt: skip
+        if splits > 1:
+            kernels.launch(FILE, "gemm_tiles_add", variant, adding, _ADDING, products, bias, out,
+                           saved, partial_sums, m, n, splits, chunk, SLOPE)  # fmt: skip
+
+    return launch
