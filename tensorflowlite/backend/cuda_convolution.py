@@ -48,8 +48,7 @@ class Geometry(NamedTuple):
     @property
     def lengths(self) -> Lengths:
         """How many windows there are along each axis."""
-        kernel = tuple(self.w_shape[2:])
-        return out_lengths(self.x_shape[2:], kernel, self.stride, self.padding, self.dilation)
+        return _lengths(self)
 
     @property
     def out_shape(self) -> tuple[int, ...]:
@@ -90,6 +89,12 @@ class Geometry(NamedTuple):
     def phases(self) -> int:
         """How many kinds of places there are, by the taps on them."""
         return math.prod(self.stride)
+
+
+@functools.lru_cache(maxsize=1024)
+def _lengths(geometry: Geometry) -> Lengths:
+    x_shape, w_shape, stride, padding, dilation, _ = geometry
+    return out_lengths(x_shape[2:], tuple(w_shape[2:]), stride, padding, dilation)
 
 
 class Way(NamedTuple):
@@ -194,14 +199,17 @@ class Tile(NamedTuple):
 
 
 def tile_of(rows: int, columns: int, batch: int, dtype: Any, rounded: bool, stages: int,
-            split: bool = False) -> Tile:  # fmt: skip
-    """Return the tile for so many products; where their depth is split it can be a large one."""
+            split: bool = False, other: bool = False) -> Tile:  # fmt: skip
+    """Return the tile for so many products; where their depth is split it can be a large one.
+
+    ``other``: the one that isn't taken untried.
+    """
     small = Tile(64, 64, dtype, rounded, stages)
     if dtype == dtypes.float64 or columns <= 64:
         return small
     large = small._replace(rows=128 if rows > 64 else 64, columns=128)
     enough = split or large.number(rows, columns) * batch >= _ENOUGH_BLOCKS
-    return large if enough else small
+    return large if enough != other else small
 
 
 class Plan(NamedTuple):
@@ -218,7 +226,7 @@ class Plan(NamedTuple):
 
 @functools.lru_cache(maxsize=1024)
 def plan_of(file: str, geometry: Geometry, dtype: Any, last: bool, rounded: bool, stages: int,
-            activation: str | None = None) -> Plan:  # fmt: skip
+            activation: str | None = None, other: bool = False) -> Plan:  # fmt: skip
     """Return how a convolution or one of its gradients is launched.
 
     Parameters
@@ -233,10 +241,12 @@ def plan_of(file: str, geometry: Geometry, dtype: Any, last: bool, rounded: bool
         Whether floats are rounded to tf32, and how many tiles of the operands a block holds.
     activation
         After a convolution.
+    other
+        As of `tile_of`.
     """
     g = geometry
     if file == WEIGHT:
-        return _plan_of_weight(g, dtype, last, rounded, stages)
+        return _plan_of_weight(g, dtype, last, rounded, stages, other)
     if file == FORWARD:
         rows, columns, batch = g.outputs, g.x_shape[0] * g.windows, g.groups
         way = way_of(g, dtype, last, g.channels)
@@ -248,17 +258,17 @@ def plan_of(file: str, geometry: Geometry, dtype: Any, last: bool, rounded: bool
         way = way_of(g, dtype, last, g.outputs)
         pack = pack_size(dtype)
         more = {"TFL_WEIGHT_GROUP": 1 if g.outputs % pack else pack}
-    tile = tile_of(rows, columns, batch, dtype, rounded, stages)
+    tile = tile_of(rows, columns, batch, dtype, rounded, stages, other=other)
     variant = {**tile.defines, **way.defines, **more}
     return Plan(file, way, tile, (tile.number(rows, columns), batch), variant)
 
 
-def _plan_of_weight(geometry: Geometry, dtype: Any, last: bool, rounded: bool, stages: int
-                    ) -> Plan:  # fmt: skip
+def _plan_of_weight(geometry: Geometry, dtype: Any, last: bool, rounded: bool, stages: int,
+                    other: bool) -> Plan:  # fmt: skip
     g = geometry
     way = way_of(g, dtype, last, g.channels, g.outputs)
     columns = g.channels * g.taps
-    tile = tile_of(g.outputs, columns, g.groups, dtype, rounded, stages, split=True)
+    tile = tile_of(g.outputs, columns, g.groups, dtype, rounded, stages, True, other)
     tiles = tile.number(g.outputs, columns)
     all_steps = -(-g.x_shape[0] * g.windows // tile.depth)
     wanted = min(2 * _ENOUGH_BLOCKS // (tiles * g.groups), all_steps // _LEAST_STEPS)
@@ -269,8 +279,12 @@ def _plan_of_weight(geometry: Geometry, dtype: Any, last: bool, rounded: bool, s
 
 
 @functools.lru_cache(maxsize=1024)
-def _words(geometry: Geometry, x_last: bool, y_last: bool) -> tuple[int, ...]:
-    """Return ``Convolution`` of the kernels but for what is split, as words of 64 bits."""
+def argument(geometry: Geometry, x_last: bool, y_last: bool, splits: int = 1, steps: int = 0
+             ) -> ByValue:  # fmt: skip
+    """Return ``Convolution`` of the kernels, of images and outputs with their channels last or not.
+
+    ``splits`` and ``steps``: in how many parts the depth goes, and steps of each.
+    """
     g = geometry
     missing = (1,) * (5 - len(g.x_shape))
     kernel, stride, padding, dilation = cuda_windows.over_three(
@@ -286,16 +300,7 @@ def _words(geometry: Geometry, x_last: bool, y_last: bool) -> tuple[int, ...]:
         (g.x_shape[1], g.places, x_last), (g.w_shape[0], g.windows, y_last),
     ):  # fmt: skip
         words += [channels * places, *((1, channels) if last else (places, 1))]
-    return tuple(words)
-
-
-def argument(geometry: Geometry, x_last: bool, y_last: bool, splits: int = 1, steps: int = 0
-             ) -> ByValue:  # fmt: skip
-    """Return ``Convolution`` of the kernels, of images and outputs with their channels last or not.
-
-    ``splits`` and ``steps``: in how many parts the depth goes, and steps of each.
-    """
-    words = (*_words(geometry, x_last, y_last), splits, steps)
+    words += [splits, steps]
     return ByValue(numpy.array(words, numpy.int64).tobytes())
 
 
@@ -318,10 +323,12 @@ class Convolutions:
         The array library.
     kernels
         Compiles and launches.
+    other
+        Whether blocks take the tiles that aren't taken untried.
     """
 
-    def __init__(self, xp: Any, kernels: Kernels) -> None:
-        self._xp, self._kernels = xp, kernels
+    def __init__(self, xp: Any, kernels: Kernels, other: bool = False) -> None:
+        self._xp, self._kernels, self._other = xp, kernels, other
 
     def plan(self, file: str, geometry: Geometry, activation: str | None, *images: Any) -> Plan:
         """Return how a convolution or a gradient is launched here, that reads these images."""
@@ -330,7 +337,9 @@ class Convolutions:
         last = all(map(lies_last, images))
         stages = 3 if capability in _ROOMY else 2
         rounded = tf32(dtype, capability)
-        return plan_of(file, geometry, dtype, last, rounded, stages, activation)
+        return plan_of(
+            file, geometry, dtype, last, rounded, stages, activation, self._other
+        )
 
     def accepts(self, file: str, geometry: Geometry, activation: str | None, *images: Any) -> bool:
         """Return whether a kernel does so here."""

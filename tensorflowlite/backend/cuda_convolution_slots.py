@@ -61,6 +61,7 @@ class Ways:
 
     def __init__(self, xp: Any, kernels: Kernels, library: Callable[[str], Any]) -> None:
         self._implicit = Convolutions(xp, kernels)
+        self._other = Convolutions(xp, kernels, other=True)
         self._direct = DirectConvolutions(xp, kernels)
         self.activations = BiasActivation(xp, kernels)
         self._library = library
@@ -79,13 +80,18 @@ class Ways:
 
     def candidates(self, problem: Problem) -> Iterator[Candidate]:
         """Yield the ways to do a problem that kernels of our own take."""
-        yield Candidate("kernel", lambda operands: self.kernel(problem, operands))
+        own = self.own(problem.geometry)
+        yield Candidate("kernel", lambda operands: self.kernel(problem, operands, own))
+        if own is self._implicit:
+            other = self._other
+            yield Candidate("kernel 2", lambda operands: self.kernel(problem, operands, other))
         yield Candidate("columns", lambda operands: self.columns(problem, operands))
 
-    def kernel(self, problem: Problem, operands: Operands) -> tuple[Any, ...]:
+    @staticmethod
+    def kernel(problem: Problem, operands: Operands, own: Convolutions | DirectConvolutions
+               ) -> tuple[Any, ...]:  # fmt: skip
         """Compute a problem by a kernel of our own."""
         geometry, activation = problem.geometry, problem.activation
-        own = self.own(geometry)
         if problem.file == INPUT:
             return (own.input_gradient(operands.a, operands.b, geometry),)
         if problem.file == WEIGHT:
@@ -152,7 +158,7 @@ def slots(xp: Any, kernels: Kernels, library: Callable[[str], Callable[..., Any]
         )  # fmt: skip
         operands = Operands(a, b, bias)
         if chooser is None or problem.m * problem.n * problem.k * problem.batch < LARGE:
-            return ways.kernel(problem, operands)
+            return ways.kernel(problem, operands, ways.own(geometry))
         return tuple(chooser.run(problem, operands))
 
     def fits(file: str, geometry: Geometry, activation: str | None, images: tuple[Any, ...],
