@@ -1,8 +1,8 @@
 // The matrix product on every chip, with what a layer does next: sums are kept in float (double for
 // double), halves and tf32 go through the tensor cores.
 //
-// D (m x n) = A (m x k) B (k x n), of as many matrices as a batch has. Where there are few tiles the
-// depth is split: each block writes the products of its part of it, and a second kernel adds them.
+// D (m x n) = A (m x k) B (k x n), of as many matrices as a batch has. Where there are few tiles
+// the depth is split: each block writes the products of its part, and a second kernel adds them.
 //
 //   TFL_TYPE           float, double, tfl::float16 or tfl::bfloat16
 //   TFL_TF32           1: floats are rounded to tf32
@@ -53,9 +53,10 @@ using Math = Way<T>::Math;
 using Product = tfl::TileProduct<Math, A, B, TFL_STAGES>;
 constexpr int outputs = Product::outputs;
 using Pack = tfl::Pack<T>;
-// Blocks on a multiprocessor. 128 registers a thread are enough, but not where operands wait in them
-// on their way to shared memory, nor for the addresses of single elements, nor for 16 rows and columns
-// of floats.
+
+// Blocks on a multiprocessor. 128 registers a thread are enough, but not where operands wait in
+// them on their way to shared memory, nor for the addresses of single elements, nor for 16 rows and
+// columns of floats.
 constexpr bool greedy = !Product::TileA::async || !Product::TileB::async || TFL_A_GROUP == 1 ||
                         TFL_B_GROUP == 1 || (sizeof(T) == 4 && !TFL_TF32);
 constexpr int blocks = greedy ? 128 / TFL_ROWS : 512 / Math::threads;

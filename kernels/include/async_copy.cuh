@@ -1,8 +1,8 @@
 // Copies from global to shared memory that go on while a thread computes (Ampere and later).
 //
-// A thread's copies since its last copies_commit() are a group; copies_wait<n>() returns when at most
-// the n youngest groups are under way. A barrier then makes them known to the other threads. On the
-// host a copy is made when it is waited for, so that a lacking wait shows.
+// A thread's copies since its last copies_commit() are a group; copies_wait<n>() returns when at
+// most the n youngest groups are under way. A barrier then makes them known to the other threads.
+// On the host a copy is made when it is waited for, so that a lacking wait shows.
 #pragma once
 
 #include "types.cuh"

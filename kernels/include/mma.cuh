@@ -128,8 +128,8 @@ TFL_DEVICE void mma<float16>(float (&c)[4], const unsigned int (&a)[4], unsigned
 
 #endif
 
-// ---- floats on the tensor cores, rounded to the 11 digits of tf32: 16 x 8 times 8 x 8. Lane 4 g + t
-// holds A[g][t], A[g + 8][t], A[g][t + 4] and A[g + 8][t + 4], and B[t][g] and B[t + 4][g].
+// ---- floats on the tensor cores, rounded to the 11 digits of tf32: 16 x 8 times 8 x 8. Lane
+// 4 g + t holds A[g][t], A[g + 8][t], A[g][t + 4], A[g + 8][t + 4], and B[t][g] and B[t + 4][g].
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
 

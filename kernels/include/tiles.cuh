@@ -1,6 +1,6 @@
-// The product of two operands, C (rows x columns) += A (rows x depth) B (depth x columns), a tile of
-// C by each block. It knows neither where operands come from nor where the sums go: an operand is
-// anything that tells where its elements are, and finish() hands the sums to whoever asks.
+// The product of two operands, C (rows x columns) += A (rows x depth) B (depth x columns), a tile
+// of C by each block. It knows neither where operands come from nor where the sums go: an operand
+// is anything that tells where its elements are, and finish() hands the sums to whoever asks.
 //
 // An operand is a struct with
 //
@@ -14,9 +14,9 @@
 //   Line line(outer)                   and what is known of it (of `group` of them from there on
 //                                      where they lie along the outer axis)
 //   const Type* find(line, depth, count)
-//                                      where the group at this depth begins, and in `count` how many
-//                                      of its elements there are, 0 to `group`. The others count as
-//                                      zeros, and where there are none the address isn't read.
+//                                      where the group at this depth begins, and in `count` how
+//                                      many of its elements there are, 0 to `group`. The others
+//                                      count as zeros, and where there are none nothing is read.
 //                                      `depth` is a multiple of `group` for groups along the depth,
 //                                      `outer` for those along the outer axis.
 //
@@ -61,8 +61,8 @@ struct Matrix {
   TFL_DEVICE Line line(long long outer) const {
     if constexpr (ALONG_DEPTH) {
 #if defined(__CUDA_ARCH__)
-      // Lines of single elements are many, and made anew in each step: a compiler that held them all
-      // would run out of registers.
+      // Lines of single elements are many, and made anew in each step: a compiler that held them
+      // all would run out of registers.
       if constexpr (GROUP == 1) asm volatile("" : "+l"(outer));
 #endif
       return {array + outer * leading, outer < outers ? GROUP : 0};
