@@ -54,11 +54,11 @@ using Product = tfl::TileProduct<Math, A, B, TFL_STAGES>;
 constexpr int outputs = Product::outputs;
 using Pack = tfl::Pack<T>;
 
-// Blocks on a multiprocessor. 128 registers a thread are enough, but not where operands wait in
-// them on their way to shared memory, nor for the addresses of single elements, nor for 16 rows and
-// columns of floats.
+// Blocks on a multiprocessor. 128 registers a thread are enough for halves, but not where they wait
+// in registers on their way to shared memory, nor for the addresses of single elements, nor with
+// column sums beside a large tile's. Those of floats need more.
 constexpr bool greedy = !Product::TileA::async || !Product::TileB::async || TFL_A_GROUP == 1 ||
-                        TFL_B_GROUP == 1 || (sizeof(T) == 4 && !TFL_TF32);
+                        TFL_B_GROUP == 1 || TFL_EPILOGUE == 2 || sizeof(T) != 2;
 constexpr int blocks = greedy ? 128 / TFL_ROWS : 512 / Math::threads;
 
 // tensorflowlite/backend/cuda_tiles.py has these, too.
