@@ -27,7 +27,8 @@ from tensorflowlite.backend import cuda, cuda_slots, dtypes
 from tensorflowlite.backend.base import guarded
 
 from . import check_ways, cuda_results
-from .check_samples import MAY_USE_LIBRARIES, SAMPLES, Maker, Sample
+from .check_maker import Maker, Sample
+from .check_samples import MAY_USE_LIBRARIES, SAMPLES
 from .cuda_lab import fresh_seed, plain_backend
 from .measure_cuda import described
 

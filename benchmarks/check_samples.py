@@ -8,97 +8,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy
 
-from tensorflowlite.backend import INDEX, Backend, dtypes
+from tensorflowlite.backend import INDEX, dtypes
 from tensorflowlite.ops.activation_gradients import ACTIVATIONS
 
-HALVES = (dtypes.float16, dtypes.bfloat16)
-FLOATS = (*HALVES, dtypes.float32, dtypes.float64)
+from . import check_images
+from .check_maker import FLOATS, HALVES, Maker, Sample, Samples
+from .check_maker import layouts as _layouts
+from .check_maker import name as _name
 
 # Slots that other than our kernels may do, so that no launch is counted: cuBLASLt.
 MAY_USE_LIBRARIES = {"matmul", "einsum", "linear_act", "product_activation_gradient"}
-
-
-@dataclass(frozen=True)
-class Sample:
-    """The arguments of one call, on the host.
-
-    ``exact``: what comes out must be equal. ``same_dtype``: the reference is computed in the
-    arguments' own dtypes, where widening them would ask for something else. ``factor`` widens the
-    tolerance of the dtype, ``absolute`` adds to it, one number per result: both for results that
-    are sums of parts larger than themselves.
-    """
-
-    label: str
-    args: tuple[Any, ...]
-    exact: bool = False
-    same_dtype: bool = False
-    factor: float = 1.0
-    absolute: tuple[float, ...] = ()
-
-
-class Maker:
-    """Random arrays for the samples of one slot.
-
-    Parameters
-    ----------
-    generator
-        Draws the numbers.
-    small
-        Whether shapes are tiny and each code path comes once.
-    reference
-        The library's slots on NumPy, for what samples are made of (statistics, outputs).
-    """
-
-    def __init__(self, generator: Any, small: bool, reference: Backend) -> None:
-        self.generator, self.small, self.reference = generator, small, reference
-
-    def normal(self, shape: tuple[int, ...], dtype: Any, std: float = 1.0) -> Any:
-        return numpy.asarray(self.generator.standard_normal(shape) * std, dtype)
-
-    def whole(self, shape: tuple[int, ...], dtype: Any, least: int = -1, most: int = 1) -> Any:
-        """Return small integers, whose sums of products are exact."""
-        return self.generator.integers(least, most, shape, endpoint=True).astype(dtype)
-
-    def indices(self, below: int, shape: tuple[int, ...]) -> Any:
-        return self.generator.integers(0, below, shape)
-
-    def state(self, seed: int = 2**40 + 3, stream: int = 5) -> Any:
-        return numpy.array([seed, stream], dtypes.uint64)
-
-    def floats(self) -> tuple[Any, ...]:
-        """Return the dtypes; two of them for a small run."""
-        return (dtypes.bfloat16, dtypes.float32) if self.small else FLOATS
-
-    def activations(self) -> tuple[str, ...]:
-        """Return the fused activations; for a small run one from its output, one not."""
-        return ("leaky_relu", "gelu_tanh") if self.small else tuple(ACTIVATIONS)
-
-    def pick(self, small: list[Any], more: list[Any]) -> list[Any]:
-        """Return the first list for a small run, else both."""
-        return small if self.small else [*small, *more]
-
-    def matrices(self) -> list[tuple[int, ...]]:
-        """Return shapes (rows, columns): whole packs, ragged, one row, one column, longer ones."""
-        return self.pick([(5, 32), (3, 13)], [(1, 8), (33, 1), (130, 256), (257, 129), (64, 2050)])
-
-
-Samples = Iterator[Sample]
-
-
-def _name(*parts: Any) -> str:
-    return " ".join(str(part) for part in parts)
-
-
-def _layouts(x: Any) -> Iterator[tuple[str, Any]]:
-    """Yield a matrix as it is, transposed in memory, and with gaps between its elements."""
-    yield "C order", x
-    yield "transposed", numpy.asfortranarray(x)
-    yield "gaps", numpy.repeat(x, 2, -1)[..., ::2]
 
 
 # -- elementwise -----------------------------------------------------------------------------------
@@ -240,33 +163,6 @@ def _product_activation_gradient(make: Maker) -> Samples:
         g, w = make.whole((24, 32), dtype), make.whole((32, 16), dtype)
         saved = make.whole((24, 16), dtype, 0, 1)
         yield Sample(_name(dtype, "integers"), (g, w, saved, "relu"), exact=dtype not in HALVES)
-
-
-_PLAIN_CONV = ((1, 1), ((0, 0), (0, 0)), (1, 1), 1)
-
-
-def _geometries(make: Maker) -> list[tuple[Any, ...]]:
-    """Return (x, w, stride, padding, dilation, groups) of convolutions over one to three axes."""
-    return make.pick(
-        [((2, 3, 6, 6), (4, 3, 3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1)],
-        [
-            ((3, 4, 9, 7), (6, 2, 3, 2), (2, 1), ((0, 1), (2, 2)), (1, 2), 2),
-            ((2, 8, 17), (16, 8, 5), (2,), ((2, 2),), (1,), 1),
-            ((2, 2, 5, 4, 6), (3, 2, 2, 2, 3), (1, 1, 1), ((0, 0), (1, 1), (1, 1)), (1, 1, 1), 1),
-            ((4, 16, 14, 14), (32, 16, 1, 1), *_PLAIN_CONV),
-        ],
-    )
-
-
-def _conv_act(make: Maker) -> Samples:
-    for dtype in make.floats():
-        for x_shape, w_shape, *geometry in _geometries(make):
-            for activation in (None, *make.activations()):
-                x = make.normal(x_shape, dtype)
-                w = make.normal(w_shape, dtype, math.prod(w_shape[1:]) ** -0.5)
-                b = make.normal(w_shape[:1], dtype)
-                label = _name(dtype, activation, x_shape, w_shape)
-                yield Sample(label, (x, w, b, *geometry, activation), factor=2)  # as linear_act
 
 
 # -- softmax and its losses ------------------------------------------------------------------------
@@ -544,6 +440,7 @@ def _embedding(make: Maker) -> Samples:
 
 
 SAMPLES: dict[str, Callable[[Maker], Samples]] = {
+    **check_images.SAMPLES,
     "relu": _elementwise(),
     "leaky_relu": _elementwise((0.01,), (0.3,)),
     "elu": _elementwise((1.0,)),
@@ -558,7 +455,6 @@ SAMPLES: dict[str, Callable[[Maker], Samples]] = {
     "einsum": _einsum,
     "linear_act": _linear_act,
     "product_activation_gradient": _product_activation_gradient,
-    "conv_act": _conv_act,
     "sum": _sum,
     "softmax": _softmax,
     "log_softmax": _softmax,

@@ -151,23 +151,6 @@ def test_arguments_that_are_left_to_the_decomposition():
     assert not SLOTS["activation_gradient"].accepts(g, g[0], "relu")
 
 
-def test_convolution_with_bias_and_activation():
-    slot = slots_of(library=library)["conv_act"]
-    x, w, b = (array(k, s, np.float32) for k, s in enumerate([(2, 3, 6, 6), (4, 3, 3, 3), (4,)]))
-    geometry = ((1, 1), ((1, 1), (1, 1)), (1, 1), 1)
-    z = library("convolution")(wide(x), wide(w), *geometry)
-    z0 = z + wide(b).reshape(4, 1, 1)
-    assert slot.accepts(x, w, b, *geometry, "gelu")
-    out, saved = slot(x, w, b, *geometry, "gelu")
-    check(out, forward("gelu", z0), np.float32)
-    check(saved, z0, np.float32)
-    out, saved = slot(x, w, *geometry, None)
-    check(out, z, np.float32)
-    assert saved is None
-    assert not slot.accepts(x[:0], w, b, *geometry, "gelu")
-    assert not slot.accepts(x, w, b, *geometry, "softplus")
-
-
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize(
     ("slot", "attributes"),

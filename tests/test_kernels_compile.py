@@ -20,9 +20,11 @@ import pytest
 from tensorflowlite.backend import (
     cuda_activation_slots,
     cuda_attention_slots,
+    cuda_convolution,
     cuda_hopper,
     cuda_layout,
     cuda_normalization_slots,
+    cuda_pooling_slots,
     cuda_tiles,
     dtypes,
     kernels,
@@ -88,6 +90,37 @@ def gradient_rows(*columns: int) -> list[Defines]:
     ]
 
 
+def convolution(file: str, *cases: tuple[Any, ...]) -> list[Defines]:
+    """Return the variants for (dtype, channels, outputs, kernel, stride), on large tiles."""
+    found = []
+    for dtype, channels, outputs, kernel, stride, *rounded in cases:
+        geometry = cuda_convolution.Geometry(
+            (32, channels, 64, 64), (outputs, channels, kernel, kernel), (stride, stride),
+            ((0, 0), (0, 0)), (1, 1), 1,
+        )  # fmt: skip
+        plan = cuda_convolution.plan_of(file, geometry, dtype, False, bool(rounded), 3, "gelu")
+        found.append(plan.variant)
+    return found
+
+
+# Channels last, element by element, single places, and each way to multiply; double needs the
+# fewest registers.
+CONVOLUTIONS: list[tuple[Any, ...]] = [
+    (dtypes.float16, 128, 128, 3, 1),
+    (dtypes.bfloat16, 130, 130, 3, 1),
+    (dtypes.float32, 130, 130, 3, 1),
+    (dtypes.float32, 128, 128, 1, 1, True),
+]
+
+
+def pooling(size: int, kernel: int, *names: Any) -> list[Defines]:
+    window = ((kernel, kernel), (1, 1), ((0, 0), (0, 0)), (1, 1))
+    shape = (64, 64, size, size)
+    return [
+        cuda_pooling_slots.plan_of(shape, False, dtype, window, False).variant for dtype in names
+    ]
+
+
 # The variants of each file that stand for all: every type, and what takes the most registers.
 VARIANTS: dict[str, list[Defines]] = {
     "attention.cu": [
@@ -96,6 +129,12 @@ VARIANTS: dict[str, list[Defines]] = {
         *attention(32, dtypes.bfloat16, dtypes.float32),
     ],
     "bias_activation.cu": activations("gelu", "relu", "gelu_tanh"),
+    "channels_last.cu": types(),
+    **{
+        file: convolution(file, *CONVOLUTIONS)
+        for file in (cuda_convolution.FORWARD, cuda_convolution.INPUT, cuda_convolution.WEIGHT)
+    },
+    "convolution_direct.cu": activations("gelu"),
     "embedding.cu": types(),
     "gemm_hopper.cu": [
         hopper(256, dtypes.bfloat16, False, False, cuda_hopper.BACKWARD, "gelu"),
@@ -113,6 +152,12 @@ VARIANTS: dict[str, list[Defines]] = {
     "normalization.cu": rows(1, 1000, 4096, 32000),
     "normalization_gradient.cu": gradient_rows(200, 1000, 4096, 8192),
     "optimizers.cu": types(),
+    "pooling.cu": [
+        *pooling(64, 4, *kernels.TYPE_NAMES),
+        *pooling(64, 5, dtypes.bfloat16),
+        *pooling(64, 7, dtypes.float64),
+        *pooling(1024, 3, dtypes.float32),
+    ],
     "random.cu": types(),
     "reduction.cu": types(),
     "softmax.cu": rows(2, 100, 1000, 4096, 32000),
@@ -124,6 +169,10 @@ SPILLS: dict[tuple[str, str], tuple[int, str]] = {}
 # What the machine code of a file must hold, by its names in PTX and in a disassembly.
 INSTRUCTIONS = {
     "attention.cu": (("mma.sync.aligned.m16n8k16", "ldmatrix.sync"), ("HMMA", "LDSM")),
+    cuda_convolution.FORWARD: (
+        ("mma.sync.aligned.m16n8k16", "ldmatrix.sync", "cp.async.cg"),
+        ("HMMA", "LDSM", "LDGSTS"),
+    ),
     "gemm_tiles.cu": (("mma.sync.aligned.m16n8k16", "ldmatrix.sync"), ("HMMA", "LDSM")),
     "gemm_hopper.cu": (
         ("wgmma.mma_async", "cp.async.bulk.tensor"),

@@ -190,20 +190,6 @@ def slots(xp: Any, kernels: Kernels, library: Callable[[str], Any]) -> dict[str,
     """Return the slots of activations that kernels implement."""
     run = BiasActivation(xp, kernels)
 
-    def conv_act(x: Any, w: Any, *rest: Any) -> tuple[Any, Any]:
-        *bias, stride, padding, dilation, groups, activation = rest
-        z = library("convolution")(x, w, stride, padding, dilation, groups)
-        return run.after_layer(z, bias[0] if bias else None, activation, True)
-
-    def accepts_conv(*args: Any) -> bool:
-        *arrays, _, _, _, _, activation = args
-        return (
-            (activation is None or activation in ACTIVATIONS)
-            and of_one_float(*arrays)
-            and all(array.size for array in arrays)
-            and run.ready(arrays[0].dtype, activation)
-        )
-
     def accepts_gradient(g: Any, saved: Any, activation: str) -> bool:
         return (
             activation in ACTIVATIONS
@@ -226,11 +212,9 @@ def slots(xp: Any, kernels: Kernels, library: Callable[[str], Any]) -> dict[str,
     def bias_activation_gradient(g: Any, saved: Any, activation: str, axis: int) -> Any:
         return run.gradient_with_bias(g, saved, activation, axis)
 
-    accepting(conv_act, accepts_conv)
     accepting(activation_gradient, accepts_gradient)
     accepting(bias_activation_gradient, accepts_bias_gradient)
     return {
-        "conv_act": conv_act,
         "activation_gradient": activation_gradient,
         "bias_activation_gradient": bias_activation_gradient,
         **_elementwise_slots(xp, run, library),

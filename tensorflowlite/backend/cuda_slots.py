@@ -38,9 +38,11 @@ def slots(xp: Any, kernels: Kernels, library: Library) -> dict[str, Callable[...
 _FAMILIES = (
     "cuda_activation_slots",
     "cuda_attention_slots",
+    "cuda_convolution_slots",
     "cuda_embedding_slots",
     "cuda_normalization_slots",
     "cuda_optimizer_slots",
+    "cuda_pooling_slots",
     "cuda_product_slots",
     "cuda_random_slots",
     "cuda_reduction_slots",
