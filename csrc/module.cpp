@@ -11,6 +11,7 @@ PYBIND11_MODULE(_native, module) {
   module.doc() =
       "CPU kernels of tensorflowlite. Arrays are NumPy's; every function says what it accepts and "
       "raises ValueError.";
+  tfl::add_elements(module);
   tfl::add_functions(module);
   tfl::add_losses(module);
   tfl::add_memory(module);

@@ -243,7 +243,7 @@ class HostKernels(Kernels):
         if sanitized and "libasan" not in os.environ.get("LD_PRELOAD", ""):
             raise HostKernelError("AddressSanitizer isn't loaded: see sanitizer_variables()")
 
-        def compile(file: str, defines: Mapping[str, Any], architecture: str) -> bytes:
+        def compile(file: kernels.Source, defines: Mapping[str, Any], architecture: str) -> bytes:
             options = [f"-D{name}={value}" for name, value in sorted(defines.items())]
             source = kernels.source_of(file)
             library = build(source, (*OPTIONS, *sanitized * SANITIZE, *options))

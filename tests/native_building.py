@@ -35,6 +35,7 @@ ELSEWHERE = {
     "convolution_plan": "tests/native/convolution.cpp",
     "cublas_lt": "tests/test_cuda_blas.py",
     "dynamic_library": "tests/test_cuda_blas.py",
+    "elements_program": "tests/native/elements.cpp",
 }
 
 

@@ -12,7 +12,7 @@ import re
 import struct
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy
 
@@ -43,6 +43,28 @@ _MOST_SHARED = {
     (8, 9): 99 * 1024, (9, 0): 227 * 1024, (10, 0): 227 * 1024, (10, 3): 227 * 1024,
     (11, 0): 227 * 1024, (12, 0): 99 * 1024, (12, 1): 99 * 1024,
 }  # fmt: skip
+
+
+class Generated(NamedTuple):
+    """A source that no file holds: its text, which may include headers, and a name for messages.
+
+    It stands wherever a file's name does. Products and sums don't become one in it.
+    """
+
+    name: str
+    text: str
+
+
+Source = str | Generated
+
+
+class AsItLies:
+    """An array that a kernel takes whatever its strides are: it is told of them."""
+
+    __slots__ = ("array",)
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
 
 
 class ByValue:
@@ -92,23 +114,23 @@ class Driver(Protocol):
         """Return the number of the device that an array lies on; None where on the host."""
 
 
-def architecture_for(file: str, capability: tuple[int, int]) -> str | None:
+def architecture_for(file: Source, capability: tuple[int, int]) -> str | None:
     """Return what a file is compiled for on a device; None where it isn't for that device."""
     plain = f"sm_{capability[0]}{capability[1]}"
-    if file not in ONLY:
+    if not isinstance(file, str) or file not in ONLY:
         return plain
     return next((one for one in ONLY[file] if one in (plain, f"{plain}a")), None)
 
 
 @functools.cache
-def source_of(file: str) -> str:
+def source_of(file: Source) -> str:
     """Return a file's text with its headers in place of their ``#include`` lines, each once."""
     folder = kernels_directory()
     seen: set[str] = set()
 
-    def whole(path: Any) -> str:
+    def whole(name: str, text: str) -> str:
         lines = []
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        for number, line in enumerate(text.splitlines(), 1):
             found = re.match(r'\s*#include "([\w.]+)"', line)
             if found is None or found[1] == "host_math.cuh":  # read by host compilers only
                 lines.append("" if line.strip() == "#pragma once" else line)
@@ -116,28 +138,37 @@ def source_of(file: str) -> str:
                 lines.append("")
             else:
                 seen.add(found[1])
-                lines.append(whole(folder / "include" / found[1]))
-                lines.append(f'#line {number + 1} "{path.name}"')
-        return f'#line 1 "{path.name}"\n' + "\n".join(lines)
+                lines.append(whole(found[1], read(folder / "include" / found[1])))
+                lines.append(f'#line {number + 1} "{name}"')
+        return f'#line 1 "{name}"\n' + "\n".join(lines)
 
-    return whole(folder / file)
+    def read(path: Any) -> str:
+        return str(path.read_text(encoding="utf-8"))
+
+    return whole(file, read(folder / file)) if isinstance(file, str) else whole(*file)
 
 
-def options_of(file: str, defines: Mapping[str, Any]) -> list[str]:
+def options_of(file: Source, defines: Mapping[str, Any]) -> list[str]:
     """Return the compiler's options for one variant of a file."""
     options = [f"-D{name}={value}" for name, value in sorted(defines.items())]
     if file == "gemm_hopper.cu":  # rounded to half precision at the end
         options.append("--use_fast_math")
     # Random numbers have the same bits everywhere: no product and sum become one.
-    return [*options, "--fmad=false"] if file == "random.cu" else options
+    exact = file == "random.cu" or isinstance(file, Generated)
+    return [*options, "--fmad=false"] if exact else options
 
 
-def entries_of(file: str) -> list[str]:
+def name_of(file: Source) -> str:
+    """Return a source's name for messages."""
+    return file if isinstance(file, str) else file.name
+
+
+def entries_of(file: Source) -> list[str]:
     """Return the names of the kernels that a file holds."""
     return re.findall(r'extern "C" .*?TFL_KERNEL\([^)]*\)\s*(\w+)\(', source_of(file))
 
 
-def compiled(file: str, defines: Mapping[str, Any], architecture: str) -> bytes:
+def compiled(file: Source, defines: Mapping[str, Any], architecture: str) -> bytes:
     """Return the machine code of one variant of a file, from the disk or from the compiler.
 
     Raises
@@ -152,7 +183,7 @@ def compiled(file: str, defines: Mapping[str, Any], architecture: str) -> bytes:
     name = kernel_cache.key_of(architecture, version, source, *options) + ".cubin"
     code = kernel_cache.load(name)
     if code is None:
-        code = nvrtc.compile_source(source, file, architecture, options)[0]
+        code = nvrtc.compile_source(source, name_of(file), architecture, options)[0]
         kernel_cache.store(name, code)
     return code
 
@@ -184,14 +215,14 @@ class Kernels:
         """Return how many multiprocessors the current device has."""
         return self.driver.multiprocessors()
 
-    def ready(self, file: str, **defines: Any) -> bool:
+    def ready(self, file: Source, **defines: Any) -> bool:
         """Return whether a variant of a file runs on the current device.
 
         The first call compiles it; a failure is told once, and what asked runs without it.
         """
         return self._functions(file, defines) is not None
 
-    def _functions(self, file: str, defines: dict[str, Any]) -> dict[str, Function] | None:
+    def _functions(self, file: Source, defines: dict[str, Any]) -> dict[str, Function] | None:
         key = (self.driver.device(), file, *defines.items())
         try:
             return self._loaded[key]
@@ -213,7 +244,7 @@ class Kernels:
 
     def launch(
         self,
-        file: str,
+        file: Source,
         entry: str,
         defines: dict[str, Any],
         grid: int | tuple[int, ...],
@@ -230,8 +261,9 @@ class Kernels:
         grid, block
             Numbers of blocks, and of threads in each. With no block nothing is launched.
         arguments
-            Arrays in C order (their addresses are handed on), None for a null pointer, ints
-            (``long long``), floats (``double``), NumPy scalars and `ByValue` as they are.
+            Arrays in C order, or `AsItLies` in any (their addresses are handed on), None for a null
+            pointer, ints (``long long``), floats (``double``), NumPy scalars and `ByValue` as they
+            are.
         shared
             Bytes of dynamic shared memory.
 
@@ -271,6 +303,11 @@ class Kernels:
             elif isinstance(argument, numpy.generic):
                 layout += argument.dtype.char
                 argument = argument.item()
+            elif kind is AsItLies:
+                if driver.device_of(argument.array) != current:
+                    self._explain_array(entry, place, argument.array, current)
+                layout += "P"
+                argument = driver.address(argument.array)
             elif hasattr(argument, "strides"):
                 if not argument.flags.c_contiguous or driver.device_of(argument) != current:
                     self._explain_array(entry, place, argument, current)
@@ -293,16 +330,17 @@ class Kernels:
             return
         functions = self._functions(file, defines)
         if functions is None:
-            raise DeviceError(f"{entry}: {file} must run on this device; ask ready() first")
+            name = name_of(file)
+            raise DeviceError(f"{entry}: {name} must run on this device; ask ready() first")
         functions[entry](grid, block, shared, layout, packed)
 
     def _explain_array(self, entry: str, place: int, array: Any, current: int) -> None:
-        if not array.flags.c_contiguous:
+        device = self.driver.device_of(array)
+        if device == current:
             raise ArgumentError(
                 f"{entry}: array {place} must be in C order, got strides {array.strides} of shape "
                 f"{array.shape}"
             )
-        device = self.driver.device_of(array)
         place_of = "the host" if device is None else f"device {device}"
         raise DeviceError(
             f"{entry}: all arrays must lie on the current device {current}, got array {place} "
