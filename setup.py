@@ -44,7 +44,8 @@ COMPILE = [
     "-pthread",
 ]
 CONTRACTED = {
-    "attention", "bias_activation", "convolution", "elements", "functions", "losses",
+    "attention", "bias_activation", "convolution", "elements", "functions", "gated_activation",
+    "losses",
     "normalization", "softmax",
 }  # fmt: skip
 LINK = ["-shared", "-pthread"]

@@ -13,6 +13,7 @@ PYBIND11_MODULE(_native, module) {
       "raises ValueError.";
   tfl::add_elements(module);
   tfl::add_functions(module);
+  tfl::add_gated_activation(module);
   tfl::add_losses(module);
   tfl::add_memory(module);
   tfl::add_threads(module);

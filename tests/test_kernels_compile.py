@@ -136,6 +136,7 @@ VARIANTS: dict[str, list[Defines]] = {
     },
     "convolution_direct.cu": activations("gelu"),
     "embedding.cu": types(),
+    "gated_activation.cu": activations("gelu", "silu"),
     "gemm_hopper.cu": [
         hopper(256, dtypes.bfloat16, False, False, cuda_hopper.BACKWARD, "gelu"),
         hopper(256, dtypes.bfloat16, True, True),

@@ -436,7 +436,9 @@ RULES: dict[str, Rule] = {
          "cast", "copy", "to_device", "clone", "identity"),
         elementwise,
     ),
-    **dict.fromkeys(("polygamma", "index_within"), elementwise),
+    **dict.fromkeys(
+        ("polygamma", "index_within", "gated_activation", "gated_activation_gradient"), elementwise
+    ),
     **dict.fromkeys(
         ("tril", "triu", "mT", "cholesky", "qr", "eigh", "eigvalsh", "eig", "svd", "slogdet",
          "one_hot", "frexp"),

@@ -40,6 +40,7 @@ _FAMILIES = (
     "cuda_attention_slots",
     "cuda_convolution_slots",
     "cuda_embedding_slots",
+    "cuda_gated_slots",
     "cuda_normalization_slots",
     "cuda_optimizer_slots",
     "cuda_pooling_slots",
