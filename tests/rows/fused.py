@@ -6,7 +6,7 @@ import numpy as np
 
 from tensorflowlite.core.primitive import traced
 from tensorflowlite.errors import ArgumentError, ShapeError
-from tensorflowlite.ops import fused
+from tensorflowlite.ops import fused, gated
 from tests.op_table import Row, Sample, floats
 from tests.rows import images, networks
 from tests.rows.networks import sums
@@ -127,6 +127,43 @@ def product_activation_gradient(x, w, saved, activation):
     return bias_activation_gradient(x @ w, saved, activation, -1)
 
 
+# -- gated features --------------------------------------------------------------------------------
+def gates(draw):
+    for activation in NAMES:
+        yield Sample(draw(3, 4), draw(3, 4), activation)
+    yield Sample(draw(4, 3).T, draw.strided(3, 4), "silu")
+    yield Sample(draw(2, 3, 4), draw(3, 1), "silu")
+    yield Sample(draw(1, 4), draw(3, 4), "tanh")
+    yield Sample(draw(), draw(), "gelu")
+    yield Sample(draw(0, 4), draw(0, 4), "silu")
+
+
+def gates_of_gelu(draw):
+    yield Sample(draw(3, 4), draw(3, 4))
+    yield Sample(draw.strided(3, 4), draw(4), approximate="tanh")
+
+
+def gradients_of_gates(draw):
+    for activation in NAMES:
+        yield Sample(draw(3, 4), draw(3, 4), draw(3, 4), activation)
+    yield Sample(draw(4, 3).T, draw.strided(3, 4), draw(3, 4), "silu")
+    yield Sample(draw(0, 4), draw(0, 4), draw(0, 4), "silu")
+
+
+def gated_gradient(x, gate, y, activation):
+    out = applied(gate, activation)
+    saved = out if activation in FROM_OUTPUT else gate
+    return x * y * slope(saved, activation), x * out
+
+
+def products_of_gates(draw):
+    for activation in NAMES:
+        yield Sample(draw(5, 3), draw(3, 4), draw(5, 4), draw(5, 4), activation)
+    yield Sample(draw(3, 5).T, draw(4, 3).T, draw.strided(5, 4), draw(4, 5).T, "silu")
+    yield Sample(draw(2, 5, 3), draw(3, 4), draw(2, 5, 4), draw(2, 5, 4), "gelu")
+    yield Sample(draw(0, 3), draw(3, 4), draw(0, 4), draw(0, 4), "silu")
+
+
 def of_softmax(draw):
     for logs in (False, True):
         yield Sample(draw(3, 4), draw(3, 4), 1, logs)
@@ -171,4 +208,24 @@ rows = [
     Row(traced.product_activation_gradient, product_activation_gradient, samples=products,
         dtypes=parts, tolerance=sums,
         covers=("product_activation_gradient", "bias_activation_gradient")),
+    Row(gated.gated, lambda gate, x, name: applied(gate, name) * x, samples=gates,
+        tolerance=sums, covers=("gated_activation",), errors=[
+            ((two[0], two[0], "swish"), ArgumentError,
+             "gated: activation must be one of relu, leaky_relu"),
+            ((two[0], two[0], None), ArgumentError, "got None"),
+        ]),
+    Row(gated.swiglu, lambda gate, x: applied(gate, "silu") * x, samples=lambda draw: [
+            Sample(draw(3, 4), draw(3, 4)), Sample(draw(2, 3), draw(1, 3)),
+        ], tolerance=sums, covers=("gated_activation",)),
+    Row(gated.geglu, lambda gate, x, approximate="none": networks.gelu(gate, approximate) * x,
+        samples=gates_of_gelu, tolerance=sums, covers=("gated_activation",), errors=[
+            ((two[0], two[0], "erf"), ArgumentError,
+             "geglu: approximate must be 'none' or 'tanh', got 'erf'"),
+        ]),
+    Row(traced.gated_activation_gradient, gated_gradient, samples=gradients_of_gates,
+        dtypes=parts, tolerance=sums, covers=("gated_activation_gradient",)),
+    Row(traced.product_gated_gradient, lambda x, w, gate, y, name: gated_gradient(
+            x @ w, gate, y, name
+        ), samples=products_of_gates, dtypes=parts, tolerance=sums,
+        covers=("product_gated_gradient", "gated_activation_gradient")),
 ]  # fmt: skip

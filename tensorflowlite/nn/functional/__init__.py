@@ -19,6 +19,9 @@ from ...ops.fused import conv1d as conv1d
 from ...ops.fused import conv2d as conv2d
 from ...ops.fused import conv3d as conv3d
 from ...ops.fused import linear as linear
+from ...ops.gated import gated as gated
+from ...ops.gated import geglu as geglu
+from ...ops.gated import swiglu as swiglu
 from ...ops.losses import check_reduction as check_reduction
 from ...ops.normalization import layer_norm as layer_norm
 from ...ops.normalization import rms_norm as rms_norm
