@@ -44,8 +44,8 @@ COMPILE = [
     "-pthread",
 ]
 CONTRACTED = {
-    "attention", "bias_activation", "convolution", "functions", "losses", "normalization",
-    "softmax",
+    "attention", "bias_activation", "convolution", "functions", "gated_activation", "losses",
+    "normalization", "softmax",
 }  # fmt: skip
 LINK = ["-shared", "-pthread"]
 LINK += ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []

@@ -12,6 +12,7 @@ PYBIND11_MODULE(_native, module) {
       "CPU kernels of tensorflowlite. Arrays are NumPy's; every function says what it accepts and "
       "raises ValueError.";
   tfl::add_functions(module);
+  tfl::add_gated_activation(module);
   tfl::add_losses(module);
   tfl::add_memory(module);
   tfl::add_threads(module);

@@ -173,6 +173,33 @@ struct GeluTanh {
   }
 };
 
+// act(x) and act'(x) from x. An activation's two functions share what a compiler can see that they
+// share; where it can't, the pair is written out.
+template <typename T>
+struct ValueAndDerivative {
+  T value, derivative;
+};
+
+template <typename A, typename T>
+TFL_DEVICE ValueAndDerivative<T> value_and_derivative(A, T x, T slope) {
+  const T value = A::forward(x, slope);
+  return {value, A::derivative(A::from_output ? value : x, slope)};
+}
+
+template <typename T>
+TFL_DEVICE ValueAndDerivative<T> value_and_derivative(Silu, T x, T) {
+  const T s = logistic(x);
+  return {x * s, s * (T(1) + x * (T(1) - s))};
+}
+
+template <typename T>
+TFL_DEVICE ValueAndDerivative<T> value_and_derivative(GeluTanh, T x, T) {
+  const T square = x * x;
+  const T s = logistic(T(1.59576912160573071176) * x * (T(1) + T(0.044715) * square));
+  const T slope_of_argument = T(1.59576912160573071176) * (T(1) + T(0.134145) * square);
+  return {x * s, s + x * s * (T(1) - s) * slope_of_argument};
+}
+
 }  // namespace tfl
 
 // The list of all activations: APPLY(type, name).

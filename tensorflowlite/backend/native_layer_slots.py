@@ -1,4 +1,4 @@
-"""Native slots of linear layers and convolutions with their bias and activation, and of dropout."""
+"""Native slots of layers with their bias and activation, of gated activations and of dropout."""
 
 from __future__ import annotations
 
@@ -150,4 +150,45 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
         "bias_activation_gradient": bias_activation_gradient,
         "product_activation_gradient": product_activation_gradient,
         "dropout": accepting(dropout, accepts_dropout),
+        **_gated_slots(module, library, frozenset(from_output)),
+    }
+
+
+def _gated_slots(
+    module: Any, library: Callable[[str], Callable[..., Any]], known: frozenset[str]
+) -> dict[str, Any]:
+    """Return the slots of gated activations."""
+
+    def accepts(*args: Any) -> bool:
+        *arrays, activation = args
+        shape = arrays[0].shape
+        return (
+            activation in known
+            and all(type(array) is numpy.ndarray and array.shape == shape for array in arrays)
+            and _all_of_one_float(*arrays)
+        )
+
+    def gated_activation(x: Any, y: Any, activation: str) -> Any:
+        return module.gated_activation(in_c_order(x), in_c_order(y), activation)
+
+    def gated_activation_gradient(g: Any, x: Any, y: Any, activation: str) -> Any:
+        arrays = [in_c_order(array) for array in (g, x, y)]
+        return module.gated_activation_gradient(*arrays, activation)
+
+    def product_gated_gradient(g: Any, w: Any, x: Any, y: Any, activation: str) -> Any:
+        dx = in_c_order(library("matmul")(g, w))  # nobody else has it: a gradient takes its place
+        return module.gated_activation_gradient(dx, in_c_order(x), in_c_order(y), activation, dx)
+
+    def accepts_product(g: Any, w: Any, x: Any, y: Any, activation: str) -> bool:
+        return (
+            accepts(x, y, activation)
+            and _all_of_one_float(g, w, x)
+            and g.ndim >= 2
+            and (*g.shape[:-1], w.shape[-1]) == x.shape
+        )
+
+    return {
+        "gated_activation": accepting(gated_activation, accepts),
+        "gated_activation_gradient": accepting(gated_activation_gradient, accepts),
+        "product_gated_gradient": accepting(product_gated_gradient, accepts_product),
     }
