@@ -25,7 +25,8 @@ import numpy
 from tensorflowlite.backend import cuda, cuda_slots, dtypes
 
 from . import cuda_results
-from .check_samples import MAY_USE_LIBRARIES, SAMPLES, Maker, Sample
+from .check_makers import Maker, Sample
+from .check_samples import MAY_USE_LIBRARIES, SAMPLES
 from .cuda_lab import fresh_seed, plain_backend
 from .measure_cuda import described
 

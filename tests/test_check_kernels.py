@@ -14,7 +14,8 @@ import pytest
 
 from benchmarks import check_kernels, cuda_cublaslt
 from benchmarks.check_kernels import Device, Poisoned, check_slot, error_of, run
-from benchmarks.check_samples import SAMPLES, Maker, Sample
+from benchmarks.check_makers import Maker, Sample
+from benchmarks.check_samples import SAMPLES
 from benchmarks.cuda_lab import plain_backend
 from tensorflowlite.backend import cuda_slots, dtypes
 
