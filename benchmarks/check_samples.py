@@ -85,6 +85,22 @@ def _bias_activation_gradient(make: Maker) -> Samples:
             yield Sample(_name(dtype, label), (laid, saved, "silu", -1))
 
 
+def _gated(arrays: int) -> Callable[[Maker], Samples]:
+    """Return a maker of so many arrays of one shape, of which the last but one is the gate."""
+
+    def samples(make: Maker) -> Samples:
+        for dtype in make.floats():
+            for activation in make.activations():
+                for shape in make.pick([(5, 16), (37,)], [(4097,), (2, 3, 5), (0, 4)]):
+                    given = [make.normal(shape, dtype, 2.0) for _ in range(arrays)]
+                    yield Sample(_name(dtype, activation, shape), (*given, activation))
+            others = [make.normal((6, 8), dtype) for _ in range(arrays - 1)]
+            for label, laid in _layouts(make.normal((6, 8), dtype)):
+                yield Sample(_name(dtype, label), (laid, *others, "silu"))
+
+    return samples
+
+
 # -- products --------------------------------------------------------------------------------------
 def _sizes(make: Maker) -> list[tuple[int, int, int]]:
     """Return (m, k, n): tiles' multiples, ragged ones, single rows and columns."""
@@ -476,6 +492,8 @@ SAMPLES: dict[str, Callable[[Maker], Samples]] = {
     "hardtanh": _elementwise((-1.0, 1.0)),
     "activation_gradient": _activation_gradient,
     "bias_activation_gradient": _bias_activation_gradient,
+    "gated_activation": _gated(2),
+    "gated_activation_gradient": _gated(3),
     "matmul": _matmul,
     "einsum": _einsum,
     "linear_act": _linear_act,

@@ -44,6 +44,35 @@ def _lone(lab: Lab) -> Case:
     return Case(ours, peers, check, bytes=3.0 * g.nbytes)
 
 
+# -- gated activation ------------------------------------------------------------------------------
+def _gated_backward(lab: Lab) -> Case:
+    """Three arrays read and two written: with their products nothing else is moved."""
+    shape = lab.size(8192), lab.size(14336)
+    g, gate, x = (lab.normal(shape) for _ in range(3))
+
+    def ours() -> Any:
+        return lab.k.gated_activation_gradient(g, gate, x, "silu")
+
+    def check() -> list[Check]:
+        lab.poison((shape, bfloat16), (shape, bfloat16))
+        reference = lab.reference.gated_activation_gradient(*lab.wide(g, gate, x), "silu")
+        pairs = zip(("dgate", "dx"), ours(), reference, strict=True)
+        return [Check(name, worst(one, other), lab.half) for name, one, other in pairs]
+
+    def theirs(compiled: bool) -> Any:
+        dout, leaves = lab.torch_of(g), [lab.torch_of(array, True) for array in (gate, x)]
+
+        def function(gate: Any, x: Any) -> Any:
+            return lab.torch.nn.functional.silu(gate) * x
+
+        run = lab.compiled(function) if compiled else function
+        out = run(*leaves)
+        return lambda: lab.torch.autograd.grad(out, leaves, dout, retain_graph=True)
+
+    peers = {"torch": lambda: theirs(False), "torch-compile": lambda: theirs(True)}
+    return Case(ours, peers, check, bytes=5.0 * g.nbytes)
+
+
 # -- layer norm ------------------------------------------------------------------------------------
 def _norm_operands(lab: Lab) -> tuple[Any, Any, Any]:
     rows, width = lab.size(16384), lab.size(4096)
@@ -412,6 +441,10 @@ ROWS = [
     Row(
         "dact-db", "lone activation and bias gradient, GELU, 8192×14336 bf16", _lone,
         (Bar("copy", 0.90, 0.947),),
+    ),
+    Row(
+        "swiglu-backward", "SwiGLU backward 8192×14336 bf16", _gated_backward,
+        (Bar("copy", 0.90, 0.947), Bar("torch-compile", 1.0, 1.05)),
     ),
     Row(
         "layer-norm", "layer norm 16384×4096 bf16, forward", _norm_forward,

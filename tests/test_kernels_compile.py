@@ -83,6 +83,7 @@ VARIANTS: dict[str, list[Defines]] = {
     ],
     "bias_activation.cu": activations("gelu", "relu", "gelu_tanh"),
     "embedding.cu": types(),
+    "gated_activation.cu": activations("gelu", "silu"),
     "gemm_hopper.cu": [
         hopper(256, dtypes.bfloat16, False, False, cuda_hopper.BACKWARD, "gelu"),
         hopper(256, dtypes.bfloat16, True, True),

@@ -49,6 +49,7 @@ _FAMILIES = (
     "cuda_activation_slots",
     "cuda_attention_slots",
     "cuda_embedding_slots",
+    "cuda_gated_slots",
     "cuda_normalization_slots",
     "cuda_optimizer_slots",
     "cuda_product_slots",
