@@ -15,6 +15,8 @@ from tensorflowlite.core.primitive import registry, traced
 from tensorflowlite.nn import functional as F
 from tensorflowlite.ops.activation_gradients import ACTIVATIONS
 
+pytestmark = pytest.mark.usefixtures("kernels_as_before")
+
 Array = np.ndarray[Any, Any]
 binding = pytest.mark.binding
 dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -228,7 +230,6 @@ def test_native_kernels_refuse(native_module: ModuleType) -> None:
         gradient(low, x, x, "silu", high)
 
 
-@pytest.mark.usefixtures("kernels_as_before")
 @dtypes
 def test_the_bits_are_of_any_number_of_threads(native_module: ModuleType, dtype: Any) -> None:
     g, x, y = (array(300, 301, dtype=dtype) for _ in range(3))

@@ -275,7 +275,8 @@ NAMES = {
         "alpha_dropout feature_alpha_dropout smooth_l1_loss huber_loss binary_cross_entropy kl_div "
         "poisson_nll_loss gaussian_nll_loss hinge_embedding_loss soft_margin_loss "
         "margin_ranking_loss multi_margin_loss multilabel_margin_loss multilabel_soft_margin_loss "
-        "triplet_margin_loss triplet_margin_with_distance_loss cosine_embedding_loss ctc_loss"
+        "triplet_margin_loss triplet_margin_with_distance_loss cosine_embedding_loss ctc_loss "
+        "gated geglu swiglu"
     ),
     "nn.init": (
         "calculate_gain uniform_ normal_ trunc_normal_ constant_ ones_ zeros_ eye_ dirac_ "

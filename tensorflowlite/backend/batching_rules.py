@@ -70,6 +70,14 @@ def elementwise(k: Any, name: str, level: Level, flags: Flags, *values: Any) -> 
     return getattr(k, name)(*aligned(k, flags, values))
 
 
+def _several_elementwise(k: Any, name: str, level: Level, flags: Flags, *values: Any) -> Any:
+    """Operations with several outputs, of which one may not read what has the batch."""
+    arrays = [v for v in values if _is_array(v)]
+    rest = values[len(arrays) :]
+    arrays = wholes(k, level, flags[: len(arrays)], arrays)
+    return getattr(k, name)(*aligned(k, (True,) * len(arrays), arrays), *rest)
+
+
 def along_axis(k: Any, name: str, level: Level, flags: Flags, x: Any, axis: Any) -> Any:
     """Reductions, softmax, cumulative sums: the attribute is an axis or several."""
     if axis is None or (type(axis) is int and x.ndim == 1):
@@ -436,9 +444,8 @@ RULES: dict[str, Rule] = {
          "cast", "copy", "to_device", "clone", "identity"),
         elementwise,
     ),
-    **dict.fromkeys(
-        ("polygamma", "index_within", "gated_activation", "gated_activation_gradient"), elementwise
-    ),
+    **dict.fromkeys(("polygamma", "index_within", "gated_activation"), elementwise),
+    "gated_activation_gradient": _several_elementwise,
     **dict.fromkeys(
         ("tril", "triu", "mT", "cholesky", "qr", "eigh", "eigvalsh", "eig", "svd", "slogdet",
          "one_hot", "frexp"),
