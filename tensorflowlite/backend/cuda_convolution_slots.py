@@ -13,14 +13,13 @@ from typing import Any, NamedTuple
 import numpy
 
 from . import cuda_convolution, cuda_convolution_direct
-from .base import accepting
+from .base import accepting, guarded
 from .cuda_activation_slots import ACTIVATIONS, BiasActivation
 from .cuda_blas import CupyQueue, Queue
 from .cuda_convolution import FORWARD, INPUT, WEIGHT, Convolutions, Geometry
 from .cuda_convolution_direct import DirectConvolutions
 from .cuda_gemm import LARGE, Candidate, Gemm, Operands
 from .cuda_layout import of_one_float
-from .cuda_slots import guarded
 from .kernels import Kernels, source_of
 
 
@@ -212,7 +211,7 @@ def slots(xp: Any, kernels: Kernels, library: Callable[[str], Callable[..., Any]
         )
 
     def choosing(slot: str, implementation: Any, accepts: Any) -> Callable[..., Any]:
-        return guarded(implementation, accepts, lambda *args: library(slot)(*args))
+        return guarded(slot, implementation, accepts, lambda *args: library(slot)(*args))
 
     return {
         "convolution": choosing("convolution", convolution, accepts),

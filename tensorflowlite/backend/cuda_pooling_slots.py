@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy
 
 from . import cuda_windows, dtypes
+from .base import guarded
 from .cuda_layout import in_c_order
-from .cuda_slots import guarded
 from .kernels import TYPE_NAMES, ByValue, Kernels
 from .windows import Lengths, out_lengths
 
@@ -236,7 +236,7 @@ def slots(xp: Any, kernels: Kernels, library: Callable[[str], Any]) -> dict[str,
         return pool.accepts(_last(y), y, shape, *means(*args)[:2], y)
 
     def choosing(slot: str, implementation: Any, accepts: Any) -> Callable[..., Any]:
-        return guarded(implementation, accepts, lambda *args: library(slot)(*args))
+        return guarded(slot, implementation, accepts, lambda *args: library(slot)(*args))
 
     return {
         "max_pool": choosing("max_pool", max_pool, accepts_max),

@@ -141,6 +141,7 @@ def gates(draw):
 def gates_of_gelu(draw):
     yield Sample(draw(3, 4), draw(3, 4))
     yield Sample(draw.strided(3, 4), draw(4), approximate="tanh")
+    yield Sample(draw(0, 4), draw(4))
 
 
 def gradients_of_gates(draw):
@@ -216,6 +217,7 @@ rows = [
         ]),
     Row(gated.swiglu, lambda gate, x: applied(gate, "silu") * x, samples=lambda draw: [
             Sample(draw(3, 4), draw(3, 4)), Sample(draw(2, 3), draw(1, 3)),
+            Sample(draw.strided(2, 3), draw(2, 3)), Sample(draw(0, 3), draw(0, 3)),
         ], tolerance=sums, covers=("gated_activation",)),
     Row(gated.geglu, lambda gate, x, approximate="none": networks.gelu(gate, approximate) * x,
         samples=gates_of_gelu, tolerance=sums, covers=("gated_activation",), errors=[
