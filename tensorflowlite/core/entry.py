@@ -122,11 +122,14 @@ def recover(call: Callable[..., Any], op: Primitive, args: tuple[Any, ...], erro
             like = wrap(arrays[0], None)
     lifted = tuple([lift(x, like) for x in args])
     kinds = {type(x.array) for x in lifted}
+    before = [x.array for x in lifted]
     if kinds != {ndarray}:
         join = next((k.join for k in map(by_array_type.__getitem__, kinds) if k.join), None)
-        if join is not None:  # inside vmap: all operands become members of the same batch
+        if join is not None:  # all operands become members of the same batch, or recording
             lifted = join(lifted)
-    if any(new_one is not old for new_one, old in zip(lifted, args, strict=True)):
+    if any(new_one is not old for new_one, old in zip(lifted, args, strict=True)) or any(
+        x.array is not array for x, array in zip(lifted, before, strict=True)
+    ):
         return call(*lifted, *attributes)
     raise explain(op, error, [x.array for x in lifted], attributes) from error
 

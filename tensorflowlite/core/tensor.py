@@ -245,6 +245,8 @@ class Tensor:
         """The accumulated gradient: of a leaf, or where `retain_grad` was called."""
         node = self.node
         if type(node) is Leaf:
+            if runtime.shared.captures:
+                _note_grad(self, "read")
             return node.grad
         retained = self._retained()
         return None if retained is None else retained.grad
@@ -270,6 +272,8 @@ class Tensor:
                 )
             if 0 in value.array.strides and value.array.size > 1:  # gradients are added into it
                 value = wrap(backend_of(value.array).copy(value.array), None)
+        if runtime.shared.captures:
+            _note_grad(self, "written")
         node.grad = value
 
     def _retained(self) -> Retained | None:
@@ -331,12 +335,14 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """Return a tensor that shares the array and has no history."""
+        if runtime.shared.captures:
+            _enter(self)
         return wrap(self.array, None)
 
     @property
     def data(self) -> Tensor:
         """The tensor without history, sharing the array; setting it replaces the array."""
-        return wrap(self.array, None)
+        return self.detach()
 
     @data.setter
     def data(self, value: Tensor) -> None:
@@ -373,6 +379,8 @@ class Tensor:
     # -- leaving the tensor ----------------------------------------------------------------------
     def item(self) -> bool | int | float | complex:
         """Return the one element as a Python number."""
+        if runtime.shared.captures:
+            _enter(self)
         if self.array.size != 1:
             raise ShapeError(
                 f"item: the tensor must hold one element, got shape {self.shape}; use tolist(), or "
@@ -385,6 +393,8 @@ class Tensor:
 
     def tolist(self) -> Any:
         """Return the elements as nested Python lists."""
+        if runtime.shared.captures:
+            _enter(self)
         backend = backend_of(self.array)
         backend.check_readable("tolist", self.array)
         host = backend.to_host(self.array)
@@ -407,6 +417,8 @@ class Tensor:
         array([1., 1.], dtype=float32)
         """
         self._refuse_export("numpy")
+        if runtime.shared.captures:
+            _enter(self)
         if type(self.array) is not ndarray:
             backend_of(self.array).check_readable("numpy", self.array)
             raise DeviceError(f"numpy: the tensor must be on the CPU, got {self.device}; use cpu()")
@@ -429,6 +441,8 @@ class Tensor:
         return array.copy() if copy else array
 
     def _host_view(self, what: str) -> Any:
+        if runtime.shared.captures:
+            _enter(self)
         self._refuse_export(what)
         if type(self.array) is not ndarray:
             backend_of(self.array).check_readable(what, self.array)
@@ -475,6 +489,8 @@ class Tensor:
         return package
 
     def __bool__(self) -> bool:
+        if runtime.shared.captures:
+            _enter(self)
         if self.array.size != 1:
             raise ShapeError(
                 f"bool: a tensor of one element is needed, got shape {self.shape}; "
@@ -519,6 +535,8 @@ class Tensor:
         return repr(self)
 
     def __repr__(self) -> str:
+        if runtime.shared.captures:
+            _enter(self)
         backend = backend_of(self.array)
         hidden = backend.described(self.array)
         if hidden is not None:
@@ -564,6 +582,20 @@ class Tensor:
                 f"pickle: the tensor must be on the CPU, got {self.device}; use cpu() first"
             )
         return (_rebuild, (as_array(self.array), self.requires_grad, self.is_parameter))
+
+
+def _enter(tensor: Tensor) -> None:
+    """Make a tensor from outside part of what this thread records for `jit`, if it does."""
+    capture = runtime.mode.capture
+    if capture is not None and not capture.running:
+        capture.session.enter(tensor)
+
+
+def _note_grad(tensor: Tensor, how: str) -> None:
+    """Let what this thread records for `jit` know that a leaf's gradient was read or set."""
+    capture = runtime.mode.capture
+    if capture is not None and not capture.running:
+        capture.session.note_grad(tensor, how)
 
 
 def _rebuild(array: Any, requires_grad: bool, parameter: bool) -> Tensor:

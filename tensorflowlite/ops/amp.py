@@ -64,6 +64,13 @@ class _State(threading.local):
 
 
 _state = _State()
+
+
+def state() -> dict[str, Any]:
+    """Return the dtype that this thread casts to, by type of device."""
+    return _state.dtypes
+
+
 _lock = threading.Lock()
 _inside = 0  # how many regions are entered, in all threads
 

@@ -14,7 +14,8 @@ from ..core.messages import describe, explain, reason_of
 from ..core.primitive import registry, traced
 from ..core.tensor import Tensor, wrap
 from ..core.views import finish_change, of_one_batch, prepare_change
-from ..errors import BatchingError, DtypeError, OutOfRangeError, ShapeError
+from ..errors import BatchingError, CaptureError, DtypeError, OutOfRangeError, ShapeError
+from ..runtime import shared
 from .arguments import as_tensor, one_axis
 from .declare import attr1, general
 
@@ -248,7 +249,7 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
         )
     track = prepare_change("setitem", x, (value,))
     key, indices = split_key(key, x, "setitem")
-    plain = type(x.array) is ndarray is type(value.array)
+    plain = type(x.array) is ndarray is type(value.array) and not shared.captures
     if not plain or (indices and any(type(t.array) is not ndarray for t in indices)):
         value, *rest = of_one_batch("setitem", x, (value, *indices))
         indices = tuple(rest)
@@ -259,7 +260,7 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
     arrays = [t.array for t in xs]
     try:
         op.implementations[type(x.array)](*arrays, key)
-    except BatchingError:
+    except (BatchingError, CaptureError):
         raise
     except IndexError as error:
         raise _of_key("setitem", error, x, indices) from error

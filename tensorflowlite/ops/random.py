@@ -7,6 +7,7 @@ stream and ``e`` alone: the same seed gives the same bits on a CPU and a GPU.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from .. import runtime
@@ -79,6 +80,12 @@ def _make_state(key: str) -> tuple[int, Tensor]:
         found = (generation, fresh)
     _states[key] = _states[str(fresh.device)] = found
     return found
+
+
+def enter_states(enter: Callable[[Tensor], None]) -> None:
+    """Call ``enter`` with the state of every device that has one: what `jit` records changes."""
+    for key in list(_states):
+        enter(_plain_state(key))
 
 
 def stream_for(x: Tensor) -> Tensor:

@@ -9,7 +9,8 @@ from ..core.tensor import Tensor
 from ..errors import ArgumentError, DeviceError, DtypeError, StateError
 from ..ops import optimizers as rules
 from ..ops.creation import asarray
-from ..runtime import set_mode
+from .. import runtime
+from ..runtime import observe, set_mode
 from .hooks import Hooked
 
 
@@ -329,10 +330,17 @@ class Optimizer(Hooked):
                 loss = closure()
         for group in self.param_groups:
             names = self.state_names(group)
+            if runtime.shared.captures:
+                observe(group, self._hyperparameters)
             for step, due in self._due(group, names):
                 gradients = [p.grad for p in due]
                 self.update(group, step, due, gradients, self._gathered(names, due))  # type: ignore[arg-type]
         return loss
+
+    def _hyperparameters(self, group: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Return what a recorded step of a group depends on; our own rules read ``lr`` anew."""
+        ours = type(self).__module__.partition(".")[0] == __name__.partition(".")[0]
+        return tuple([value for key, value in group.items() if key != "lr" or not ours])
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drop the gradients of all parameters, or fill them with zeros."""

@@ -1,0 +1,276 @@
+"""Recording for `jit`: a backend whose slots run on the arrays inside and are written down."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import CaptureError
+from ..runtime import mode, owner_of
+from .base import Backend, Device, backend_for, by_array_type
+from .captured_array import CapturedArray, unreadable
+from .numpy_backend import as_array
+from .program import Call, Program, Ref, Value
+
+# The arguments that a slot changes, by their places. One without a result changes all arrays.
+WRITES = {
+    "assign": (0,), "fill_from": (0,), "setitem": (0,), "setitem_arrays": (0,),
+    "random_uniform": (0,), "random_normal": (0,), "random_integers": (0,),
+    "random_permutation": (0,), "random_stream": (0,), "dropout": (1,),
+}  # fmt: skip
+# Slots whose results have shapes that depend on values.
+_SHAPED_BY_VALUES = frozenset(("nonzero", "argwhere", "unique", "getitem_mask"))
+
+
+def _fill_from(target: Any, source: Any) -> None:
+    target[...] = source
+
+
+class Capture:
+    """A program while it is recorded, on one thread.
+
+    ``is_fresh`` says whether an array that lies outside was made while recording, by what is no
+    operation: `zeros`, `tensor`. Where the program changes one, each replay starts from a copy.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.values: list[Value] = []
+        self.held: dict[int, Any] = {}
+        self.running = False  # while a slot runs on the arrays inside
+        self.is_fresh: Callable[[int], bool] = lambda index: False
+        self._known: dict[int, CapturedArray] = {}  # by the identity of the array inside
+        self._objects: dict[int, tuple[Any, int]] = {}
+        self.changed: set[int] = set()  # the values that calls change
+        self.originals: dict[int, Any] = {}  # fresh ones, as they were before
+
+    # -- values ------------------------------------------------------------------------------------
+    def _number(self, kind: str, array: Any, root: int | None, origin: str) -> int:
+        self.values.append(Value(kind, array.shape, array.dtype, array.strides, root, origin))
+        return len(self.values) - 1
+
+    def enter(self, kind: str, array: Any) -> CapturedArray:
+        """Return an array from outside as one of the program; the same one again for the same."""
+        found = self._known.get(id(array))
+        if found is None:
+            index = self._number(kind, array, None, kind)
+            self.held[index] = array
+            found = self._known[id(array)] = CapturedArray(self, array, index, array.base)
+        return found
+
+    def constant(self, array: Any) -> CapturedArray:
+        """Return an array that no tensor holds as a value of the program."""
+        return self.enter("constant", array)
+
+    def _argument(self, arg: Any) -> tuple[Any, Any]:
+        """Return an argument as it is written down, and as the slot gets it."""
+        kind = type(arg)
+        if kind is CapturedArray:
+            if arg.capture is not self:
+                raise CaptureError(
+                    "jit: a tensor of another recording was used, got "
+                    f"{arg.dtype.name} {tuple(arg.shape)}; return it from the function that made it"
+                )
+            return Ref(arg.index), arg.value
+        if kind is tuple or kind is list:
+            pairs = [self._argument(one) for one in arg]
+            if any(old is not new for (_, new), old in zip(pairs, arg, strict=True)):
+                return kind([text for text, _ in pairs]), kind([raw for _, raw in pairs])
+            return arg, arg
+        if kind in by_array_type:
+            return Ref(self.constant(arg).index), arg
+        held = self._objects.get(id(arg))
+        if held is not None and held[0] is arg:
+            return Ref(held[1]), arg
+        return arg, arg
+
+    # -- calls -------------------------------------------------------------------------------------
+    def call(self, slot: str, run: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        """Run a slot on the arrays inside, write it down, and return its results."""
+        if slot in _SHAPED_BY_VALUES:
+            raise CaptureError(
+                f"{slot}: the shape of the result depends on values, which a replay can't follow; "
+                "use where(...) or a mask, or call it outside of jit"
+            )
+        pairs = [self._argument(arg) for arg in args]
+        written, raw = tuple([text for text, _ in pairs]), [value for _, value in pairs]
+        writes = self._writes(slot, written)
+        self._before_writing(writes)
+        before = self.running
+        self.running = True
+        try:
+            result = run(*raw)
+        finally:
+            self.running = before
+        if type(result) is tuple and not result and slot not in WRITES:
+            writes = tuple([one.index for one in written if type(one) is Ref])
+        scalars: list[int] = []
+        sources = [arg for arg in args if type(arg) is CapturedArray]
+        outs, wrapped = self._result(slot, result, sources, scalars)
+        self.calls.append(Call(slot, run, written, outs, writes, tuple(scalars)))
+        self.changed.update(writes)
+        return wrapped
+
+    @staticmethod
+    def _writes(slot: str, written: tuple[Any, ...]) -> tuple[int, ...]:
+        places = WRITES.get(slot)
+        if places is None:
+            return ()
+        return tuple([written[i].index for i in places if type(written[i]) is Ref])
+
+    def _before_writing(self, writes: tuple[int, ...]) -> None:
+        for index in writes:
+            root = self.values[index].root
+            index = index if root is None else root
+            kind = self.values[index].kind
+            if kind == "input":
+                raise CaptureError(
+                    "jit: an argument must not be changed in place, got one of "
+                    f"{self.values[index].dtype.name} {tuple(self.values[index].shape)}; return "
+                    "the new value, or hold the tensor outside of the function"
+                )
+            if kind == "outside" and index not in self.originals and self.is_fresh(index):
+                self.originals[index] = self.held[index].copy()
+            if kind == "constant":
+                self.originals.setdefault(index, self.held[index].copy())
+
+    def _result(self, slot: str, result: Any, sources: list[CapturedArray],
+                scalars: list[int]) -> tuple[Any, Any]:  # fmt: skip
+        """Return a result as it is written down, and with its arrays as captured ones."""
+        kind = type(result)
+        if kind is tuple or kind is list:
+            pairs = [self._result(slot, one, sources, scalars) for one in result]
+            return tuple([text for text, _ in pairs]), tuple([one for _, one in pairs])
+        if result is None:
+            return None, None
+        array = as_array(result)
+        if type(array) not in by_array_type:
+            index = len(self.values)
+            self.values.append(Value("object", (), None, (), None, slot))
+            self._objects[id(result)] = (result, index)
+            return Ref(index), result
+        for source in sources:
+            if source.value is array:
+                # The same array under another number: who compares identities sees one.
+                index = self._number("made", array, _root(source), slot)
+                return Ref(index), source
+        base = self._base(array, sources)
+        root = base.index if type(base) is CapturedArray else None
+        index = self._number("made", array, root, slot)
+        if array is not result:
+            scalars.append(index)
+        return Ref(index), CapturedArray(self, array, index, base)
+
+    def _base(self, array: Any, sources: list[CapturedArray]) -> Any:
+        """Return what a result is a view of: an operand's array where it shares its memory."""
+        if array.base is None:
+            return None
+        owner = owner_of(array)
+        for source in sources:
+            if owner_of(source.value) is owner:
+                return source if type(source.base) is not CapturedArray else source.base
+        return array.base
+
+    def program(self, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> Program:
+        """Return what was recorded."""
+        held = {i: array for i, array in self.held.items() if self.values[i].kind != "input"}
+        return Program(tuple(self.calls), tuple(self.values), held, self.originals, inputs, outputs)
+
+
+def _root(source: CapturedArray) -> int:
+    base = source.base
+    return base.index if type(base) is CapturedArray else source.index
+
+
+def _library(args: Any) -> Backend | None:
+    """Return the backend of the arrays inside."""
+    for arg in args:
+        if type(arg) is CapturedArray:
+            return by_array_type[type(arg.value)]
+        if type(arg) is tuple or type(arg) is list:
+            found = _library(arg)
+            if found is not None:
+                return found
+    return None
+
+
+class CaptureBackend(Backend):
+    """The slots of captured arrays, each made when it is first asked for."""
+
+    def __init__(self) -> None:
+        super().__init__("captured", None, CapturedArray, {})
+
+    def __getattr__(self, slot: str) -> Callable[..., Any]:
+        if slot.startswith("_") or slot == "slots":
+            raise AttributeError(slot)
+
+        def found(*args: Any) -> Any:
+            library = _library(args)
+            if library is None:  # nothing captured comes in: a constant
+                return getattr(_inner(args), slot)(*args)
+            return self.run(slot, getattr(library, slot), args)
+
+        setattr(self, slot, found)
+        return found
+
+    def for_entry(self, slot: str) -> Callable[..., Any]:
+        found = functools.partial(getattr(self, slot))
+        found.captures = True  # type: ignore[attr-defined]
+        return found
+
+    def run(self, slot: str, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        """Run a function on the arrays inside, and write it down as a slot's call."""
+        capture = mode.capture
+        if capture is None:
+            raise CaptureError(
+                "jit: a tensor made while recording was used outside of the recording, by another "
+                "thread or after its end; return it from the function"
+            )
+        return capture.call(slot, function, args)
+
+    def fill_from(self, target: Any, source: Any) -> None:
+        """Assign as ``target[...] = source`` does."""
+        self.run("fill_from", _fill_from, (target, source))
+
+    # -- what a backend knows about its arrays -----------------------------------------------------
+    def device_of(self, array: Any) -> Device:
+        return by_array_type[type(array.value)].device_of(array.value)
+
+    def from_host(self, array: Any, device: Device) -> Any:
+        return backend_for(device).from_host(array, device)
+
+    def to_host(self, array: Any) -> Any:
+        self.check_readable("item", array)
+
+    def check_readable(self, what: str, array: Any) -> None:
+        raise CaptureError(unreadable(what, array))
+
+    def described(self, array: Any) -> str | None:
+        raise CaptureError(unreadable("print", array))
+
+    def every_sample(self, array: Any) -> Any:
+        return array.value  # for checks, which replays don't make again
+
+    def settle(self, result: Any, like: Any) -> Any:
+        return mode.capture.constant(as_array(result))
+
+    def filled_like(self, x: Any, shape: Any, value: Any, dtype: Any, device: Device) -> Any:
+        return backend_for(device).filled(shape, value, dtype, device)
+
+    def quiet(self) -> Any:
+        return by_array_type[type(as_array(0))].quiet()
+
+    def alone(self, array: Any) -> bool:
+        return False
+
+
+def _inner(args: Any) -> Backend:
+    for arg in args:
+        if type(arg) in by_array_type:
+            return by_array_type[type(arg)]
+    return by_array_type[type(as_array(0))]
+
+
+capturing = CaptureBackend()
+by_array_type[CapturedArray] = capturing

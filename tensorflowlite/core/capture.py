@@ -1,0 +1,242 @@
+"""What `jit` needs of the core: tensors that become part of a recording, and leave it.
+
+While a thread records, every tensor that an operation meets holds a `CapturedArray`: arguments from
+the start, a tensor from outside (a parameter, a state) from the first operation that sees it. At the
+end all of them hold their own arrays again. What was met, and how it was found, is what a replay
+has to check before it runs.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from ..backend.capture import Capture, capturing
+from ..backend.captured_array import CapturedArray
+from ..backend.program import Program
+from ..errors import CaptureError
+from ..runtime import mode, shared
+from .primitive import look_up_again, traced, watch
+from .redirecting import Redirected
+from .tensor import Leaf, Tensor, operation_of, recording, wrap
+
+_lock = threading.Lock()
+_recording: list[None] = []  # one for each thread that records
+
+
+class Outside:
+    """A tensor from outside: what it held when the recording began, and its gradient then.
+
+    ``grad`` is ``"none"``, ``"kept"`` (added to) or ``"set"`` (whatever it was).
+    """
+
+    __slots__ = ("tensor", "array", "captured", "leaf", "grad", "before")
+
+    def __init__(self, tensor: Tensor, array: Any, captured: CapturedArray) -> None:
+        self.tensor, self.array, self.captured = weakref.ref(tensor), array, captured
+        self.leaf: Any = tensor.node if type(tensor.node) is Leaf else None
+        self.grad, self.before = "set", None
+
+
+class Session:
+    """One recording of one call of a function, on this thread."""
+
+    def __init__(self) -> None:
+        self.capture = Capture()
+        self.capture.session = self  # type: ignore[attr-defined]
+        self.capture.is_fresh = self._is_fresh
+        self.outside: list[Outside] = []
+        self.inputs: list[tuple[Tensor, Any]] = []
+        self.grads_set: set[Leaf] = set()
+        self.grads_missing: dict[Leaf, Tensor] = {}
+        self.observed: dict[int, tuple[Any, Any, tuple[Any, ...]]] = {}
+        self.collecting = False
+
+    # -- beginning and end -------------------------------------------------------------------------
+    def __enter__(self) -> Session:
+        self.collecting = gc.isenabled()
+        gc.collect(0)
+        gc.disable()  # what is young at the end was made while recording
+        mode.capture = self.capture
+        with _lock:
+            _recording.append(None)
+            shared.captures = len(_recording)
+            if len(_recording) == 1:
+                watch.wrap = _entering
+                look_up_again()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        mode.capture = None
+        with _lock:
+            _recording.pop()
+            shared.captures = len(_recording)
+            if not _recording:
+                watch.wrap = None
+                look_up_again()
+        self._restore()
+        if self.collecting:
+            gc.enable()
+
+    def _restore(self) -> None:
+        """Give all tensors their own arrays back, also where the function has raised."""
+        for tensor, array in self.inputs:
+            tensor.array = array
+        for one in self.outside:
+            tensor = one.tensor()
+            if tensor is not None and tensor.array is one.captured:
+                tensor.array = one.array
+        for tensor in self.young():
+            if type(tensor.array) is CapturedArray and tensor.array.capture is self.capture:
+                tensor.array = tensor.array.value
+
+    def young(self) -> list[Tensor]:
+        """Return the tensors that were made since the recording began and are alive."""
+        return [one for one in gc.get_objects(0) if type(one) is Tensor]
+
+    # -- tensors from outside ----------------------------------------------------------------------
+    def add_input(self, x: Tensor) -> int:
+        """Make an argument part of the program, and return its number."""
+        self.inputs.append((x, x.array))
+        x.array = self.capture.enter("input", x.array)
+        return int(x.array.index)
+
+    def enter(self, x: Tensor) -> None:
+        """Make a tensor part of the program, if it isn't."""
+        array = x.array
+        if type(array) is CapturedArray or capturing_cannot(array):
+            return
+        node = x.node
+        if node is not None and type(node) is not Leaf and recording():
+            raise CaptureError(
+                f"jit: a tensor from outside must have no history, got {array.dtype.name} "
+                f"{tuple(array.shape)} made by {operation_of(node)}; compute it inside the "
+                "function, or detach() it"
+            )
+        captured = self.capture.enter("outside", array)
+        one = Outside(x, array, captured)
+        self.outside.append(one)
+        x.array = captured
+        if one.leaf is not None:
+            self._enter_grad(one)
+
+    def _enter_grad(self, one: Outside) -> None:
+        grad = one.leaf.grad
+        if one.leaf in self.grads_set:
+            one.grad = "set"
+        elif grad is None:
+            one.grad = "none"
+        else:
+            one.grad, one.before = "kept", grad
+        if grad is not None:
+            self.enter(grad)
+
+    def note_grad(self, x: Tensor, how: str) -> None:
+        """Remember that the gradient of a leaf was set, or found missing."""
+        leaf = x.node
+        if how == "written":
+            self.grads_set.add(leaf)
+            self.enter(x)
+        elif leaf.grad is None and leaf not in self.grads_set:
+            self.grads_missing.setdefault(leaf, x)
+
+    def _is_fresh(self, index: int) -> bool:
+        """Whether an array came in while recording: no tensor that was there before holds it."""
+        holders = [one.tensor() for one in self.outside if one.captured.index == index]
+        young = {id(one) for one in self.young()}
+        return all(one is None or id(one) in young for one in holders)
+
+    def observe(self, owner: Any, values: Callable[[Any], tuple[Any, ...]]) -> None:
+        """Remember values of an object: where others stand there, the recording doesn't fit."""
+        if id(owner) not in self.observed:
+            self.observed[id(owner)] = (owner, values, values(owner))
+
+    # -- the result --------------------------------------------------------------------------------
+    def escaped(self, kept: Iterable[Tensor]) -> list[Tensor]:
+        """Return the tensors made while recording that live on, beside those given."""
+        known = {id(one) for one in kept}
+        found = self._escaping(known)
+        if found:
+            del found
+            gc.collect(0)
+            found = self._escaping(known)
+        return found
+
+    def _escaping(self, known: set[int]) -> list[Tensor]:
+        values = self.capture.values
+        found = []
+        for one in self.young():
+            if type(one.array) is not CapturedArray or id(one) in known:
+                continue
+            index = one.array.index
+            root = values[index].root
+            index = index if root is None else root
+            if values[index].kind != "outside" or self._is_fresh(index):
+                found.append(one)
+        return found
+
+    def rebound(self) -> list[Tensor]:
+        """Return the tensors from outside that hold another array now."""
+        pairs = [(one.tensor(), one.captured) for one in self.outside]
+        return [x for x, captured in pairs if x is not None and x.array is not captured]
+
+    def number_of(self, x: Tensor) -> int:
+        """Return the number of a tensor's array in the program."""
+        self.enter(x)
+        return int(x.array.index)
+
+    def program(self, inputs: Sequence[int], outputs: Sequence[int]) -> Program:
+        """Return what was recorded."""
+        return self.capture.program(tuple(inputs), tuple(outputs))
+
+
+def capturing_cannot(array: Any) -> bool:
+    """Whether an array is one of `vmap`: it holds a captured one inside, if any."""
+    return hasattr(array, "level")
+
+
+def _entering(slot: str, found: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an implementation that, on a thread that records, has its tensors captured first."""
+    if hasattr(found, "captures"):
+        return found
+
+    def run(*args: Any, **options: Any) -> Any:
+        capture = mode.capture
+        if capture is None or capture.running:
+            return found(*args, **options)
+        raise Redirected(_again(slot, capture.session))
+
+    return run
+
+
+def _again(slot: str, session: Session) -> Callable[..., Any]:
+    """Return what calls an operation once more when its tensors have been captured."""
+
+    def call(*args: Any) -> Any:
+        tensors = [x for x in args if isinstance(x, Tensor)]
+        for x in tensors:
+            session.enter(x)
+        return getattr(traced, slot)(*args)
+
+    return call
+
+
+def _join(tensors: Any) -> Any:
+    """Make the operands of one operation part of the recording."""
+    capture = mode.capture
+    if capture is not None:
+        for x in tensors:
+            if type(x) is Tensor:
+                capture.session.enter(x)
+    return tensors
+
+
+def released(x: Tensor) -> Tensor:
+    """Return a tensor of the same array that has no history."""
+    return wrap(x.array, None)
+
+
+capturing.join = _join
