@@ -8,17 +8,11 @@ from typing import Any
 
 from ..errors import CaptureError
 from ..runtime import mode, owner_of
-from .base import Backend, Device, backend_for, by_array_type
+from .base import Backend, Device, backend_for, by_array_type, changing
 from .captured_array import CapturedArray, unreadable
 from .numpy_backend import as_array
 from .program import Call, Program, Ref, Value
 
-# The arguments that a slot changes, by their places. One without a result changes all arrays.
-WRITES = {
-    "assign": (0,), "fill_from": (0,), "setitem": (0,), "setitem_arrays": (0,),
-    "random_uniform": (0,), "random_normal": (0,), "random_integers": (0,),
-    "random_permutation": (0,), "random_stream": (0,), "dropout": (1,),
-}  # fmt: skip
 # Slots whose results have shapes that depend on values.
 _SHAPED_BY_VALUES = frozenset(("nonzero", "argwhere", "unique", "getitem_mask"))
 
@@ -103,8 +97,6 @@ class Capture:
             result = run(*raw)
         finally:
             self.running = before
-        if type(result) is tuple and not result and slot not in WRITES:
-            writes = tuple([one.index for one in written if type(one) is Ref])
         scalars: list[int] = []
         sources = [arg for arg in args if type(arg) is CapturedArray]
         outs, wrapped = self._result(slot, result, sources, scalars)
@@ -114,10 +106,11 @@ class Capture:
 
     @staticmethod
     def _writes(slot: str, written: tuple[Any, ...]) -> tuple[int, ...]:
-        places = WRITES.get(slot)
-        if places is None:
-            return ()
-        return tuple([written[i].index for i in places if type(written[i]) is Ref])
+        places: Any = changing.get(slot, ())
+        if slot == "add" and len(written) == 3:  # into the third, as the tape does
+            places = (2,)
+        chosen = written if places == "all" else [written[i] for i in places]
+        return tuple([one.index for one in chosen if type(one) is Ref])
 
     def _before_writing(self, writes: tuple[int, ...]) -> None:
         for index in writes:
@@ -231,7 +224,7 @@ class CaptureBackend(Backend):
 
     def fill_from(self, target: Any, source: Any) -> None:
         """Assign as ``target[...] = source`` does."""
-        self.run("fill_from", _fill_from, (target, source))
+        self.run("assign", _fill_from, (target, source))
 
     # -- what a backend knows about its arrays -----------------------------------------------------
     def device_of(self, array: Any) -> Device:

@@ -54,6 +54,7 @@ class Session:
         self.grads_missing: dict[Leaf, Tensor] = {}
         self.observed: dict[int, tuple[Any, Any, tuple[Any, ...]]] = {}
         self.collecting = False
+        self._survivors: list[weakref.ref[Tensor]] = []
 
     # -- beginning and end -------------------------------------------------------------------------
     def __enter__(self) -> Session:
@@ -95,7 +96,14 @@ class Session:
 
     def young(self) -> list[Tensor]:
         """Return the tensors that were made since the recording began and are alive."""
-        return [one for one in gc.get_objects(0) if type(one) is Tensor]
+        found = [one for one in gc.get_objects(0) if type(one) is Tensor]
+        survivors = [reference() for reference in self._survivors]
+        return found + [one for one in survivors if one is not None]
+
+    def _forget_garbage(self) -> None:
+        """Let go of what only cycles hold; what is left is still known as young."""
+        self._survivors = [weakref.ref(one) for one in self.young()]
+        gc.collect(0)
 
     # -- tensors from outside ----------------------------------------------------------------------
     def add_input(self, x: Tensor) -> int:
@@ -161,7 +169,7 @@ class Session:
         found = self._escaping(known)
         if found:
             del found
-            gc.collect(0)
+            self._forget_garbage()
             found = self._escaping(known)
         return found
 

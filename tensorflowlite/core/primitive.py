@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
-from ..backend import by_array_type, decompositions
+from ..backend import by_array_type, changing, decompositions
 from ..runtime import set_mode, tick
 from .tensor import JointNode, Output, Tensor, recording, wrap
 
@@ -103,6 +103,8 @@ class Primitive:
         Whether the primitive can be found by name, and must have a row in the op table.
     called
         The name in errors, where users call it by another one.
+    changes
+        Which of its arguments the implementation changes, by place: a tuple, or ``"all"`` arrays.
     """
 
     __slots__ = (
@@ -131,7 +133,10 @@ class Primitive:
         decompose: Callable[..., Any] | None = None,
         registered: bool = True,
         called: str | None = None,
+        changes: tuple[int, ...] | str = (),
     ) -> None:
+        if changes:
+            changing[name] = changes
         if registered:
             if name in registry:
                 raise TypeError(f"{name}: a primitive of that name is declared already")

@@ -323,7 +323,7 @@ def filled_as(
 
 
 def _batched(x: Tensor) -> bool:
-    return type(x.array) is not ndarray and backend_of(x.array).join is not None
+    return type(x.array) is not ndarray and backend_of(x.array).batches
 
 
 def zeros_like(

@@ -34,6 +34,7 @@ _setitem = general(
     (lambda k, g, key: k.clear(g, key), lambda k, g, key: k.getitem(g, key)),
     "``x`` with ``value`` at ``key``, in place.",
     attributes=("key",),
+    changes=(0,),
 )
 
 _getitem_arrays = general(
@@ -98,6 +99,7 @@ _setitem_arrays = general(
     ),
     "``x`` with ``value`` at a key with index arrays, in place.",
     attributes=("template",),
+    changes=(0,),
     variadic=True,
 )
 _take_along_axis = general(

@@ -21,8 +21,9 @@ from .shaping import shape_argument
 
 def _source(name: str, attributes: tuple[str, ...]) -> Any:
     return declare(
-        name, ("state",), (None,), attributes=attributes, doc="Draws from the generator's state."
-    )
+        name, ("state",), (None,), attributes=attributes, changes=(0,),
+        doc="Draws from the generator's state.",
+    )  # fmt: skip
 
 
 _uniform = _source("random_uniform", ("shape", "dtype"))
@@ -44,6 +45,7 @@ _dropout = declare(
     attributes=("probability",),
     joint=True,
     keeps_residual=True,
+    changes=(1,),
     doc="``x`` with elements zeroed at random and the others scaled up.",
 )
 

@@ -135,6 +135,7 @@ def whole_rule(
         attributes=(*options, "kinds"),
         variadic=True,
         outputs=0,
+        changes="all",
         decompose=decompose,
         doc=doc,
     )
