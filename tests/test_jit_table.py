@@ -18,7 +18,9 @@ from .test_vmap_table import _BY_VALUE, arrays_in, drawn, function_of, spread
 
 ROWS = all_rows()
 # What can't be recorded, with the reason; each is shown to raise.
-REFUSED = dict.fromkeys([*_BY_VALUE.split(), "unique slices", "bincount with weights"], "the result's shape depends on data")
+REFUSED = dict.fromkeys(
+    [*_BY_VALUE.split(), "unique slices", "bincount with weights"], "the shape depends on data"
+)
 CALLS = 5  # as it is, recorded twice, replayed twice
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 # Name of the method without underscores, slot, and what Python does.
-BINARY = (
+BINARY: tuple[tuple[str, str, Callable[..., Any]], ...] = (
     ("add", "add", operator.add), ("sub", "subtract", operator.sub),
     ("mul", "multiply", operator.mul), ("truediv", "divide", operator.truediv),
     ("floordiv", "floor_divide", operator.floordiv), ("mod", "remainder", operator.mod),
@@ -16,12 +16,12 @@ BINARY = (
     ("xor", "bitwise_xor", operator.xor), ("lshift", "bitwise_left_shift", operator.lshift),
     ("rshift", "bitwise_right_shift", operator.rshift),
 )  # fmt: skip
-COMPARISONS = (
+COMPARISONS: tuple[tuple[str, str, Callable[..., Any]], ...] = (
     ("eq", "equal", operator.eq), ("ne", "not_equal", operator.ne), ("lt", "less", operator.lt),
     ("le", "less_equal", operator.le), ("gt", "greater", operator.gt),
     ("ge", "greater_equal", operator.ge),
 )  # fmt: skip
-UNARY = (
+UNARY: tuple[tuple[str, str, Callable[..., Any]], ...] = (
     ("neg", "negative", operator.neg), ("abs", "abs", operator.abs),
     ("invert", "bitwise_invert", operator.invert),
 )  # fmt: skip

@@ -87,8 +87,8 @@ def unreadable(what: str, array: Any) -> str:
     """Return what to say where a value is asked for."""
     return (
         f"{what}: a value can't be read inside jit, whose replays would not see it, got "
-        f"{array.dtype.name} {tuple(array.shape)}; return it and read it outside, or use where(...) "
-        "instead of if"
+        f"{array.dtype.name} {tuple(array.shape)}; return it and read it outside, or use "
+        "where(...) instead of if"
     )
 
 

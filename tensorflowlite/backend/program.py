@@ -196,7 +196,7 @@ def listing(program: Program, described: Sequence[str] = ()) -> str:
     """Return the program for people to read: a line per call."""
     lines = []
     for call in program.calls:
-        outs = [i for i in refs_in(call.outs)]
+        outs = list(refs_in(call.outs))
         made = [i for i in outs if program.values[i].kind == "made"]
         size = sum(_bytes(program.values[i]) for i in made if program.values[i].root is None)
         left = ", ".join(f"%{i} {_form(program.values[i])}" for i in outs)

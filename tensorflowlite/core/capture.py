@@ -1,9 +1,9 @@
 """What `jit` needs of the core: tensors that become part of a recording, and leave it.
 
-While a thread records, every tensor that an operation meets holds a `CapturedArray`: arguments from
-the start, a tensor from outside (a parameter, a state) from the first operation that sees it. At the
-end all of them hold their own arrays again. What was met, and how it was found, is what a replay
-has to check before it runs.
+While a thread records, every tensor that an operation meets holds a `CapturedArray`: arguments
+from the start, a tensor from outside (a parameter, a state) from the first operation that sees it.
+At the end all of them hold their own arrays again. What was met, and how it was found, is what a
+replay has to check before it runs.
 """
 
 from __future__ import annotations
@@ -87,9 +87,9 @@ class Session:
         for tensor, array in self.inputs:
             tensor.array = array
         for one in self.outside:
-            tensor = one.tensor()
-            if tensor is not None and tensor.array is one.captured:
-                tensor.array = one.array
+            held = one.tensor()
+            if held is not None and held.array is one.captured:
+                held.array = one.array
         for tensor in self.young():
             if type(tensor.array) is CapturedArray and tensor.array.capture is self.capture:
                 tensor.array = tensor.array.value

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from .. import runtime
 from ..core.tensor import Tensor
 from ..errors import ArgumentError, DeviceError, DtypeError, StateError
 from ..ops import optimizers as rules
 from ..ops.creation import asarray
-from .. import runtime
 from ..runtime import observe, set_mode
 from .hooks import Hooked
 

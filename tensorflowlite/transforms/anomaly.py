@@ -19,6 +19,7 @@ from ..errors import NumericalError
 from ..runtime import tick
 from .sites import Site
 
+
 class _Watcher:
     """What looks at operations and rules, and what it remembers of them."""
 

@@ -1,4 +1,4 @@
-"""One recording of a function: the program, what goes in and comes out, and what it leaves behind."""
+"""One recording of a function: the program, its way in and out, and what it leaves behind."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ class Recording:
                 return "the result"
             if kind == "constant" and what is not other_what and not _equal(what, other_what):
                 raise CaptureError(
-                    f"jit: a result that is no tensor must stay the same, got {what!r:.60} and then "
-                    f"{other_what!r:.60}; return a tensor"
+                    f"jit: a result that is no tensor must stay the same, got {what!r:.60} and "
+                    f"then {other_what!r:.60}; return a tensor"
                 )
         return same(self.program, other.program)
 
@@ -156,8 +156,9 @@ def _check_history(one: Tensor) -> None:
     if type(node) is Leaf or node.op is not None:
         made = "a leaf" if type(node) is Leaf else f"made by {operation_of(node)}"
         raise CaptureError(
-            f"jit: a result must not require grad, for a replay has no history, got {one.dtype.name} "
-            f"{one.shape} {made}; call backward() inside, return x.detach(), or use no_grad()"
+            "jit: a result must not require grad, for a replay has no history, got "
+            f"{one.dtype.name} {one.shape} {made}; call backward() inside, return "
+            "x.detach(), or use no_grad()"
         )
 
 
@@ -192,15 +193,15 @@ def _check_rest(session: Session, kept: list[Tensor]) -> None:
         index = x.array.index
         origin = session.capture.values[index].origin
         raise CaptureError(
-            f"jit: a tensor made by {origin} lives on after the function, {x.dtype.name} {x.shape}; "
-            "return it, or write into a tensor that was made before"
+            f"jit: a tensor made by {origin} lives on after the function, {x.dtype.name} "
+            f"{x.shape}; return it, or write into a tensor that was made before"
         )
 
 
 def _changed(session: Session) -> list[Any]:
     """Return the arrays from outside that the program changes."""
     values, capture = session.capture.values, session.capture
-    roots = {values[i].root if values[i].root is not None else i for i in capture.changed}
+    roots = {i if (root := values[i].root) is None else root for i in capture.changed}
     return [
         capture.held[i] for i in sorted(roots)
         if values[i].kind == "outside" and i not in capture.originals
