@@ -8,6 +8,7 @@ from typing import Any
 
 from ..backend.captured_array import CapturedArray
 from ..backend.program import Program, compiled, listing, same
+from ..backend.program_passes import optimized
 from ..core.capture import Session
 from ..core.tensor import Leaf, Output, Tensor, operation_of, wrap
 from ..errors import CaptureError
@@ -52,7 +53,7 @@ class Recording:
         """Run the program on other arguments of the same form, and return the function's result."""
         run = self._run
         if run is None:
-            run = self._run = compiled(self.program)
+            run = self._run = compiled(optimized(self.program))
         values = run(*[leaves[i].array for i in self.places])
         for reference, place in self.gradients:
             reference().node.grad = None if place is None else wrap(values[place], None)
@@ -84,7 +85,7 @@ class Recording:
 
     def listing(self) -> str:
         """Return the program as text."""
-        return listing(self.program)
+        return listing(optimized(self.program))
 
 
 def _equal(one: Any, other: Any) -> bool:
