@@ -73,7 +73,9 @@ def same(given: Any, expected: Any, backend: TestBackend, where: str) -> None:
 def test_replays_give_the_same_bits(row: Row, backend: TestBackend) -> None:
     rng = np.random.default_rng(8)
     replayed = 0
-    for sample in drawn(row):
+    samples = drawn(row)
+    chosen = {0, len(samples) // 2, len(samples) - 1} if backend.on_host else {0}
+    for sample in [samples[i] for i in sorted(chosen)]:
         arrays = arrays_in(sample)
         moves = moving(sample) if row.orders else []
         step = whole(function_of(row, sample), moves)

@@ -24,7 +24,7 @@ def _fill_from(target: Any, source: Any) -> None:
 class Capture:
     """A program while it is recorded, on one thread.
 
-    ``is_fresh`` says whether an array that lies outside was made while recording, by what is no
+    ``fresh_among`` says which arrays that lie outside were made while recording, by what is no
     operation: `zeros`, `tensor`. Where the program changes one, each replay starts from a copy.
     """
 
@@ -33,11 +33,13 @@ class Capture:
         self.values: list[Value] = []
         self.held: dict[int, Any] = {}
         self.running = False  # while a slot runs on the arrays inside
-        self.is_fresh: Callable[[int], bool] = lambda index: False
+        self.unless: int | None = None  # the value that calls are left out for, where it is true
+        self.fresh_among: Callable[[set[int]], set[int]] = lambda places: set()
         self._known: dict[int, CapturedArray] = {}  # by the identity of the array inside
         self._objects: dict[int, tuple[Any, int]] = {}
         self.changed: set[int] = set()  # the values that calls change
         self.originals: dict[int, Any] = {}  # fresh ones, as they were before
+        self.outlasting: set[int] = set()  # those from outside that were changed and aren't fresh
 
     # -- values ------------------------------------------------------------------------------------
     def _number(self, kind: str, array: Any, root: int | None, origin: str) -> int:
@@ -100,7 +102,7 @@ class Capture:
         scalars: list[int] = []
         sources = [arg for arg in args if type(arg) is CapturedArray]
         outs, wrapped = self._result(slot, result, sources, scalars)
-        self.calls.append(Call(slot, run, written, outs, writes, tuple(scalars)))
+        self.calls.append(Call(slot, run, written, outs, writes, tuple(scalars), self.unless))
         self.changed.update(writes)
         return wrapped
 
@@ -113,20 +115,22 @@ class Capture:
         return tuple([one.index for one in chosen if type(one) is Ref])
 
     def _before_writing(self, writes: tuple[int, ...]) -> None:
-        for index in writes:
-            root = self.values[index].root
-            index = index if root is None else root
-            kind = self.values[index].kind
-            if kind == "input":
+        values = self.values
+        roots = {index if (root := values[index].root) is None else root for index in writes}
+        for index in roots:
+            if values[index].kind == "input":
                 raise CaptureError(
                     "jit: an argument must not be changed in place, got one of "
-                    f"{self.values[index].dtype.name} {tuple(self.values[index].shape)}; return "
-                    "the new value, or hold the tensor outside of the function"
+                    f"{values[index].dtype.name} {tuple(values[index].shape)}; return the new "
+                    "value, or hold the tensor outside of the function"
                 )
-            if kind == "outside" and index not in self.originals and self.is_fresh(index):
+        outside = {index for index in roots if values[index].kind == "outside"} - self.outlasting
+        fresh = self.fresh_among(outside) if outside else set()
+        self.outlasting |= outside - fresh
+        for index in roots:
+            changes = index in fresh or values[index].kind == "constant"
+            if changes and index not in self.originals:
                 self.originals[index] = self.held[index].copy()
-            if kind == "constant":
-                self.originals.setdefault(index, self.held[index].copy())
 
     def _result(self, slot: str, result: Any, sources: list[CapturedArray],
                 scalars: list[int]) -> tuple[Any, Any]:  # fmt: skip

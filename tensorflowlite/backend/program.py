@@ -45,7 +45,8 @@ class Call(NamedTuple):
     """One raw call.
 
     ``outs`` has the form of the result: a `Ref`, None, or a tuple of such; ``writes`` are the
-    values that it changes, and ``scalars`` those results that the library gives as scalars.
+    values that it changes, and ``scalars`` those results that the library gives as scalars. It is
+    left out where the value ``unless`` is true.
     """
 
     slot: str
@@ -54,6 +55,13 @@ class Call(NamedTuple):
     outs: Any
     writes: tuple[int, ...] = ()
     scalars: tuple[int, ...] = ()
+    unless: int | None = None
+
+    @property
+    def uses(self) -> tuple[int, ...]:
+        """The values that it reads or changes."""
+        found = tuple(refs_in(self.args))
+        return found if self.unless is None else (*found, self.unless)
 
 
 class Program(NamedTuple):
@@ -100,11 +108,12 @@ def compiled(program: Program) -> Callable[..., tuple[Any, ...]]:
         args = ", ".join(_text(arg, names) for arg in call.args)
         made = list(refs_in(call.outs))
         target = f"{_target(call.outs)} = " if made else ""
-        lines.append(f"    {target}f{number}({args})")
-        lines += [f"    v{i} = as_array(v{i})" for i in call.scalars]
+        condition = "" if call.unless is None else f"if not v{call.unless}: "
+        lines.append(f"    {condition}{target}f{number}({args})")
+        lines += [f"    {condition}v{i} = as_array(v{i})" for i in call.scalars]
         gone = [i for i in last.get(number, ()) if i not in held]
         if gone:
-            lines.append(f"    del {', '.join(f'v{i}' for i in gone)}")
+            lines.append(f"    {' = '.join(f'v{i}' for i in gone)} = None")
     lines.append(f"    return ({''.join(f'v{i}, ' for i in program.outputs)})")
     exec(compile("\n".join(lines), "<recorded program>", "exec"), names)
     replay: Callable[..., tuple[Any, ...]] = names["replay"]
@@ -115,7 +124,7 @@ def _last_uses(program: Program) -> dict[int, list[int]]:
     """Return by call the values that nothing needs after it."""
     last: dict[int, int] = {}
     for number, call in enumerate(program.calls):
-        for index in (*refs_in(call.args), *refs_in(call.outs)):
+        for index in (*call.uses, *refs_in(call.outs)):
             last[index] = number
     found: dict[int, list[int]] = {}
     for index, number in last.items():
@@ -202,6 +211,7 @@ def listing(program: Program, described: Sequence[str] = ()) -> str:
         left = ", ".join(f"%{i} {_form(program.values[i])}" for i in outs)
         args = ", ".join(_shown(arg) for arg in call.args)
         changes = f"  changes {', '.join(f'%{i}' for i in call.writes)}" if call.writes else ""
+        changes += "" if call.unless is None else f"  unless %{call.unless}"
         memory = f"  [{size} bytes]" if size else ""
         lines.append(f"{left + ' = ' if left else ''}{call.slot}({args}){memory}{changes}")
     return "\n".join(lines)

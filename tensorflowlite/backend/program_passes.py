@@ -67,6 +67,7 @@ def _with_names(program: Program, calls: list[Call], names: dict[int, int]) -> P
             call._replace(
                 args=renamed(call.args, names),
                 writes=tuple([names.get(i, i) for i in call.writes]),
+                unless=names.get(call.unless, call.unless) if call.unless is not None else None,
             )
             for call in calls
         ]
@@ -88,7 +89,7 @@ def without_dead_calls(program: Program) -> Program:
         if not made & lives and not changes & (lives | lasting):
             continue
         calls.append(call)
-        for index in refs_in(call.args):
+        for index in call.uses:
             lives |= {index, root_of(values, index)}
     return program._replace(calls=tuple(calls[::-1]))
 
@@ -126,7 +127,7 @@ def with_shared_values(program: Program) -> Program:
 
 
 def _key(call: Call, state: tuple[int, ...], outside: int) -> Any:
-    key = (call.slot, call.run, _hashable(call.args), state, outside)
+    key = (call.slot, call.run, _hashable(call.args), state, outside, call.unless)
     try:
         hash(key)
     except TypeError:
@@ -148,7 +149,7 @@ def with_fused_layers(program: Program) -> Program:
     values, written = program.values, _written(program)
     users: dict[int, list[int]] = {}
     for number, call in enumerate(program.calls):
-        for index in {root_of(values, i) for i in refs_in(call.args)}:
+        for index in {root_of(values, i) for i in call.uses}:
             users.setdefault(index, []).append(number)
     calls: list[Call | None] = list(program.calls)
     kept = _kept(program)
@@ -175,12 +176,14 @@ def _layer_output(call: Call) -> int | None:
     """Return the number of what a layer without an activation makes."""
     if call.slot not in _LAYERS or call.args[-1] is not None:
         return None
-    return call.outs[0].index  # type: ignore[no-any-return]
+    return call.outs[0].index
 
 
 def _activation_of(call: Call, index: int) -> tuple[str, bool] | None:
     first, *attributes = call.args or (None,)
     if type(first) is not Ref or first.index != index or type(call.outs) is not Ref:
+        return None
+    if call.unless is not None:
         return None
     try:
         return _ACTIVATIONS.get((call.slot, *attributes))
@@ -197,7 +200,7 @@ def without_copies(program: Program) -> Program:
     values, kept = program.values, _kept(program)
     last: dict[int, int] = {}
     for number, call in enumerate(program.calls):
-        for index in refs_in(call.args):
+        for index in call.uses:
             last[root_of(values, index)] = number
     names: dict[int, int] = {}
     calls: list[Call] = []

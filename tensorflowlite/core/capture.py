@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from ..backend import backend_of
 from ..backend.capture import Capture, capturing
 from ..backend.captured_array import CapturedArray
 from ..backend.program import Program
@@ -47,7 +48,8 @@ class Session:
     def __init__(self) -> None:
         self.capture = Capture()
         self.capture.session = self  # type: ignore[attr-defined]
-        self.capture.is_fresh = self._is_fresh
+        self.capture.fresh_among = self._fresh_among
+        self.skipped = False  # whether something was left out for what a value was
         self.outside: list[Outside] = []
         self.inputs: list[tuple[Tensor, Any]] = []
         self.grads_set: set[Leaf] = set()
@@ -151,11 +153,37 @@ class Session:
         elif leaf.grad is None and leaf not in self.grads_set:
             self.grads_missing.setdefault(leaf, x)
 
-    def _is_fresh(self, index: int) -> bool:
-        """Whether an array came in while recording: no tensor that was there before holds it."""
-        holders = [one.tensor() for one in self.outside if one.captured.index == index]
+    def _fresh_among(self, places: set[int]) -> set[int]:
+        """Return the values that came in while recording: no tensor from before holds them."""
         young = {id(one) for one in self.young()}
-        return all(one is None or id(one) in young for one in holders)
+        found = set(places)
+        for one in self.outside:
+            tensor = one.tensor()
+            if tensor is not None and id(tensor) not in young:
+                found.discard(one.captured.index)
+        return found
+
+    def unless(self, flags: Sequence[Tensor], run: Callable[[], Any]) -> Any:
+        """Record what ``run`` does as what is left out where a flag is true.
+
+        Where one is now, nothing runs, and what was recorded is of no use.
+        """
+        flag = flags[0]
+        for other in flags[1:]:
+            flag = traced.add(flag, other)
+        self.enter(flag)
+        value = flag.array.value
+        if backend_of(value).to_host(value):
+            self.skipped = True
+            return None
+        before = self.capture.unless
+        if before is not None:
+            raise CaptureError("jit: a step that depends on a value can't stand inside another")
+        self.capture.unless = flag.array.index
+        try:
+            return run()
+        finally:
+            self.capture.unless = None
 
     def observe(self, owner: Any, values: Callable[[Any], tuple[Any, ...]]) -> None:
         """Remember values of an object: where others stand there, the recording doesn't fit."""
@@ -182,7 +210,7 @@ class Session:
             index = one.array.index
             root = values[index].root
             index = index if root is None else root
-            if values[index].kind != "outside" or self._is_fresh(index):
+            if values[index].kind != "outside" or self._fresh_among({index}):
                 found.append(one)
         return found
 
@@ -230,6 +258,13 @@ def _again(slot: str, session: Session) -> Callable[..., Any]:
         return getattr(traced, slot)(*args)
 
     return call
+
+
+def unless(flags: Sequence[Tensor], run: Callable[[], Any]) -> Any:
+    """Return ``run()``, or None where a flag, 0-d, is true; `jit` records the choice itself."""
+    if mode.capture is not None:
+        return mode.capture.session.unless(flags, run)
+    return None if any(bool(flag) for flag in flags) else run()
 
 
 def _join(tensors: Any) -> Any:

@@ -108,6 +108,8 @@ class Jitted:
         except CaptureError as error:
             _locate(error)
             raise
+        if recording is None:
+            return result
         self._recorded += 1
         found.recorded += 1
         self._prove(found, fitting, recording)

@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from ..backend import as_array, backend_of
 from ..backend.captured_array import CapturedArray
 from ..backend.program import Program, compiled, listing, same
 from ..backend.program_passes import optimized
@@ -48,13 +49,15 @@ class Recording:
         self.structure, self.results, self.gradients = structure, results, gradients
         self.changed = changed
         self._run: Callable[..., tuple[Any, ...]] | None = None
+        self._quiet = backend_of(next(iter(program.held.values()), as_array(0))).quiet
 
     def replay(self, leaves: list[Any]) -> Any:
         """Run the program on other arguments of the same form, and return the function's result."""
         run = self._run
         if run is None:
             run = self._run = compiled(optimized(self.program))
-        values = run(*[leaves[i].array for i in self.places])
+        with self._quiet():  # NumPy has warned, if at all, when this was recorded
+            values = run(*[leaves[i].array for i in self.places])
         for reference, place in self.gradients:
             reference().node.grad = None if place is None else wrap(values[place], None)
         if self.changed:
@@ -97,8 +100,11 @@ def _equal(one: Any, other: Any) -> bool:
 
 def record(
     function: Callable[..., Any], leaves: list[Any], args: Any, kwargs: Any
-) -> tuple[Any, Recording]:
-    """Call a function while everything that it computes is written down."""
+) -> tuple[Any, Recording | None]:
+    """Call a function while everything that it computes is written down.
+
+    There is no recording where something was left out for what a value was this time.
+    """
     with Session() as session:
         random.enter_states(session.enter)
         places = []
@@ -113,6 +119,8 @@ def record(
                 places.append(place)
                 inputs.append(session.add_input(leaf))
         result = function(*args, **kwargs)
+        if session.skipped:
+            return result, None
         recording = _finish(session, function, leaves, tuple(places), inputs, result)
     return result, recording
 
