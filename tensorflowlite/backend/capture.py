@@ -39,6 +39,7 @@ class Capture:
         self._objects: dict[int, tuple[Any, int]] = {}
         self.changed: set[int] = set()  # the values that calls change
         self.originals: dict[int, Any] = {}  # fresh ones, as they were before
+        self.undo: dict[int, Any] = {}  # arrays from outside as they were before their first change
         self.outlasting: set[int] = set()  # those from outside that were changed and aren't fresh
 
     # -- values ------------------------------------------------------------------------------------
@@ -126,6 +127,8 @@ class Capture:
                 )
         outside = {index for index in roots if values[index].kind == "outside"} - self.outlasting
         fresh = self.fresh_among(outside) if outside else set()
+        for index in outside - fresh:
+            self.undo[index] = self.held[index].copy()
         self.outlasting |= outside - fresh
         for index in roots:
             changes = index in fresh or values[index].kind == "constant"
@@ -168,6 +171,12 @@ class Capture:
             if owner_of(source.value) is owner:
                 return source if type(source.base) is not CapturedArray else source.base
         return array.base
+
+    def roll_back(self) -> None:
+        """Give everything from outside the values that it had before."""
+        for index, before in self.undo.items():
+            array = self.held[index]
+            by_array_type[type(array)].assign(array, before)
 
     def program(self, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> Program:
         """Return what was recorded."""

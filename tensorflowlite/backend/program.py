@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
+from .base import backend_of
 from .numpy_backend import as_array
 
 
@@ -94,13 +95,16 @@ def compiled(program: Program) -> Callable[..., tuple[Any, ...]]:
     It is straight-line code with a local name for every value, which is dropped after its last
     use: memory is held no longer than by the function that was recorded.
     """
-    names: dict[str, Any] = {"as_array": as_array}
+    names: dict[str, Any] = {"as_array": as_array, "is_true": _is_true}
     for index, array in program.held.items():
         names[f"v{index}"] = array
     lines = [f"def replay({', '.join(f'v{i}' for i in program.inputs)}):"]
     for index, array in program.fresh.items():
         names[f"o{index}"] = array
         lines.append(f"    v{index} = o{index}.copy()")
+    absent = _maybe_absent(program)
+    if absent:
+        lines.append(f"    {' = '.join(f'v{i}' for i in absent)} = None")
     last = _last_uses(program)
     held = program.held.keys() | set(program.inputs) | set(program.outputs)
     for number, call in enumerate(program.calls):
@@ -108,7 +112,7 @@ def compiled(program: Program) -> Callable[..., tuple[Any, ...]]:
         args = ", ".join(_text(arg, names) for arg in call.args)
         made = list(refs_in(call.outs))
         target = f"{_target(call.outs)} = " if made else ""
-        condition = "" if call.unless is None else f"if not v{call.unless}: "
+        condition = "" if call.unless is None else f"if not is_true(v{call.unless}): "
         lines.append(f"    {condition}{target}f{number}({args})")
         lines += [f"    {condition}v{i} = as_array(v{i})" for i in call.scalars]
         gone = [i for i in last.get(number, ()) if i not in held]
@@ -118,6 +122,16 @@ def compiled(program: Program) -> Callable[..., tuple[Any, ...]]:
     exec(compile("\n".join(lines), "<recorded program>", "exec"), names)
     replay: Callable[..., tuple[Any, ...]] = names["replay"]
     return replay
+
+
+def _is_true(flag: Any) -> bool:
+    return bool(backend_of(flag).to_host(flag))
+
+
+def _maybe_absent(program: Program) -> list[int]:
+    """Return the results that aren't made where their calls are left out."""
+    made = {i for call in program.calls if call.unless is not None for i in refs_in(call.outs)}
+    return [i for i in dict.fromkeys(program.outputs) if i in made]
 
 
 def _last_uses(program: Program) -> dict[int, list[int]]:

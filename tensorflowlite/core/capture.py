@@ -53,6 +53,7 @@ class Session:
         self.outside: list[Outside] = []
         self.inputs: list[tuple[Tensor, Any]] = []
         self.grads_set: set[Leaf] = set()
+        self.grads_before: dict[Leaf, Tensor | None] = {}
         self.grads_missing: dict[Leaf, Tensor] = {}
         self.observed: dict[int, tuple[Any, Any, tuple[Any, ...]]] = {}
         self.collecting = False
@@ -81,8 +82,16 @@ class Session:
                 watch.wrap = None
                 look_up_again()
         self._restore()
+        if exception[0] is not None:
+            self._roll_back()
         if self.collecting:
             gc.enable()
+
+    def _roll_back(self) -> None:
+        """Leave no half of a step behind: memory and gradients are as they were before."""
+        self.capture.roll_back()
+        for leaf, grad in self.grads_before.items():
+            leaf.grad = grad
 
     def _restore(self) -> None:
         """Give all tensors their own arrays back, also where the function has raised."""
@@ -135,6 +144,7 @@ class Session:
 
     def _enter_grad(self, one: Outside) -> None:
         grad = one.leaf.grad
+        self.grads_before.setdefault(one.leaf, grad)
         if one.leaf in self.grads_set:
             one.grad = "set"
         elif grad is None:
@@ -147,6 +157,7 @@ class Session:
     def note_grad(self, x: Tensor, how: str) -> None:
         """Remember that the gradient of a leaf was set, or found missing."""
         leaf = x.node
+        self.grads_before.setdefault(leaf, leaf.grad)
         if how == "written":
             self.grads_set.add(leaf)
             self.enter(x)

@@ -7,7 +7,7 @@ modules and optimizers, variables that the function closes over.
 
 from __future__ import annotations
 
-import sys
+import types
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +16,7 @@ from ..core.capture import Session
 from ..core.tensor import Tensor
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
+_DEFINITIONS = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType)
 Missing: Any = object()
 
 
@@ -64,12 +65,6 @@ class Guards:
         self._check("t is None or t.array is not a#", f"{what}, holds another array or is gone",
                     r=weakref.ref(tensor), a=one.array)  # fmt: skip
         self._check("t.node is not n#", f"{what}: whether it requires grad", n=tensor.node)
-        # Where fewer hold it than at first, it may have been exchanged for another one.
-        self._check(
-            "len(c#) and count(t) < c#[0] or not len(c#) and c#.append(count(t))",
-            f"{what}, is held in fewer places", c=[],
-        )  # fmt: skip
-        self._names["count"] = sys.getrefcount
         if one.grad == "none":
             self._check("t.node.grad is not None", f"{what}: its gradient was None")
         elif one.grad == "kept":
@@ -120,18 +115,21 @@ def differs(owner: Any, values: Callable[[Any], Any], found: Any) -> bool:
 
 def variables_of(function: Any) -> list[tuple[tuple[str, ...], Callable[[], tuple[Any, ...]]]]:
     """Return what a function reads from around it: names, and what gives the values now."""
+    found: list[tuple[tuple[str, ...], Callable[[], tuple[Any, ...]]]] = []
+    owner = getattr(function, "__self__", None)
+    if owner is not None and not isinstance(owner, types.ModuleType):
+        found.append((("self",), lambda: _contents((owner,))))
     function = getattr(function, "__func__", function)
     code = getattr(function, "__code__", None)
     if code is None:
-        return []
-    found: list[tuple[tuple[str, ...], Callable[[], tuple[Any, ...]]]] = []
+        return found
     cells = function.__closure__ or ()
     if cells:
-        found.append((code.co_freevars, lambda: tuple([_content(cell) for cell in cells])))
+        found.append((code.co_freevars, lambda: _contents([_content(cell) for cell in cells])))
     variables = function.__globals__
     names = tuple([name for name in code.co_names if name in variables])
     if names:
-        found.append((names, lambda: tuple([variables.get(name, Missing) for name in names])))
+        found.append((names, lambda: _contents([variables.get(name, Missing) for name in names])))
     return found
 
 
@@ -140,3 +138,23 @@ def _content(cell: Any) -> Any:
         return cell.cell_contents
     except ValueError:  # not assigned yet
         return Missing
+
+
+def _contents(values: Any, depth: int = 3) -> tuple[Any, ...]:
+    """Return values, and what lists, tuples and dicts among them hold; of objects, their tensors.
+
+    Of the latter no more, for counters and the like change at every call.
+    """
+    found: list[Any] = []
+    for value in values:
+        found.append(value)
+        kind = type(value)
+        if depth and (kind is list or kind is tuple):
+            found += _contents(value, depth - 1)
+        elif depth and kind is dict:
+            found += _contents(value.values(), depth - 1)
+        elif depth and kind not in _PLAIN and not isinstance(value, _DEFINITIONS):
+            held = getattr(value, "__dict__", None)
+            if held:
+                found += [one for one in held.values() if type(one) is Tensor]
+    return tuple(found)
