@@ -8,7 +8,9 @@ from typing import Any
 
 from ..errors import CaptureError
 from ..runtime import mode, owner_of
+from . import dtypes
 from .base import Backend, Device, backend_for, by_array_type, changing
+from .batching_slots import slots as boundary
 from .captured_array import CapturedArray, unreadable
 from .numpy_backend import as_array
 from .program import Call, Program, Ref, Value
@@ -37,6 +39,7 @@ class Capture:
         self.fresh_among: Callable[[set[int]], set[int]] = lambda places: set()
         self._known: dict[int, CapturedArray] = {}  # by the identity of the array inside
         self._objects: dict[int, tuple[Any, int]] = {}
+        self.used: set[int] = set()  # the values that calls have read or changed
         self.changed: set[int] = set()  # the values that calls change
         self.originals: dict[int, Any] = {}  # fresh ones, as they were before
         self.undo: dict[int, Any] = {}  # arrays from outside as they were before their first change
@@ -69,6 +72,7 @@ class Capture:
                     "jit: a tensor of another recording was used, got "
                     f"{arg.dtype.name} {tuple(arg.shape)}; return it from the function that made it"
                 )
+            self.used.add(arg.index)
             return Ref(arg.index), arg.value
         if kind is tuple or kind is list:
             pairs = [self._argument(one) for one in arg]
@@ -85,7 +89,7 @@ class Capture:
     # -- calls -------------------------------------------------------------------------------------
     def call(self, slot: str, run: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         """Run a slot on the arrays inside, write it down, and return its results."""
-        if slot in _SHAPED_BY_VALUES:
+        if slot in _SHAPED_BY_VALUES or (slot == "getitem_arrays" and _has_mask(args)):
             raise CaptureError(
                 f"{slot}: the shape of the result depends on values, which a replay can't follow; "
                 "use where(...) or a mask, or call it outside of jit"
@@ -174,7 +178,7 @@ class Capture:
 
     def roll_back(self) -> None:
         """Give everything from outside the values that it had before."""
-        for index, before in self.undo.items():
+        for index, before in (*self.undo.items(), *self.originals.items()):
             array = self.held[index]
             by_array_type[type(array)].assign(array, before)
 
@@ -201,15 +205,43 @@ def _library(args: Any) -> Backend | None:
     return None
 
 
+def _has_mask(args: Any) -> bool:
+    return any(getattr(arg, "dtype", None) == dtypes.bool_ for arg in args[1:])
+
+
+def inside(array: Any) -> Any:
+    """Return the array of a library that a captured one holds, for a thread that doesn't record.
+
+    Raises
+    ------
+    CaptureError
+        The recording has made it: only its own thread may use it.
+    """
+    if type(array) is not CapturedArray:
+        return array
+    capture = array.capture
+    root = _root(array)
+    if capture.values[root].kind not in ("outside", "input"):
+        raise CaptureError(
+            "jit: a tensor made while recording was used outside of the recording, by another "
+            f"thread or after its end, {array.dtype.name} {tuple(array.shape)}; return it from "
+            "the function"
+        )
+    return array.value
+
+
 class CaptureBackend(Backend):
     """The slots of captured arrays, each made when it is first asked for."""
 
     def __init__(self) -> None:
-        super().__init__("captured", None, CapturedArray, {})
+        # Batches lie around captured arrays, never inside.
+        super().__init__("captured", None, CapturedArray, boundary(None))
 
     def __getattr__(self, slot: str) -> Callable[..., Any]:
         if slot.startswith("_") or slot == "slots":
             raise AttributeError(slot)
+        if slot in self.slots:
+            return self.slots[slot]
 
         def found(*args: Any) -> Any:
             library = _library(args)
@@ -229,10 +261,7 @@ class CaptureBackend(Backend):
         """Run a function on the arrays inside, and write it down as a slot's call."""
         capture = mode.capture
         if capture is None:
-            raise CaptureError(
-                "jit: a tensor made while recording was used outside of the recording, by another "
-                "thread or after its end; return it from the function"
-            )
+            return function(*[inside(arg) for arg in args])
         return capture.call(slot, function, args)
 
     def fill_from(self, target: Any, source: Any) -> None:

@@ -102,6 +102,7 @@ def compiled(program: Program) -> Callable[..., tuple[Any, ...]]:
     for index, array in program.fresh.items():
         names[f"o{index}"] = array
         lines.append(f"    v{index} = o{index}.copy()")
+    calls_by_line: list[Call | None] = []
     absent = _maybe_absent(program)
     if absent:
         lines.append(f"    {' = '.join(f'v{i}' for i in absent)} = None")
@@ -114,6 +115,8 @@ def compiled(program: Program) -> Callable[..., tuple[Any, ...]]:
         target = f"{_target(call.outs)} = " if made else ""
         condition = "" if call.unless is None else f"if not is_true(v{call.unless}): "
         lines.append(f"    {condition}{target}f{number}({args})")
+        calls_by_line += [None] * (len(lines) - 1 - len(calls_by_line))
+        calls_by_line.append(call)
         lines += [f"    {condition}v{i} = as_array(v{i})" for i in call.scalars]
         gone = [i for i in last.get(number, ()) if i not in held]
         if gone:
@@ -121,7 +124,14 @@ def compiled(program: Program) -> Callable[..., tuple[Any, ...]]:
     lines.append(f"    return ({''.join(f'v{i}, ' for i in program.outputs)})")
     exec(compile("\n".join(lines), "<recorded program>", "exec"), names)
     replay: Callable[..., tuple[Any, ...]] = names["replay"]
+    replay.calls = tuple(calls_by_line)  # type: ignore[attr-defined]
     return replay
+
+
+def call_at(replay: Any, line: int) -> Call | None:
+    """Return the call that stands at a line of what `compiled` returned."""
+    found: Call | None = replay.calls[line - 1] if line <= len(replay.calls) else None
+    return found
 
 
 def _is_true(flag: Any) -> bool:

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..backend import backend_of
-from ..backend.capture import Capture, capturing
+from ..backend.batched_array import BatchedArray
+from ..backend.capture import Capture, capturing, inside
 from ..backend.captured_array import CapturedArray
 from ..backend.program import Program
 from ..errors import CaptureError
@@ -24,8 +25,8 @@ from .primitive import look_up_again, traced, watch
 from .redirecting import Redirected
 from .tensor import Leaf, Tensor, operation_of, recording, wrap
 
-_lock = threading.Lock()
-_recording: list[None] = []  # one for each thread that records
+# One thread records at a time; a second one that would runs its function as it is.
+turn = threading.Lock()
 
 
 class Outside:
@@ -34,12 +35,40 @@ class Outside:
     ``grad`` is ``"none"``, ``"kept"`` (added to) or ``"set"`` (whatever it was).
     """
 
-    __slots__ = ("tensor", "array", "captured", "leaf", "grad", "before")
+    __slots__ = (
+        "tensor", "array", "captured", "differentiated", "hooks", "grad", "before", "needed",
+    )  # fmt: skip
 
     def __init__(self, tensor: Tensor, array: Any, captured: CapturedArray) -> None:
         self.tensor, self.array, self.captured = weakref.ref(tensor), array, captured
-        self.leaf: Any = tensor.node if type(tensor.node) is Leaf else None
-        self.grad, self.before = "set", None
+        self.differentiated = type(tensor.node) is Leaf
+        self.hooks = hooks_of(tensor)
+        self.grad, self.before, self.needed = "set", None, True
+
+
+class Marks:
+    """Tensors, not kept alive, each with the first thing that was said of it."""
+
+    def __init__(self) -> None:
+        self._found: dict[int, tuple[weakref.ref[Tensor], Any]] = {}
+
+    def add(self, x: Tensor, what: Any = None) -> None:
+        if x not in self:
+            self._found[id(x)] = (weakref.ref(x), what)
+
+    def __contains__(self, x: Tensor) -> bool:
+        found = self._found.get(id(x))
+        return found is not None and found[0]() is x
+
+    def items(self) -> list[tuple[Tensor, Any]]:
+        """Return those that are alive, and what was said."""
+        pairs = [(reference(), what) for reference, what in self._found.values()]
+        return [(x, what) for x, what in pairs if x is not None]
+
+
+def hooks_of(tensor: Tensor) -> tuple[int, ...]:
+    """Return the identities of the hooks of a leaf."""
+    return tuple(map(id, getattr(tensor.node, "hooks", None) or ()))
 
 
 class Session:
@@ -52,9 +81,9 @@ class Session:
         self.skipped = False  # whether something was left out for what a value was
         self.outside: list[Outside] = []
         self.inputs: list[tuple[Tensor, Any]] = []
-        self.grads_set: set[Leaf] = set()
-        self.grads_before: dict[Leaf, Tensor | None] = {}
-        self.grads_missing: dict[Leaf, Tensor] = {}
+        self.grads_set = Marks()
+        self.grads_before = Marks()  # with the gradient at first
+        self.grads_missing = Marks()
         self.observed: dict[int, tuple[Any, Any, tuple[Any, ...]]] = {}
         self.collecting = False
         self._survivors: list[weakref.ref[Tensor]] = []
@@ -65,22 +94,16 @@ class Session:
         gc.collect(0)
         gc.disable()  # what is young at the end was made while recording
         mode.capture = self.capture
-        with _lock:
-            _recording.append(None)
-            shared.captures = len(_recording)
-            if len(_recording) == 1:
-                watch.wrap = _entering
-                look_up_again()
+        shared.captures = 1
+        watch.wrap = _entering
+        look_up_again()
         return self
 
     def __exit__(self, *exception: object) -> None:
         mode.capture = None
-        with _lock:
-            _recording.pop()
-            shared.captures = len(_recording)
-            if not _recording:
-                watch.wrap = None
-                look_up_again()
+        shared.captures = 0
+        watch.wrap = None
+        look_up_again()
         self._restore()
         if exception[0] is not None:
             self._roll_back()
@@ -90,8 +113,9 @@ class Session:
     def _roll_back(self) -> None:
         """Leave no half of a step behind: memory and gradients are as they were before."""
         self.capture.roll_back()
-        for leaf, grad in self.grads_before.items():
-            leaf.grad = grad
+        for tensor, grad in self.grads_before.items():
+            if type(tensor.node) is Leaf:
+                tensor.node.grad = grad
 
     def _restore(self) -> None:
         """Give all tensors their own arrays back, also where the function has raised."""
@@ -99,11 +123,12 @@ class Session:
             tensor.array = array
         for one in self.outside:
             held = one.tensor()
-            if held is not None and held.array is one.captured:
+            if held is not None:
                 held.array = one.array
         for tensor in self.young():
-            if type(tensor.array) is CapturedArray and tensor.array.capture is self.capture:
-                tensor.array = tensor.array.value
+            array = tensor.array
+            if type(array) is CapturedArray and array.capture is self.capture:
+                tensor.array = array.value
 
     def young(self) -> list[Tensor]:
         """Return the tensors that were made since the recording began and are alive."""
@@ -119,50 +144,80 @@ class Session:
     # -- tensors from outside ----------------------------------------------------------------------
     def add_input(self, x: Tensor) -> int:
         """Make an argument part of the program, and return its number."""
-        self.inputs.append((x, x.array))
-        x.array = self.capture.enter("input", x.array)
-        return int(x.array.index)
+        self.check_history("an argument", x)
+        known = len(self.capture.values)
+        array = x.array
+        captured = self.capture.enter("input", array)
+        if captured.index != known:
+            raise CaptureError(
+                "jit: two arguments must not be the same tensor or share their array, got "
+                f"{array.dtype.name} {tuple(array.shape)} twice; pass a copy"
+            )
+        self.inputs.append((x, array))
+        x.array = captured
+        return known
 
     def enter(self, x: Tensor) -> None:
         """Make a tensor part of the program, if it isn't."""
         array = x.array
-        if type(array) is CapturedArray or capturing_cannot(array):
+        if type(array) is CapturedArray or type(array) is BatchedArray:
             return
-        node = x.node
-        if node is not None and type(node) is not Leaf and recording():
-            raise CaptureError(
-                f"jit: a tensor from outside must have no history, got {array.dtype.name} "
-                f"{tuple(array.shape)} made by {operation_of(node)}; compute it inside the "
-                "function, or detach() it"
-            )
+        self.check_history("a tensor from outside", x)
         captured = self.capture.enter("outside", array)
+        if self.capture.values[captured.index].kind == "input":
+            raise CaptureError(
+                "jit: a tensor from outside must not hold an argument's array, got "
+                f"{array.dtype.name} {tuple(array.shape)}; pass a copy"
+            )
         one = Outside(x, array, captured)
         self.outside.append(one)
         x.array = captured
-        if one.leaf is not None:
-            self._enter_grad(one)
+        if one.differentiated:
+            self._enter_grad(x, one)
 
-    def _enter_grad(self, one: Outside) -> None:
-        grad = one.leaf.grad
-        self.grads_before.setdefault(one.leaf, grad)
-        if one.leaf in self.grads_set:
+    @staticmethod
+    def check_history(what: str, x: Tensor) -> None:
+        """Raise for a tensor that operations made which aren't recorded."""
+        node = x.node
+        if node is not None and type(node) is not Leaf and recording():
+            raise CaptureError(
+                f"jit: {what} must have no history, got {x.array.dtype.name} "
+                f"{tuple(x.array.shape)} made by {operation_of(node)}; compute it inside the "
+                "function, or detach() it"
+            )
+
+    def _enter_grad(self, x: Tensor, one: Outside) -> None:
+        grad = x.node.grad
+        self.grads_before.add(x, grad)
+        if x in self.grads_set:
             one.grad = "set"
         elif grad is None:
             one.grad = "none"
         else:
             one.grad, one.before = "kept", grad
-        if grad is not None:
             self.enter(grad)
 
     def note_grad(self, x: Tensor, how: str) -> None:
         """Remember that the gradient of a leaf was set, or found missing."""
-        leaf = x.node
-        self.grads_before.setdefault(leaf, leaf.grad)
+        grad = x.node.grad
+        self.grads_before.add(x, grad)
         if how == "written":
-            self.grads_set.add(leaf)
+            self.grads_set.add(x)
             self.enter(x)
-        elif leaf.grad is None and leaf not in self.grads_set:
-            self.grads_missing.setdefault(leaf, x)
+            self._forget_grad(x, grad)
+        elif grad is None and x not in self.grads_set:
+            self.grads_missing.add(x)
+
+    def _forget_grad(self, x: Tensor, grad: Tensor | None) -> None:
+        """Let a gradient that was dropped before anything used it be whatever it is."""
+        for one in self.outside:
+            if one.tensor() is x and one.grad != "set":
+                if grad is None or (
+                    grad is one.before and grad.array.index not in self.capture.used
+                ):
+                    one.grad, one.before = "set", None
+            elif grad is not None and one.tensor() is grad:
+                one.needed = one.captured.index in self.capture.used
 
     def _fresh_among(self, places: set[int]) -> set[int]:
         """Return the values that came in while recording: no tensor from before holds them."""
@@ -205,6 +260,7 @@ class Session:
     def escaped(self, kept: Iterable[Tensor]) -> list[Tensor]:
         """Return the tensors made while recording that live on, beside those given."""
         known = {id(one) for one in kept}
+        known |= {id(one.base[0]) for one in kept if type(one.base) is tuple}
         found = self._escaping(known)
         if found:
             del found
@@ -218,12 +274,26 @@ class Session:
         for one in self.young():
             if type(one.array) is not CapturedArray or id(one) in known:
                 continue
+            if one.array.capture is not self.capture:
+                continue
             index = one.array.index
             root = values[index].root
             index = index if root is None else root
             if values[index].kind != "outside" or self._fresh_among({index}):
                 found.append(one)
         return found
+
+    def settle(self, outputs: Sequence[int]) -> None:
+        """Make what came in while recording constants; results that are constants become copies."""
+        capture, values = self.capture, self.capture.values
+        outside = {i for i, value in enumerate(values) if value.kind == "outside"}
+        for index in self._fresh_among(outside):
+            values[index] = values[index]._replace(kind="constant")
+        for index in outputs:
+            root = values[index].root
+            root = index if root is None else root
+            if values[root].kind == "constant":
+                capture.originals.setdefault(root, capture.held[root].copy())
 
     def rebound(self) -> list[Tensor]:
         """Return the tensors from outside that hold another array now."""
@@ -240,11 +310,6 @@ class Session:
         return self.capture.program(tuple(inputs), tuple(outputs))
 
 
-def capturing_cannot(array: Any) -> bool:
-    """Whether an array is one of `vmap`: it holds a captured one inside, if any."""
-    return hasattr(array, "level")
-
-
 def _entering(slot: str, found: Callable[..., Any]) -> Callable[..., Any]:
     """Return an implementation that, on a thread that records, has its tensors captured first."""
     if hasattr(found, "captures"):
@@ -252,7 +317,7 @@ def _entering(slot: str, found: Callable[..., Any]) -> Callable[..., Any]:
 
     def run(*args: Any, **options: Any) -> Any:
         capture = mode.capture
-        if capture is None or capture.running:
+        if capture is None or capture.running or type(args[0]) is BatchedArray:
             return found(*args, **options)
         raise Redirected(_again(slot, capture.session))
 
@@ -279,12 +344,18 @@ def unless(flags: Sequence[Tensor], run: Callable[[], Any]) -> Any:
 
 
 def _join(tensors: Any) -> Any:
-    """Make the operands of one operation part of the recording."""
+    """Make the operands of one operation part of the recording.
+
+    A thread that doesn't record gets the arrays themselves of what lies outside.
+    """
     capture = mode.capture
-    if capture is not None:
-        for x in tensors:
-            if type(x) is Tensor:
-                capture.session.enter(x)
+    if capture is None:
+        return tuple([
+            wrap(inside(x.array), x.node) if type(x) is Tensor else x for x in tensors
+        ])  # fmt: skip
+    for x in tensors:
+        if type(x) is Tensor:
+            capture.session.enter(x)
     return tensors
 
 

@@ -220,6 +220,8 @@ class Tensor:
                     "operation made; use detach()"
                 )
         elif not requires_grad:
+            if self.node is not None and runtime.shared.captures:
+                _note_grad(self, "written")
             self.node = None
         elif self.node is None:
             if not dtypes.is_inexact(self.array.dtype):
@@ -228,6 +230,8 @@ class Tensor:
                     f"{self.array.dtype}; cast with astype(float32) first"
                 )
             self.node = make_leaf(self.array)
+            if runtime.shared.captures:
+                _note_grad(self, "written")
         return self
 
     @property
@@ -362,6 +366,9 @@ class Tensor:
         """
         if not self.is_leaf:
             raise GradientError("set_: the tensor must be a leaf, got one that an operation made")
+        if runtime.shared.captures:
+            _enter(self)
+            _enter(source)
         self.array = source.array
         if type(self.node) is Leaf:
             grad, hooks = self.node.grad, self.node.hooks
@@ -460,6 +467,8 @@ class Tensor:
         if type(self.array) is ndarray:
             raise AttributeError("__cuda_array_interface__: the tensor is on the CPU")
         self._refuse_export("__cuda_array_interface__")
+        if runtime.shared.captures:
+            _enter(self)
         return self.array.__cuda_array_interface__
 
     def __dlpack__(
@@ -472,6 +481,8 @@ class Tensor:
         copy: bool | None = None,
     ) -> Any:
         self._refuse_export("__dlpack__")
+        if runtime.shared.captures:
+            _enter(self)
         asked = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
         given = {name: value for name, value in asked.items() if value is not None}
         return self.array.__dlpack__(**given)
@@ -565,6 +576,8 @@ class Tensor:
                 "deepcopy: the tensor must be a leaf, got one that an operation made; "
                 "use detach() first"
             )
+        if runtime.shared.captures:
+            _enter(self)
         copied = wrap(self.array.copy(), None)
         if self.is_parameter:
             copied.parameter = True

@@ -212,7 +212,7 @@ def _cast(x: Tensor, to: Any) -> Tensor:
     """Return a float tensor in a dtype; float64 and what is no float stay as they are."""
     if x.dtype == to or (x.dtype != float32 and x.dtype not in dtypes.half):
         return x
-    cache = _state.cache
+    cache = None if shared.captures else _state.cache
     if cache is None or not x.is_leaf or not x.requires_grad or to == float32:
         return cast(Tensor, traced.cast(x, to))
     array = x.array

@@ -18,6 +18,7 @@ from ..backend import (
 from ..backend.shaping_slots import transfer
 from ..core.tensor import Tensor, wrap
 from ..errors import ArgumentError, DtypeError, ShapeError
+from ..runtime import shared
 from .arguments import as_tensor, known, plain_numbers, shape_argument
 from .casting import astype, clone, to_device
 from .nested import holds_tensors, stacked
@@ -111,6 +112,8 @@ def _make(name: str, data: Any, dtype: Any, device: Any, copy: bool | None) -> T
     if isinstance(data, list | tuple) and copy is not False and holds_tensors(data):
         joined = stacked(name, data, lambda one: _make(name, one, None, None, True), dtype)
         return joined if device is None else to_device(joined, device)
+    if shared.captures and type(data) is Tensor:
+        data = data.detach()  # which makes it part of what is recorded
     source = data.array if type(data) is Tensor else data
     array = source if is_array(source) else from_data(name, source, dtype)
     if copy is False and not is_array(source):

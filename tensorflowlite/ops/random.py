@@ -84,6 +84,12 @@ def _make_state(key: str) -> tuple[int, Tensor]:
     return found
 
 
+def make_states() -> None:
+    """Make the states of all devices that have drawn before anew, where the seed was set since."""
+    for key in list(_states):
+        _plain_state(key)
+
+
 def enter_states(enter: Callable[[Tensor], None]) -> None:
     """Call ``enter`` with the state of every device that has one: what `jit` records changes."""
     for key in list(_states):

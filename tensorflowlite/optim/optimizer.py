@@ -30,6 +30,14 @@ class ParamGroup(dict[str, Any]):
         self.step = rules.step_for(0, first)
         self["lr"] = values["lr"]
 
+    def __getitem__(self, key: str) -> Any:
+        if key == "lr" and runtime.shared.captures:  # what a recorded step computes of it is fixed
+            observe(self.rate, self._rate_of)
+        return super().__getitem__(key)
+
+    def _rate_of(self, _: Tensor) -> tuple[Any, ...]:
+        return (super().__getitem__("lr"),)
+
     def __setitem__(self, key: str, value: Any) -> None:
         if key == "lr":
             value = number(self.name, "lr", value)

@@ -9,24 +9,30 @@ the call is recorded anew.
 from __future__ import annotations
 
 import functools
+import types
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..backend.settings import settings
+from ..core.capture import turn
 from ..core.primitive import watch
 from ..core.tensor import Tensor
 from ..errors import ArgumentError, CaptureError, DtypeError
 from ..ops import amp
 from ..runtime import mode, seed, shared
-from .jit_recording import Recording, record
+from .jit_recording import EscapeError, Recording, record
+from .jit_variables import Missing
 from .sites import user_line
 from .tree import Structure, flatten
 
 _MOST_KEYS = 64  # of one function; the least recently used goes
 _MOST_RECORDINGS = 8  # of one key
 _WARN_AFTER, _STOP_AFTER = 4, 16  # recordings of one key
+
+
+_INEXACT = (float, complex)
 
 
 class CacheInfo(NamedTuple):
@@ -41,14 +47,14 @@ class CacheInfo(NamedTuple):
 class _Key:
     """What is known of the calls of one key."""
 
-    __slots__ = ("calls", "ready", "unproven", "recorded", "reason", "stopped")
+    __slots__ = ("calls", "ready", "unproven", "recorded", "reason", "stopped", "escaped")
 
     def __init__(self) -> None:
         self.calls = self.recorded = 0
         self.ready: list[Recording] = []
         self.unproven: list[Recording] = []
         self.reason = ""
-        self.stopped = False
+        self.stopped = self.escaped = False
 
 
 class Jitted:
@@ -77,10 +83,14 @@ class Jitted:
         return getattr(self._function, "__name__", type(self._function).__name__)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if mode.capture is not None or watch.wrap is not None or mode.levels:
+        if mode.capture is not None or mode.levels or _is_watched():
             return self._function(*args, **kwargs)
-        leaves, structure = flatten((args, kwargs) if kwargs else args)
-        key = _key_of(leaves, structure)
+        if kwargs:  # in the order of their names
+            kwargs = dict(sorted(kwargs.items()))
+            leaves, structure = flatten((args, kwargs))
+        else:
+            leaves, structure = flatten(args)
+        key = _key_of(leaves, structure, bool(kwargs))
         found = self._keys.get(key)
         if found is not None:
             for recording in found.ready:
@@ -102,16 +112,29 @@ class Jitted:
         self._tell(found)
         if found.stopped:
             return self._function(*args, **kwargs)
-        fitting = [one for one in found.unproven if not one.guards.holds()]
+        if not turn.acquire(blocking=False):  # another thread records
+            self._eager += 1
+            return self._function(*args, **kwargs)
         try:
+            fitting = [one for one in found.unproven if not one.guards.holds()]
             result, recording = record(self._function, leaves, args, kwargs)
         except CaptureError as error:
-            _locate(error)
-            raise
+            if isinstance(error, EscapeError) and not found.escaped:
+                found.escaped = True  # states are made at their first use: once is no harm
+                recording, result = None, Missing
+            else:
+                _locate(error)
+                raise
+        finally:
+            turn.release()
+        if result is Missing:
+            self._eager += 1
+            return self._function(*args, **kwargs)
         if recording is None:
             return result
         self._recorded += 1
         found.recorded += 1
+        found.escaped = False
         self._prove(found, fitting, recording)
         return result
 
@@ -146,6 +169,10 @@ class Jitted:
             RuntimeWarning,
             stacklevel=4,
         )
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        """Return the function bound to an instance, where it was defined in a class."""
+        return self if instance is None else types.MethodType(self, instance)
 
     # -- to look at --------------------------------------------------------------------------------
     def cache_info(self) -> CacheInfo:
@@ -189,10 +216,22 @@ class Jitted:
         return f"{self._called}: nothing is recorded yet"
 
 
-def _key_of(leaves: list[Any], structure: Structure) -> tuple[Any, ...]:
+def _is_watched() -> bool:
+    """Whether something looks at every operation, as `detect_anomaly` does."""
+    return watch.wrap is not None and not shared.captures
+
+
+def _orders(structure: Structure) -> tuple[Any, ...]:
+    """Return the keys of dicts in order, in which the leaves lie."""
+    inner = tuple([_orders(one) for one in structure.children if one.children])
+    is_dict = isinstance(structure.kind, type) and issubclass(structure.kind, dict)
+    return (structure.keys, *inner) if is_dict else inner
+
+
+def _key_of(leaves: list[Any], structure: Structure, named: bool) -> tuple[Any, ...]:
     """Return what chooses among recordings: the form of the arguments, and the modes."""
     parts: list[Any] = [
-        structure, mode.grad, mode.views, seed.generation, settings(),
+        structure, named, _orders(structure), mode.grad, mode.views, seed.generation, settings(),
         tuple(amp.state().items()) if shared.casting else (),
     ]  # fmt: skip
     for leaf in leaves:
@@ -208,7 +247,8 @@ def _key_of(leaves: list[Any], structure: Structure) -> tuple[Any, ...]:
                     "jit: an argument must be a Tensor, or a hashable Python value, got "
                     f"{type(leaf).__name__}; make a tensor of an array with asarray(...)"
                 ) from None
-            parts.append((type(leaf), leaf))
+            # 0.0 equals -0.0, and NaN not itself.
+            parts.append((type(leaf), repr(leaf) if type(leaf) in _INEXACT else leaf))
     return tuple(parts)
 
 

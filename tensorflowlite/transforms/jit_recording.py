@@ -8,15 +8,42 @@ from typing import Any
 
 from ..backend import as_array, backend_of
 from ..backend.captured_array import CapturedArray
-from ..backend.program import Program, compiled, listing, same
+from ..backend.program import Program, Ref, call_at, compiled, listing, same
 from ..backend.program_passes import optimized
 from ..core.capture import Session
+from ..core.messages import explain
+from ..core.primitive import registry
 from ..core.tensor import Leaf, Output, Tensor, operation_of, wrap
 from ..errors import CaptureError
 from ..ops import random
 from ..runtime import note_changes
 from .jit_guards import Guards
 from .tree import Structure, flatten, unflatten
+
+
+class EscapeError(CaptureError):
+    """A tensor made while recording lives on: as a state does that is made at its first use."""
+
+
+def explained(run: Any, error: Exception) -> Exception:
+    """Return what to raise for an error in a replay: what the operation itself would have."""
+    trace: Any = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code is not run.__code__:
+        trace = trace.tb_next
+    if trace is None:
+        return error
+    call = call_at(run, trace.tb_lineno)
+    op = None if call is None else registry.get(call.slot)
+    if call is None or op is None:
+        return error
+    places = trace.tb_frame.f_locals
+    names = run.__globals__
+    arrays = [
+        places.get(f"v{arg.index}", names.get(f"v{arg.index}"))
+        for arg in call.args if type(arg) is Ref
+    ]  # fmt: skip
+    attributes = tuple([arg for arg in call.args if type(arg) is not Ref])
+    return explain(op, error, arrays, attributes)
 
 
 class Recording:
@@ -56,10 +83,15 @@ class Recording:
         run = self._run
         if run is None:
             run = self._run = compiled(optimized(self.program))
-        with self._quiet():  # NumPy has warned, if at all, when this was recorded
-            values = run(*[leaves[i].array for i in self.places])
+        arrays = [leaves[i].array for i in self.places]
+        try:
+            with self._quiet():  # NumPy has warned, if at all, when this was recorded
+                values = run(*arrays)
+        except Exception as error:
+            raise explained(run, error) from error
         for reference, place in self.gradients:
-            reference().node.grad = None if place is None else wrap(values[place], None)
+            found = None if place is None else values[place]
+            reference().node.grad = None if found is None else wrap(found, None)
         if self.changed:
             note_changes(self.changed, "jit")
         made: list[Any] = []
@@ -105,6 +137,7 @@ def record(
 
     There is no recording where something was left out for what a value was this time.
     """
+    random.make_states()
     with Session() as session:
         random.enter_states(session.enter)
         places = []
@@ -122,6 +155,7 @@ def record(
         if session.skipped:
             return result, None
         recording = _finish(session, function, leaves, tuple(places), inputs, result)
+    note_changes(recording.changed, "jit")
     return result, recording
 
 
@@ -134,7 +168,8 @@ def _finish(session: Session, function: Any, leaves: list[Any], places: tuple[in
     _check_rest(session, [x for x in outs if type(x) is Tensor] + kept)
     del outs, kept
     changed = _changed(session)
-    guards = Guards(session, function)
+    session.settle(outputs)
+    guards = Guards(session, function, leaves)
     program = session.program(inputs, outputs)
     return Recording(program, guards, places, structure, results, gradients, changed)
 
@@ -177,9 +212,16 @@ def _gradients(session: Session, outputs: list[int]) -> tuple[list[Any], list[Te
     kept: list[Tensor] = []
     for one in session.outside:
         tensor = one.tensor()
-        if tensor is None or one.leaf is None:
+        if tensor is None:
             continue
-        grad = one.leaf.grad
+        if one.differentiated != (type(tensor.node) is Leaf):
+            raise CaptureError(
+                "jit: whether a tensor from outside requires grad must be after the function as it "
+                f"was before, got {tensor.dtype.name} {tensor.shape}; change it outside"
+            )
+        if not one.differentiated:
+            continue
+        grad = tensor.node.grad
         if grad is None:
             if one.grad != "none":
                 found.append((weakref.ref(tensor), None))
@@ -201,7 +243,7 @@ def _check_rest(session: Session, kept: list[Tensor]) -> None:
     for x in session.escaped(kept):
         index = x.array.index
         origin = session.capture.values[index].origin
-        raise CaptureError(
+        raise EscapeError(
             f"jit: a tensor made by {origin} lives on after the function, {x.dtype.name} "
             f"{x.shape}; return it, or write into a tensor that was made before"
         )

@@ -14,7 +14,8 @@ from ...backend import backend_of, dtypes
 from ...core.entry import declare
 from ...core.primitive import traced
 from ...core.tensor import Tensor, wrap
-from ...runtime import note_change, note_changes
+from ...errors import CaptureError
+from ...runtime import mode, note_change, note_changes
 from ..creation import asarray, move, tensor, zeros
 
 Tensors = Sequence[Tensor]
@@ -194,7 +195,18 @@ def step_for(value: int, parameter: Tensor) -> Tensor:
 
 
 def write_scalar(target: Tensor, value: float) -> None:
-    """Write a number into a 0-d tensor; a recorded step sees the new value."""
+    """Write a number into a 0-d tensor; a recorded step sees the new value.
+
+    Raises
+    ------
+    CaptureError
+        A step is being recorded: its replays would write the same number again.
+    """
+    if mode.capture is not None:
+        raise CaptureError(
+            f"jit: a number that Python computes can't be written while recording, got {value}; "
+            "set rates and scales, and step schedules, outside of the function"
+        )
     backend = backend_of(target.array)
     backend.assign(target.array, backend.filled((), value, target.dtype, target.device))
     note_change(target.array, "write_scalar")
