@@ -1352,7 +1352,7 @@ def outcome(call: Any, *args: Any) -> Any:
         lambda x, i: x.scatter(0, i[:, None], 1.0),
         lambda x, i: x.index_add(0, i, x[:2]),
     ],
-    ids="embedding getitem take gather cross_entropy nll_loss one_hot select scatter add".split(),
+    ids=["embedding", "getitem", "take", "gather", "cross_entropy", "nll_loss", "one_hot", "select", "scatter", "add"],
 )  # fmt: skip
 def test_an_index_out_of_range_is_an_error_in_replays_too(function: Any) -> None:
     def found(call: Any) -> Any:
@@ -1391,7 +1391,7 @@ def test_what_has_no_answer_is_the_same_error_in_replays(function: Any, bad: Any
     "function",
     [tfl.log, tfl.sqrt, tfl.exp, lambda x: 1 / x, lambda x: x / x, lambda x: x**-1.5,
      lambda x: (x * 1e38) * 1e38, lambda x: F.softmax(x, 0), lambda x: F.gelu(x)],
-    ids="log sqrt exp reciprocal divide power multiply softmax gelu".split(),
+    ids=["log", "sqrt", "exp", "reciprocal", "divide", "power", "multiply", "softmax", "gelu"],
 )  # fmt: skip
 def test_replays_warn_of_numbers_as_the_function_does(function: Any) -> None:
     import warnings

@@ -12,7 +12,7 @@ from . import dtypes
 from .base import Backend, Device, backend_for, by_array_type, changing
 from .batching_slots import slots as boundary
 from .captured_array import CapturedArray, unreadable
-from .numpy_backend import as_array
+from .numpy_backend import as_array, is_quiet
 from .program import Call, Program, Ref, Value
 
 # Slots whose results have shapes that depend on values.
@@ -107,7 +107,7 @@ class Capture:
         scalars: list[int] = []
         sources = [arg for arg in args if type(arg) is CapturedArray]
         outs, wrapped = self._result(slot, result, sources, scalars)
-        self.calls.append(Call(slot, run, written, outs, writes, tuple(scalars), self.unless))
+        self.calls.append(Call(slot, run, written, outs, writes, tuple(scalars), self.unless, is_quiet()))
         self.changed.update(writes)
         return wrapped
 

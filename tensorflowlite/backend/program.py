@@ -57,6 +57,7 @@ class Call(NamedTuple):
     writes: tuple[int, ...] = ()
     scalars: tuple[int, ...] = ()
     unless: int | None = None
+    quiet: bool = False  # whether the library's warnings of infinities and NaN are off
 
     @property
     def uses(self) -> tuple[int, ...]:
@@ -95,7 +96,10 @@ def compiled(program: Program) -> Callable[..., tuple[Any, ...]]:
     It is straight-line code with a local name for every value, which is dropped after its last
     use: memory is held no longer than by the function that was recorded.
     """
-    names: dict[str, Any] = {"as_array": as_array, "is_true": _is_true}
+    library = backend_of(next(iter(program.held.values()), as_array(0)))
+    names: dict[str, Any] = {
+        "as_array": as_array, "is_true": _is_true, "quiet": library.quiet
+    }  # fmt: skip
     for index, array in program.held.items():
         names[f"v{index}"] = array
     lines = [f"def replay({', '.join(f'v{i}' for i in program.inputs)}):"]
@@ -113,14 +117,17 @@ def compiled(program: Program) -> Callable[..., tuple[Any, ...]]:
         args = ", ".join(_text(arg, names) for arg in call.args)
         made = list(refs_in(call.outs))
         target = f"{_target(call.outs)} = " if made else ""
+        if call.quiet and not (number and program.calls[number - 1].quiet):
+            lines.append("    with quiet():")
+        indent = "        " if call.quiet else "    "
         condition = "" if call.unless is None else f"if not is_true(v{call.unless}): "
-        lines.append(f"    {condition}{target}f{number}({args})")
+        lines.append(f"{indent}{condition}{target}f{number}({args})")
         calls_by_line += [None] * (len(lines) - 1 - len(calls_by_line))
         calls_by_line.append(call)
-        lines += [f"    {condition}v{i} = as_array(v{i})" for i in call.scalars]
+        lines += [f"{indent}{condition}v{i} = as_array(v{i})" for i in call.scalars]
         gone = [i for i in last.get(number, ()) if i not in held]
         if gone:
-            lines.append(f"    {' = '.join(f'v{i}' for i in gone)} = None")
+            lines.append(f"{indent}{' = '.join(f'v{i}' for i in gone)} = None")
     lines.append(f"    return ({''.join(f'v{i}, ' for i in program.outputs)})")
     exec(compile("\n".join(lines), "<recorded program>", "exec"), names)
     replay: Callable[..., tuple[Any, ...]] = names["replay"]

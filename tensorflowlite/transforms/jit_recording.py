@@ -6,7 +6,6 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from ..backend import as_array, backend_of
 from ..backend.captured_array import CapturedArray
 from ..backend.program import Program, Ref, call_at, compiled, listing, same
 from ..backend.program_passes import optimized
@@ -76,7 +75,6 @@ class Recording:
         self.structure, self.results, self.gradients = structure, results, gradients
         self.changed = changed
         self._run: Callable[..., tuple[Any, ...]] | None = None
-        self._quiet = backend_of(next(iter(program.held.values()), as_array(0))).quiet
 
     def replay(self, leaves: list[Any]) -> Any:
         """Run the program on other arguments of the same form, and return the function's result."""
@@ -85,8 +83,7 @@ class Recording:
             run = self._run = compiled(optimized(self.program))
         arrays = [leaves[i].array for i in self.places]
         try:
-            with self._quiet():  # NumPy has warned, if at all, when this was recorded
-                values = run(*arrays)
+            values = run(*arrays)
         except Exception as error:
             raise explained(run, error) from error
         for reference, place in self.gradients:

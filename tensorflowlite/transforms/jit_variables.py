@@ -136,8 +136,8 @@ def _of_one(value: Any) -> Iterator[Variables]:
 
 
 def _forwards(module: Any) -> list[Any]:
-    """Return the methods that calls of a module and of those inside run."""
-    return [types.MethodType(type(one).forward, one) for one in module.modules()]
+    """Return what calls of a module and of those inside run."""
+    return list(dict.fromkeys([type(one).forward for one in module.modules()]))
 
 
 def _names(code: Any) -> Iterator[str]:
