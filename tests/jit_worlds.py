@@ -37,9 +37,15 @@ def flat(tree: Any) -> list[Any]:
     return [tree]
 
 
+def seeded(seed: int) -> None:
+    """Set the seed, and let every device have its generator."""
+    tfl.manual_seed(seed)
+    for device in ("cpu", "shadow"):
+        tfl.rand(1, device=device)
+
+
 def played(world: World, jit: Callable[..., Any]) -> list[Any]:
-    tfl.manual_seed(3)
-    tfl.rand(1)
+    seeded(3)
     # map holds nothing that was yielded while the next call runs: gradients are gone by then.
     return list(map(snapshot, world(jit)))
 

@@ -339,6 +339,62 @@ def random_numbers_follow_the_generator(jit):
         yield step(batch(i, 3)), tfl.rand(2)
 
 
+@world(5)
+def the_seed_was_set_and_nothing_drawn(jit):
+    tfl.manual_seed(5)
+    call = jit(lambda x: x * 2)
+    for i in range(CALLS):
+        yield call(batch(i, 3))
+
+
+@world(3)
+def zero_grad_stands_after_the_forward_pass(jit):
+    model = nn.Sequential(nn.Linear(3, 5), nn.Linear(5, 2))
+    opt = optim.Adam(model.parameters(), lr=0.05)
+
+    @jit
+    def step(x):
+        loss = (model(x) ** 2).mean()
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        return loss
+
+    for i in range(CALLS):
+        yield step(batch(i, 4, 3)), state_of(model, opt)
+
+
+@world(3)
+def results_are_views(jit):
+    @jit
+    def step(x):
+        return (x * 2).reshape(3, 1)
+
+    for i in range(CALLS):
+        found = step(batch(i, 3))
+        yield found
+        found += 1
+
+
+@world(0)
+def a_mask_chooses_elements(jit):
+    w = tfl.ones(3, requires_grad=True)
+
+    def step(x):
+        chosen = (w * x)[x > 0]
+        return tfl.autograd.grad(chosen.mean(), [w])[0], chosen.detach() / chosen.shape[0]
+
+    call = jit(step)
+    for i in range(CALLS):
+        x = batch(i, 3)
+        x[0] = 1.0
+        try:
+            found = call(x)
+        except CaptureError:
+            found = step(x)
+        yield found
+
+
 @world(2)
 def the_seed_is_set_between_calls(jit):
     @jit

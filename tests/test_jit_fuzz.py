@@ -16,7 +16,7 @@ import tensorflowlite as tfl
 from tensorflowlite.errors import CaptureError
 from tensorflowlite.nn import functional as F
 
-from .jit_worlds import snapshot
+from .jit_worlds import seeded, snapshot
 
 COUNT = int(os.environ.get("TENSORFLOWLITE_FUZZ", "150"))
 FIRST = int(os.environ.get("TENSORFLOWLITE_FUZZ_SEED", "0"))
@@ -277,8 +277,7 @@ class Program:
         return [None if g is None else g.detach() for g in found]
 
     def played(self, jitted: bool) -> tuple[list[Any], int]:
-        tfl.manual_seed(self.seed)
-        tfl.rand(1)
+        seeded(self.seed)
         world = World(self.seed)
 
         def step(*args: Any) -> Any:

@@ -14,7 +14,7 @@ from tensorflowlite.errors import CaptureError
 from tensorflowlite.nn import functional as F
 from tensorflowlite.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from .jit_worlds import CALLS, batch, check, labels, state_of
+from .jit_worlds import CALLS, batch, check, labels, seeded, snapshot, state_of
 
 OPTIMIZERS: dict[str, Any] = {
     "SGD": lambda p: optim.SGD(p, lr=0.1),
@@ -394,13 +394,11 @@ def check_nested(world: Any) -> None:
         try:
             if outer is not plain:
                 tfl.jit = lambda f: f
-            tfl.manual_seed(3)
+            seeded(3)
             made = list(world(outer))
         finally:
             tfl.jit = plain
         found.append(made)
-    from .jit_worlds import snapshot
-
     # The tensors are those of the end; losses are of each call.
     for ours, theirs in zip(*found, strict=True):
         assert snapshot(ours) == snapshot(theirs)
@@ -660,18 +658,18 @@ def in_threads(count: int, work: Any) -> None:
         except BaseException as error:
             errors.append(error)
 
-    threads = [threading.Thread(target=run, args=(i,)) for i in range(count)]
+    threads = [threading.Thread(target=run, args=(i,), daemon=True) for i in range(count)]
     for one in threads:
         one.start()
     for one in threads:
-        one.join()
+        one.join(60)
     if errors:
         raise errors[0]
 
 
 @pytest.mark.parametrize("warm", [True, False], ids=["recorded before", "recorded by them"])
 def test_threads_share_a_function(warm: bool) -> None:
-    tfl.manual_seed(0)
+    seeded(0)
     for _ in range(1 if warm else 8):
         model = nn.Sequential(*[nn.Linear(3, 3) for _ in range(20)]).eval()
         call = tfl.jit(model)
@@ -729,16 +727,15 @@ def test_one_thread_records_while_another_trains() -> None:
             return loss
 
         if number == 0:
-            for _ in range(20):
-                jitted = tfl.jit(step)
-                for i in range(4):
-                    jitted(batch(i, 4, 3))
-            done.set()
+            try:
+                for _ in range(10):
+                    jitted = tfl.jit(step)
+                    for i in range(4):
+                        jitted(batch(i, 4, 3))
+            finally:
+                done.set()
         else:
             while not done.is_set():
                 step(batch(0, 4, 3))
 
-    try:
-        in_threads(2, work)
-    finally:
-        done.set()
+    in_threads(2, work)
