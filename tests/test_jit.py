@@ -574,3 +574,18 @@ def test_many_forms_are_forgotten_again() -> None:
         for k in range(70):
             assert jitted(tfl.ones(2), k).tolist() == [k, k]
     assert jitted.cache_info().programs <= 64
+
+
+def test_an_array_of_numpy_is_not_changed_behind_its_back() -> None:
+    state = np.zeros(3, np.float32)
+
+    def step(x):
+        t = tfl.asarray(state)
+        t += x
+        return t * 2
+
+    jitted = tfl.jit(step)
+    jitted(tfl.ones(3))
+    with pytest.raises(CaptureError, match="copy it"):
+        jitted(tfl.ones(3))
+    assert state.tolist() == [1.0, 1.0, 1.0]

@@ -40,6 +40,7 @@ class Capture:
         self._known: dict[int, CapturedArray] = {}  # by the identity of the array inside
         self._objects: dict[int, tuple[Any, int]] = {}
         self.used: set[int] = set()  # the values that calls have read or changed
+        self.shared: set[int] = set()  # the identities of arrays that came in as they were
         self.changed: set[int] = set()  # the values that calls change
         self.originals: dict[int, Any] = {}  # fresh ones, as they were before
         self.undo: dict[int, Any] = {}  # arrays from outside as they were before their first change
@@ -107,7 +108,9 @@ class Capture:
         scalars: list[int] = []
         sources = [arg for arg in args if type(arg) is CapturedArray]
         outs, wrapped = self._result(slot, result, sources, scalars)
-        self.calls.append(Call(slot, run, written, outs, writes, tuple(scalars), self.unless, is_quiet()))
+        self.calls.append(
+            Call(slot, run, written, outs, writes, tuple(scalars), self.unless, is_quiet())
+        )
         self.changed.update(writes)
         return wrapped
 
@@ -136,6 +139,12 @@ class Capture:
         self.outlasting |= outside - fresh
         for index in roots:
             changes = index in fresh or values[index].kind == "constant"
+            if changes and id(self.held[index]) in self.shared:
+                raise CaptureError(
+                    "jit: an array that Python code outside holds too must not be changed, got "
+                    f"{values[index].dtype.name} {tuple(values[index].shape)}; make a tensor of it "
+                    "outside of the function, or copy it"
+                )
             if changes and index not in self.originals:
                 self.originals[index] = self.held[index].copy()
 

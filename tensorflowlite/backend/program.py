@@ -201,7 +201,9 @@ def same(first: Program, second: Program) -> str:
     if first.outputs != second.outputs:
         return "the results"
     for index, value in enumerate(first.values):
-        if value.kind == "constant" and not _equal(first.held[index], second.held[index]):
+        if value.kind == "constant" and not _equal(*[
+            one.fresh.get(index, one.held[index]) for one in (first, second)
+        ]):  # fmt: skip
             return (
                 f"a constant, {value.dtype.name} {tuple(value.shape)}, made anew at each call; "
                 "pass it as an argument, or draw it with tfl.random"
@@ -227,9 +229,8 @@ def _equal(one: Any, other: Any) -> bool:
         return True
     if type(one) is not type(other) or one.shape != other.shape or one.dtype != other.dtype:
         return False
-    if isinstance(one, numpy.ndarray):
-        return one.tobytes() == other.tobytes()
-    return bool((one == other).all())
+    library = backend_of(one)
+    return bool(library.to_host(one).tobytes() == library.to_host(other).tobytes())
 
 
 def listing(program: Program, described: Sequence[str] = ()) -> str:

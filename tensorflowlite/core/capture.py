@@ -105,7 +105,7 @@ class Session:
         watch.wrap = None
         look_up_again()
         self._restore()
-        if exception[0] is not None:
+        if isinstance(exception[1], CaptureError):  # any other leaves what it leaves without jit
             self._roll_back()
         if self.collecting:
             gc.enable()

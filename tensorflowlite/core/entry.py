@@ -124,9 +124,9 @@ def recover(call: Callable[..., Any], op: Primitive, args: tuple[Any, ...], erro
     kinds = {type(x.array) for x in lifted}
     before = [x.array for x in lifted]
     if kinds != {ndarray}:
-        join = next((k.join for k in map(by_array_type.__getitem__, kinds) if k.join), None)
-        if join is not None:  # all operands become members of the same batch, or recording
-            lifted = join(lifted)
+        joining = [k for k in map(by_array_type.__getitem__, kinds) if k.join is not None]
+        if joining:  # all operands become members of the same batch, or else recording
+            lifted = max(joining, key=lambda k: k.batches).join(lifted)
     if any(new_one is not old for new_one, old in zip(lifted, args, strict=True)) or any(
         x.array is not array for x, array in zip(lifted, before, strict=True)
     ):

@@ -18,7 +18,7 @@ from ..backend import (
 from ..backend.shaping_slots import transfer
 from ..core.tensor import Tensor, wrap
 from ..errors import ArgumentError, DtypeError, ShapeError
-from ..runtime import shared
+from ..runtime import mode, shared
 from .arguments import as_tensor, known, plain_numbers, shape_argument
 from .casting import astype, clone, to_device
 from .nested import holds_tensors, stacked
@@ -139,6 +139,8 @@ def _make(name: str, data: Any, dtype: Any, device: Any, copy: bool | None) -> T
         )
     if copy and found is source:
         found = backend_of(found).copy(found)
+    elif shared.captures and found is data:
+        mode.capture.shared.add(id(found))
     return wrap(found, None)
 
 

@@ -336,6 +336,8 @@ class Optimizer(Hooked):
         if closure is not None:
             with set_mode(grad=True):
                 loss = closure()
+        if runtime.shared.captures:
+            observe(self, _members)
         for group in self.param_groups:
             names = self.state_names(group)
             if runtime.shared.captures:
@@ -506,6 +508,12 @@ class RuledOptimizer(Optimizer):
         states: list[list[Tensor]],
     ) -> None:
         self._rule(group.rate, step, parameters, gradients, states, **self.options(group))
+
+
+def _members(optimizer: Optimizer) -> tuple[Any, ...]:
+    """Return the groups and their parameters: what a recorded step goes through."""
+    groups = optimizer.param_groups
+    return (*groups, *[p for group in groups for p in group["params"]])
 
 
 def shared(group: Mapping[str, Any], decoupled: bool = False) -> dict[str, Any]:

@@ -206,7 +206,7 @@ class AveragedModel:
             averages = [a for a, _ in pairs]
             average = self.multi_avg_fn or _over_lists(self.avg_fn or get_swa_avg_fn())
             if recorded:  # which of the two it is depends on a value
-                average(averages, presents, count)
+                average(averages, presents, count.astype(averages[0].dtype))
                 for old, new in zip(averages, presents, strict=True):
                     old.copy_(where(count == 0, new, old))
             elif not count:

@@ -22,8 +22,7 @@ from ..core.tensor import Tensor
 from ..errors import ArgumentError, CaptureError, DtypeError
 from ..ops import amp
 from ..runtime import mode, seed, shared
-from .jit_recording import EscapeError, Recording, record
-from .jit_variables import Missing
+from .jit_recording import Recording, record
 from .sites import user_line
 from .tree import Structure, flatten
 
@@ -32,6 +31,7 @@ _MOST_RECORDINGS = 8  # of one key
 _WARN_AFTER, _STOP_AFTER = 4, 16  # recordings of one key
 
 
+_PATIENCE = 10.0  # seconds to wait while another thread records, which may wait for this one
 _INEXACT = (float, complex)
 
 
@@ -112,31 +112,32 @@ class Jitted:
         self._tell(found)
         if found.stopped:
             return self._function(*args, **kwargs)
-        if not turn.acquire(blocking=False):  # another thread records
+        if not turn.acquire(timeout=_PATIENCE):  # another thread records
             self._eager += 1
             return self._function(*args, **kwargs)
         try:
             fitting = [one for one in found.unproven if not one.guards.holds()]
-            result, recording = record(self._function, leaves, args, kwargs)
+            # States are made at their first use: once that is no harm.
+            result, recording = record(
+                self._function, leaves, args, kwargs, forgiving=not found.escaped
+            )
+            self._keep(found, fitting, recording)
         except CaptureError as error:
-            if isinstance(error, EscapeError) and not found.escaped:
-                found.escaped = True  # states are made at their first use: once is no harm
-                recording, result = None, Missing
-            else:
-                _locate(error)
-                raise
+            _locate(error)
+            raise
         finally:
             turn.release()
-        if result is Missing:
-            self._eager += 1
-            return self._function(*args, **kwargs)
+        return result
+
+    def _keep(self, found: _Key, fitting: list[Recording], recording: Recording | None) -> None:
         if recording is None:
-            return result
+            found.escaped = True
+            self._eager += 1
+            return
         self._recorded += 1
         found.recorded += 1
         found.escaped = False
         self._prove(found, fitting, recording)
-        return result
 
     def _prove(self, found: _Key, fitting: list[Recording], recording: Recording) -> None:
         """Replay a program only when a second recording gave the same one."""

@@ -13,7 +13,15 @@ from typing import Any
 
 from ..core.capture import Outside, Session, hooks_of
 from ..core.tensor import Leaf, Tensor
-from .jit_variables import Missing, contents, is_plain, modules_in, variables_of
+from ..errors import CaptureError
+from .jit_variables import (
+    Missing,
+    class_attributes,
+    contents,
+    is_plain,
+    modules_in,
+    variables_of,
+)
 
 
 class Guards:
@@ -43,11 +51,14 @@ class Guards:
             else:
                 self._add_owner(type(owner).__name__, owner, values, found)
         objects = [leaf for leaf in leaves if type(leaf) is not Tensor and not is_plain(leaf)]
+        arguments = {id(x) for x, _ in session.inputs}
         for variables in variables_of([function, *objects]):
             read = variables.read()
+            _check_arguments(arguments, read)
             modules.update(modules_in(read))
             self._add_variables(variables, read)
         for module in modules.values():
+            _check_arguments(arguments, _attributes(module))
             self._add_owner(type(module).__name__, module, _attributes, _attributes(module))
         source = "\n".join(["def holds():", *self._lines, "    return -1"])
         exec(compile(source, "<guards>", "exec"), self._names)
@@ -99,8 +110,18 @@ class Guards:
                     v=lambda _, read=variables.read: read(), f=_remembered(read))  # fmt: skip
 
 
+def _check_arguments(arguments: set[int], values: Any) -> None:
+    """Raise where an argument is one of the things that the function reads from around it."""
+    for value in values:
+        if type(value) is Tensor and id(value) in arguments:
+            raise CaptureError(
+                "jit: an argument must not be a tensor that the function reads otherwise too, got "
+                f"{value.dtype.name} {value.shape}; pass a copy, or don't pass it"
+            )
+
+
 def _attributes(module: Any) -> Any:
-    return contents(module.__dict__.values())
+    return contents((*module.__dict__.values(), *class_attributes(type(module))))
 
 
 def _remembered(values: tuple[Any, ...]) -> tuple[tuple[int, ...], tuple[Any, ...]]:

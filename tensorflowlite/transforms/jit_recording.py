@@ -128,11 +128,13 @@ def _equal(one: Any, other: Any) -> bool:
 
 
 def record(
-    function: Callable[..., Any], leaves: list[Any], args: Any, kwargs: Any
-) -> tuple[Any, Recording | None]:
+    function: Callable[..., Any], leaves: list[Any], args: Any, kwargs: Any,
+    forgiving: bool = False,
+) -> tuple[Any, Recording | None]:  # fmt: skip
     """Call a function while everything that it computes is written down.
 
-    There is no recording where something was left out for what a value was this time.
+    There is no recording where something was left out for what a value was this time, or where,
+    ``forgiving``, a tensor that was made lives on: as a state that is made at its first use.
     """
     random.make_states()
     with Session() as session:
@@ -151,7 +153,12 @@ def record(
         result = function(*args, **kwargs)
         if session.skipped:
             return result, None
-        recording = _finish(session, function, leaves, tuple(places), inputs, result)
+        try:
+            recording = _finish(session, function, leaves, tuple(places), inputs, result)
+        except EscapeError:
+            if not forgiving:
+                raise
+            return result, None
     note_changes(recording.changed, "jit")
     return result, recording
 

@@ -112,12 +112,14 @@ def _of_one(value: Any) -> Iterator[Variables]:
         return
     owner = getattr(value, "__self__", None)
     if owner is not None and not isinstance(owner, types.ModuleType):
-        yield Variables(where, ("self",), lambda: contents((owner,)))
+        yield Variables(where, ("self",), lambda: (owner, *_attributes(owner)))
     wrapped = getattr(value, "__wrapped__", None)
     if wrapped is not None:
         yield Variables(where, ("__wrapped__",), lambda: (wrapped,))
     function = getattr(value, "__func__", value)
     code = getattr(function, "__code__", None)
+    if _package_of(function) == _PACKAGE and not hasattr(value, "named_modules"):
+        return
     if code is None:
         if owner is None and not callable(value):
             yield Variables(where, ("argument",), lambda: contents((value,)))
@@ -133,6 +135,24 @@ def _of_one(value: Any) -> Iterator[Variables]:
         yield Variables(
             where, names, lambda: contents([variables.get(name, Missing) for name in names])
         )
+
+
+def class_attributes(kind: type) -> list[Any]:
+    """Return the plain values and tensors that classes of the user's hold for all their objects."""
+    return [
+        value
+        for one in kind.__mro__
+        if one is not object and _package_of(one) != _PACKAGE
+        for name, value in vars(one).items()
+        if not name.startswith("__") and (type(value) in _PLAIN or type(value) is Tensor)
+    ]
+
+
+def _attributes(owner: Any) -> tuple[Any, ...]:
+    """Return what a bound method reads of its object: all but other objects' insides."""
+    if hasattr(owner, "named_modules") or _package_of(type(owner)) == _PACKAGE:
+        return ()
+    return contents(getattr(owner, "__dict__", {}).values())
 
 
 def _forwards(module: Any) -> list[Any]:

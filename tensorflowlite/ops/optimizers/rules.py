@@ -14,6 +14,7 @@ from ...backend import backend_of, dtypes
 from ...core.entry import declare
 from ...core.primitive import traced
 from ...core.tensor import Tensor, wrap
+from ...core.views import enter_all
 from ...errors import CaptureError
 from ...runtime import mode, note_change, note_changes
 from ..creation import asarray, move, tensor, zeros
@@ -147,6 +148,8 @@ def run(op: Any, lr: Tensor, step: Tensor, parameters: Tensors, gradients: Tenso
         states: Sequence[Tensors], attributes: tuple[Any, ...],
         scalars: int = 0) -> None:  # fmt: skip
     """Call an update rule's primitive, with the states brought to where the parameters are."""
+    if mode.capture is not None:
+        enter_all([lr, step, *parameters, *gradients, *[t for kind in states for t in kind]])
     for number, kind in enumerate(states):
         is_scalar = number < scalars
         for state, parameter in zip(kind, parameters, strict=True):
