@@ -17,7 +17,6 @@ from .jit_worlds import CALLS, World, Worlds, batch, check, state_of, trained
 
 world = Worlds()
 SCALE: Any = 2.0
-NEVER = "recorded for ever: the module's own variables don't look the same twice"
 
 
 # -- modules ---------------------------------------------------------------------------------------
@@ -78,7 +77,7 @@ def inference(jit: Any) -> Any:
     return model, call
 
 
-@world(2, fails=NEVER)
+@world(2)
 def an_attribute_changes(jit):
     model, call = inference(jit)
     for i in range(CALLS):
@@ -86,7 +85,7 @@ def an_attribute_changes(jit):
         yield call(i)
 
 
-@world(2, fails=NEVER)
+@world(2)
 def an_attribute_changes_to_a_number_that_is_equal(jit):
     model = Scaled()
     x = tfl.ones(3)
@@ -103,7 +102,7 @@ def an_attribute_changes_to_a_number_that_is_equal(jit):
         yield call(tfl.arange(3)), x
 
 
-@world(2, fails=NEVER)
+@world(2)
 def a_zero_changes_its_sign(jit):
     class Sign(nn.Module):
         zero = 0.0
@@ -126,7 +125,7 @@ def a_zero_argument_changes_its_sign(jit):
         yield call(tfl.ones(3), -0.0 if i > 4 else 0.0)
 
 
-@world(2, fails=NEVER)
+@world(2)
 def a_tuple_attribute_changes(jit):
     model, call = inference(jit)
     for i in range(CALLS):
@@ -143,7 +142,7 @@ def a_tuple_attribute_changes(jit):
         yield call(i)
 
 
-@world(2, fails=NEVER)
+@world(2)
 def an_element_of_a_list_attribute_changes(jit):
     model, call = inference(jit)
     for i in range(CALLS):
@@ -151,7 +150,7 @@ def an_element_of_a_list_attribute_changes(jit):
         yield call(i)
 
 
-@world(2, fails=NEVER)
+@world(2)
 def a_value_of_a_dict_attribute_changes(jit):
     model, call = inference(jit)
     for i in range(CALLS):
@@ -159,7 +158,7 @@ def a_value_of_a_dict_attribute_changes(jit):
         yield call(i)
 
 
-@world(2, fails=NEVER)
+@world(2, fails="attributes of a class aren't followed")
 def a_class_attribute_changes(jit):
     class Factor(nn.Module):
         factor = 2.0
@@ -173,7 +172,7 @@ def a_class_attribute_changes(jit):
         yield call(batch(i, 3))
 
 
-@world(2, fails=NEVER)
+@world(2)
 def a_global_that_forward_reads_changes(jit):
     global SCALE
     _, call = inference(jit)
@@ -182,7 +181,7 @@ def a_global_that_forward_reads_changes(jit):
         yield call(i)
 
 
-@world(2, fails=NEVER)
+@world(2)
 def a_parameter_is_exchanged(jit):
     model, call = inference(jit)
     old = model.weight
@@ -191,7 +190,7 @@ def a_parameter_is_exchanged(jit):
         yield call(i)
 
 
-@world(2, fails=NEVER)
+@world(2)
 def a_parameter_is_exchanged_and_the_old_one_is_gone(jit):
     model, call = inference(jit)
     for i in range(CALLS):
@@ -200,7 +199,7 @@ def a_parameter_is_exchanged_and_the_old_one_is_gone(jit):
         yield call(i)
 
 
-@world(2, fails=NEVER)
+@world(2)
 def a_layer_of_a_module_list_is_exchanged(jit):
     model, call = inference(jit)
     old, new = model.layers[0], nn.Linear(3, 3)
@@ -209,7 +208,7 @@ def a_layer_of_a_module_list_is_exchanged(jit):
         yield call(i)
 
 
-@world(2, fails=NEVER)
+@world(2)
 def a_layer_of_a_module_list_is_exchanged_for_good(jit):
     model, call = inference(jit)
     for i in range(CALLS):
@@ -218,7 +217,7 @@ def a_layer_of_a_module_list_is_exchanged_for_good(jit):
         yield call(i)
 
 
-@world(2, fails=NEVER)
+@world(2)
 def a_layer_of_a_list_is_exchanged(jit):
     model, call = inference(jit)
     old, new = model.plain[0], nn.Linear(3, 3)
@@ -227,7 +226,7 @@ def a_layer_of_a_list_is_exchanged(jit):
         yield call(i)
 
 
-@world(2, fails=NEVER)
+@world(2)
 def a_layer_is_appended(jit):
     model, call = inference(jit)
     for i in range(CALLS):
@@ -245,7 +244,7 @@ def a_layer_of_a_sequential_is_exchanged(jit):
         yield step(batch(i, 4, 3)), state_of(model, opt)
 
 
-@world(2, fails=NEVER)
+@world(2)
 def a_parameter_of_a_list_is_exchanged(jit):
     model, call = inference(jit)
     old = model.rows[0]
@@ -263,7 +262,7 @@ def a_forward_is_called_by_name(jit):
         yield call(batch(i, 4, 3))
 
 
-@world(2, fails=NEVER)
+@world(2)
 def parameters_are_cast(jit):
     model, call = inference(jit)
     for i in range(CALLS):
