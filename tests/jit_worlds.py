@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import pytest
 
 import tensorflowlite as tfl
+from tensorflowlite import nn, optim
 from tensorflowlite.backend import backend_of
 from tensorflowlite.transforms.jit import Jitted
 from tensorflowlite.transforms.tree import flatten
@@ -66,7 +68,8 @@ def check(world: World, least: int = 1) -> None:
     for call, (ours, theirs) in enumerate(zip(given, expected, strict=True)):
         assert len(ours) == len(theirs), f"call {call}"
         for place, (one, other) in enumerate(zip(ours, theirs, strict=True)):
-            assert one == other, f"call {call}, value {place}: {readable(one)}, not {readable(other)}"
+            where = f"call {call}, value {place}"
+            assert one == other, f"{where}: {readable(one)}, not {readable(other)}"
     replayed = sum(one.cache_info().replayed for one in made)
     assert replayed >= least, [one.cache_info() for one in made]
 
@@ -99,3 +102,37 @@ def batch(i: int, *shape: int, dtype: Any = np.float32) -> tfl.Tensor:
 
 def labels(i: int, count: int, classes: int) -> tfl.Tensor:
     return tfl.tensor(np.random.default_rng([i, count]).integers(0, classes, count))
+
+
+def trained(jit: Any, model: Any = None, opt: Any = None, zero: Any = None) -> Any:
+    """Return a model, its optimizer and a step on a batch of (4, 3)."""
+    model = model or nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 2))
+    opt = opt or optim.Adam(model.parameters(), lr=0.05)
+    zero = zero or opt.zero_grad
+
+    def step(x: Any) -> Any:
+        zero()
+        loss = (model(x) ** 2).mean()
+        loss.backward()
+        opt.step()
+        return loss
+
+    return model, opt, jit(step)
+
+
+class Worlds:
+    """The worlds of a file; as a decorator it adds one.
+
+    ``least`` calls must be replayed; ``fails`` says what is known to be wrong with it.
+    """
+
+    def __init__(self) -> None:
+        self.found: list[Any] = []
+
+    def __call__(self, least: int = 1, fails: str = "") -> Callable[[World], World]:
+        def add(world: World) -> World:
+            marks = [pytest.mark.xfail(strict=True, reason=fails)] if fails else []
+            self.found.append(pytest.param(world, least, id=world.__name__, marks=marks))
+            return world
+
+        return add

@@ -403,7 +403,7 @@ def test_the_same_tensor_twice_is_refused() -> None:
     jitted = tfl.jit(lambda a, b: a * 2 + b)
     x = batch(0, 3)
     jitted(x, x)
-    with pytest.raises(CaptureError, match="given twice.*copy"):
+    with pytest.raises(CaptureError, match=r"given twice.*copy"):
         jitted(x, x)
     assert type(x.array) is np.ndarray
     for i in range(4):
@@ -480,8 +480,10 @@ def test_an_error_of_the_users_comes_through() -> None:
 
 def test_an_error_of_the_frameworks_comes_through_as_it_is() -> None:
     w = tfl.ones(3)
-    for function in (lambda x: x @ tfl.ones(5), lambda x: x + tfl.ones(5), lambda x: x[9],
-                     lambda x: F.linear(x, tfl.ones(2, 9)), lambda x: x.reshape(7) + w):  # fmt: skip
+    for function in (
+        lambda x: x @ tfl.ones(5), lambda x: x + tfl.ones(5), lambda x: x[9],
+        lambda x: F.linear(x, tfl.ones(2, 9)), lambda x: x.reshape(7) + w,
+    ):  # fmt: skip
         with pytest.raises(TensorflowliteError) as expected:
             function(batch(0, 3))
         jitted = tfl.jit(function)

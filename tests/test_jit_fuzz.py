@@ -30,7 +30,8 @@ def one_of(rng: Any, things: Any) -> Any:
 
 UNARY = [
     tfl.sin, tfl.tanh, tfl.abs, tfl.sigmoid, F.relu, F.gelu, tfl.square, lambda x: -x,
-    lambda x: tfl.sqrt(tfl.abs(x) + 1), lambda x: tfl.log(x * x + 1), lambda x: tfl.exp(tfl.tanh(x)),
+    lambda x: tfl.sqrt(tfl.abs(x) + 1), lambda x: tfl.log(x * x + 1),
+    lambda x: tfl.exp(tfl.tanh(x)),
     lambda x: F.softmax(x, -1), lambda x: F.silu(x), lambda x: x.clone(), lambda x: x.detach(),
     lambda x: F.leaky_relu(x, 0.1), lambda x: F.normalize(x, dim=-1), lambda x: tfl.cumsum(x, 0),
     lambda x: F.log_softmax(x, 0), lambda x: F.dropout(x, 0.5, training=True),
@@ -45,7 +46,8 @@ BINARY = [
     lambda a, b: tfl.stack([a, b]), lambda a, b: tfl.outer(a.reshape(-1), b.reshape(-1))[:3, :2],
     lambda a, b: tfl.einsum("ij,kj->ik", a, b), lambda a, b: F.linear(a, b),
     lambda a, b: a.masked_fill(b > 0, 0.5), lambda a, b: a * (b > 0), lambda a, b: F.mse_loss(a, b),
-    lambda a, b: tfl.atan2(a, b * b + 1), lambda a, b: (a.reshape(-1)[:2] * b.reshape(-1)[:2]).sum(),
+    lambda a, b: tfl.atan2(a, b * b + 1),
+    lambda a, b: (a.reshape(-1)[:2] * b.reshape(-1)[:2]).sum(),
 ]  # fmt: skip
 
 
