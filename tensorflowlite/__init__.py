@@ -278,6 +278,7 @@ _LATER: dict[str, str] = {
     "transforms.checkpoint": "checkpoint",
     "ops.products": "cross dot inner kron trace vdot",
     "transforms.functional": "grad value_and_grad vjp jvp",
+    "transforms.jit": "jit",
     "transforms.jacobians": "jacrev jacfwd hessian hvp",
     "ops.inspection": "ArrayNamespaceInfo __array_namespace_info__",
     "ops.searching": "searchsorted",

@@ -65,6 +65,10 @@ class BatchingError(TensorflowliteError, RuntimeError):
     """What can't be done inside `vmap`: reading a value, or writing a batch's where one belongs."""
 
 
+class CaptureError(TensorflowliteError, RuntimeError):
+    """What `jit` can't record: a value that is read, a shape that depends on data."""
+
+
 class StaleValueError(GradientError):
     """A value saved for backward was changed in place after it was saved."""
 

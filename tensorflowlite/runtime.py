@@ -25,15 +25,17 @@ class _Mode(threading.local):
     grad = True
     views = True  # whether views are registered with their root (off in inference mode)
     levels: tuple[Any, ...] = ()  # of the calls of vmap that run, the innermost last
+    capture: Any = None  # what records the raw calls of a function that `jit` runs
 
 
 class _Shared:
-    __slots__ = ("special", "newest_change", "casting")
+    __slots__ = ("special", "newest_change", "casting", "captures")
 
     def __init__(self) -> None:
         self.special = 0  # how many threads have grad mode off
         self.newest_change = 0
         self.casting = 0  # how many regions of autocast are entered
+        self.captures = 0  # how many threads record for `jit`
 
 
 mode = _Mode()
@@ -171,3 +173,13 @@ def set_seed(value: int) -> None:
     """Set the seed; generators notice by its generation and start anew."""
     seed.value = value
     seed.generation += 1
+
+
+def observe(owner: Any, values: Callable[[Any], tuple[Any, ...]]) -> None:
+    """Let what this thread records for `jit` depend on what ``values(owner)`` returns.
+
+    Called while `shared.captures` isn't zero: by what acts on plain Python values.
+    """
+    capture = mode.capture
+    if capture is not None:
+        capture.session.observe(owner, values)

@@ -13,6 +13,7 @@ from .base import Device as Device
 from .base import backend_for as backend_for
 from .base import backend_of as backend_of
 from .base import by_array_type as by_array_type
+from .base import changing as changing
 from .base import decompositions as decompositions
 from .base import families as families
 from .base import is_array as is_array

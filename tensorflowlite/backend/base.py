@@ -150,8 +150,9 @@ class Backend:
         """Return a slot as entry points call it."""
         return getattr(self, slot)
 
-    # What only arrays with a hidden batch axis do.
-    join: Callable[..., Any] | None = None  # bring the operands of an operation into one batch
+    # What only arrays with a hidden batch axis, or those that are recorded, do.
+    batches = False  # whether there is a hidden axis
+    join: Callable[..., Any] | None = None  # make the operands of an operation of one kind
     beside: Callable[..., Any] | None = None  # bring what is written in place into the target's
 
     def every_sample(self, array: Any) -> Any:
@@ -204,6 +205,10 @@ families: dict[str, str] = {}
 # Slots that other slots can stand in for: name -> (k, *arguments) -> the result. A backend without
 # an implementation of its own, or with one that doesn't accept the arguments, runs it.
 decompositions: dict[str, Callable[..., Any]] = {}
+
+
+# Slots that change arguments: name -> which, by place, or "all" arrays.
+changing: dict[str, tuple[int, ...] | str] = {"assign": (0,)}
 
 
 # Slots that few programs need: name -> the module here whose ``slots`` come in at first use.

@@ -13,10 +13,11 @@ false). Unbatched arrays of other types mix in; those of the level with the high
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ..errors import BatchingError
+from .array_operators import attach
 from .base import by_array_type
 from .numpy_backend import as_array, numpy_backend
 
@@ -119,53 +120,12 @@ class BatchedArray:
         copied = _backend().copy(value)
         self.value, self.batched = copied.value, copied.batched
 
-    def __neg__(self) -> Any:
-        return _backend().negative(self)
-
-    def __abs__(self) -> Any:
-        return _backend().abs(self)
-
-    def __invert__(self) -> Any:
-        return _backend().bitwise_invert(self)
-
     def __repr__(self) -> str:
         return f"batched({self.value!r})" if self.batched else f"shared({self.value!r})"
 
 
 def _backend() -> Any:
     return by_array_type[BatchedArray]
-
-
-def _operator(slot: str, reflected: bool) -> Callable[[Any, Any], Any]:
-    if reflected:
-        return lambda self, other: getattr(_backend(), slot)(other, self)
-    return lambda self, other: getattr(_backend(), slot)(self, other)
-
-
-def _refused(what: str) -> Callable[..., Any]:
-    def refuse(self: Any, *args: Any, **options: Any) -> Any:
-        raise BatchingError(unreadable(what, self))
-
-    return refuse
-
-
-for _name, _slot in (
-    ("add", "add"), ("sub", "subtract"), ("mul", "multiply"), ("truediv", "divide"),
-    ("floordiv", "floor_divide"), ("mod", "remainder"), ("pow", "power"), ("matmul", "matmul"),
-    ("and", "bitwise_and"), ("or", "bitwise_or"), ("xor", "bitwise_xor"),
-    ("lshift", "bitwise_left_shift"), ("rshift", "bitwise_right_shift"),
-):  # fmt: skip
-    setattr(BatchedArray, f"__{_name}__", _operator(_slot, False))
-    setattr(BatchedArray, f"__r{_name}__", _operator(_slot, True))
-for _name, _slot in (
-    ("eq", "equal"), ("ne", "not_equal"), ("lt", "less"), ("le", "less_equal"),
-    ("gt", "greater"), ("ge", "greater_equal"),
-):  # fmt: skip
-    setattr(BatchedArray, f"__{_name}__", _operator(_slot, False))
-for _name in (
-    "bool", "float", "int", "complex", "index", "array", "len", "dlpack", "dlpack_device",
-):  # fmt: skip
-    setattr(BatchedArray, f"__{_name}__", _refused(_name))
 
 
 def unreadable(what: str, array: Any) -> str:
@@ -175,6 +135,13 @@ def unreadable(what: str, array: Any) -> str:
         f"{array.dtype.name} {tuple(array.shape)}; use where(...) instead of if, and return values "
         "to read them outside"
     )
+
+
+attach(
+    BatchedArray,
+    lambda slot, function, *operands: getattr(_backend(), slot)(*operands),
+    lambda what, array: BatchingError(unreadable(what, array)),
+)
 
 
 def unwritable(name: str, target: Any) -> str:

@@ -136,6 +136,8 @@ def _drawn_one_by_one(
 class BatchingBackend(Backend):
     """The slots of batched arrays, each made when it is first asked for."""
 
+    batches = True
+
     def __init__(self) -> None:
         super().__init__("batched", None, BatchedArray, boundary(None))
 

@@ -57,6 +57,11 @@ numpy_backend = Backend(
 register(numpy_backend)
 
 
+def is_quiet() -> bool:
+    """Whether NumPy's warnings of infinities and NaN are off on this thread."""
+    return set(numpy.geterr().values()) == {"ignore"}
+
+
 def takes_out(function: Any) -> bool:
     """Whether an implementation takes the array to write to as ``out``."""
     return type(function).__name__ == "ufunc"

@@ -13,10 +13,11 @@ from ..backend.batched_array import BatchedArray, Level, depends_on, levels_of, 
 from ..backend.batching import batching as _backend
 from ..backend.batching_slots import enter
 from ..errors import BatchingError, DeviceError
-from ..runtime import mode
+from ..runtime import mode, shared
 from .entry import declare
 from .primitive import Primitive
 from .tensor import Tensor, wrap
+from .views import enter_all
 
 
 def _leave_rule(k, g, place):
@@ -69,6 +70,8 @@ def joined(tensors: Any) -> tuple[Any, ...]:
     """Return the operands of one operation as tensors of the same levels."""
     found: dict[int, Level] = {}
     kinds = set()
+    if shared.captures:
+        enter_all([x for x in tensors if type(x) is Tensor])
     for x in tensors:
         if type(x) is Tensor:
             kinds.add(type(physical(x.array)))

@@ -23,8 +23,7 @@ from ..backend import (
 from ..errors import DtypeError
 from ..runtime import mode, shared, tick
 from .messages import explain
-from .primitive import Primitive, make_output, registry, traced
-from .redirecting import Redirected
+from .primitive import Primitive, Redirected, make_output, registry, traced
 from .tensor import JointNode, Node, Tensor, new, wrap
 from .views import register_view
 
@@ -122,11 +121,15 @@ def recover(call: Callable[..., Any], op: Primitive, args: tuple[Any, ...], erro
             like = wrap(arrays[0], None)
     lifted = tuple([lift(x, like) for x in args])
     kinds = {type(x.array) for x in lifted}
+    before = [x.array for x in lifted]
     if kinds != {ndarray}:
-        join = next((k.join for k in map(by_array_type.__getitem__, kinds) if k.join), None)
-        if join is not None:  # inside vmap: all operands become members of the same batch
+        joining = [k for k in map(by_array_type.__getitem__, kinds) if k.join is not None]
+        if joining:  # all operands become members of the same batch, or else recording
+            join: Any = max(joining, key=lambda k: k.batches).join
             lifted = join(lifted)
-    if any(new_one is not old for new_one, old in zip(lifted, args, strict=True)):
+    if any(new_one is not old for new_one, old in zip(lifted, args, strict=True)) or any(
+        x.array is not array for x, array in zip(lifted, before, strict=True)
+    ):
         return call(*lifted, *attributes)
     raise explain(op, error, [x.array for x in lifted], attributes) from error
 

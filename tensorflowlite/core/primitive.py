@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
-from ..backend import by_array_type, decompositions
+from ..backend import by_array_type, changing, decompositions
 from ..backend.cuda_probe import in_forked_child
 from ..runtime import set_mode, tick
 from .tensor import JointNode, Output, Tensor, recording, wrap
@@ -107,6 +107,8 @@ class Primitive:
         Whether the primitive can be found by name, and must have a row in the op table.
     called
         The name in errors, where users call it by another one.
+    changes
+        Which of its arguments the implementation changes, by place: a tuple, or ``"all"`` arrays.
     """
 
     __slots__ = (
@@ -135,7 +137,10 @@ class Primitive:
         decompose: Callable[..., Any] | None = None,
         registered: bool = True,
         called: str | None = None,
+        changes: tuple[int, ...] | str = (),
     ) -> None:
+        if changes:
+            changing[name] = changes
         if registered:
             if name in registry:
                 raise TypeError(f"{name}: a primitive of that name is declared already")
@@ -322,3 +327,42 @@ def _bind(source: str, rule: Rule) -> Any:
     return factory(rule)
 
 
+# -- entry points that ask, at each call, whether to call something else --------------------------
+# One gets no slower by it: while it is redirected its implementations are exchanged for some that
+# ask. Backward passes, decompositions and changes in place don't ask.
+Ask = Callable[[], Callable[..., Any] | None]
+
+
+class Redirected(Exception):
+    """Raised by an implementation of a redirected entry point: what to call instead."""
+
+    def __init__(self, instead: Callable[..., Any]) -> None:
+        super().__init__()
+        self.instead = instead
+
+
+class _Asking(dict[type, Callable[..., Any]]):
+    """Array type to an implementation that asks first."""
+
+    def __init__(self, op: Primitive, ask: Ask) -> None:
+        self.op, self.ask = op, ask
+
+    def __missing__(self, array_type: type) -> Callable[..., Any]:
+        implementations, ask = self.op.implementations, self.ask
+
+        def implementation(*args: Any) -> Any:
+            instead = ask()
+            if instead is None:
+                return implementations[array_type](*args)
+            raise Redirected(instead)
+
+        self[array_type] = implementation
+        return implementation
+
+
+def redirect(call: Any, ask: Ask | None) -> None:
+    """Let an entry point ask before each call; None ends that."""
+    op = call.primitive
+    op.used = op.implementations if ask is None else _Asking(op, ask)
+    for replace in op.replacers:
+        replace(op.used)

@@ -19,60 +19,16 @@ from typing import Any
 from .. import runtime
 from ..backend import Device, as_array, backend_of, by_array_type, dtypes, ndarray
 from ..errors import ArgumentError, DeviceError, DtypeError, GradientError, ShapeError
+from .nodes import LEAF_BORN as LEAF_BORN
+from .nodes import JointNode as JointNode
+from .nodes import Leaf as Leaf
+from .nodes import Node as Node
+from .nodes import Output as Output
+from .nodes import make_leaf as make_leaf
 
 new = object.__new__
 # The versions of the Array API standard that the package conforms to; the newest is the last.
 ARRAY_API_VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12")
-
-
-class Node:
-    """An operation with at most two inputs and one output, recorded.
-
-    ``p0, p1`` are the parents, ``s0, s1`` the saved inputs (``s1`` holds the input's shape where
-    there is one input), ``out`` the saved output; slots that nothing asked for stay unset.
-    ``fix`` is None where gradients need neither un-broadcasting nor a cast.
-    """
-
-    __slots__ = (
-        "op", "p0", "p1", "s0", "s1", "out", "attributes", "born", "fix", "g", "owned", "hooks",
-    )  # fmt: skip
-
-
-class JointNode:
-    """An operation of any number of inputs and outputs, recorded.
-
-    ``fix`` holds the shape and dtype of each input, ``forms`` those of each output.
-    """
-
-    __slots__ = (
-        "op", "parents", "saved", "out", "residual", "attributes", "born", "fix", "forms",
-        "g", "owned", "hooks",
-    )  # fmt: skip
-
-
-class Output:
-    """One output of a node that has several."""
-
-    __slots__ = ("main", "index", "born", "g", "owned", "hooks")
-
-
-class Leaf:
-    """Where gradients end: a tensor that requires grad and that no operation made."""
-
-    __slots__ = ("grad", "born", "g", "owned", "hooks", "shape", "dtype", "strides", "dense")
-
-
-LEAF_BORN = -1  # older than any operation
-
-
-def make_leaf(array: Any) -> Leaf:
-    """Return a leaf for a tensor that holds ``array``."""
-    leaf = Leaf()
-    leaf.grad = leaf.hooks = leaf.g = None
-    leaf.born = LEAF_BORN
-    leaf.shape, leaf.dtype, leaf.strides = array.shape, array.dtype, array.strides
-    leaf.dense = array.flags.forc
-    return leaf
 
 
 class Retained:
@@ -220,6 +176,8 @@ class Tensor:
                     "operation made; use detach()"
                 )
         elif not requires_grad:
+            if self.node is not None and runtime.shared.captures:
+                _note_grad(self, "written")
             self.node = None
         elif self.node is None:
             if not dtypes.is_inexact(self.array.dtype):
@@ -228,6 +186,8 @@ class Tensor:
                     f"{self.array.dtype}; cast with astype(float32) first"
                 )
             self.node = make_leaf(self.array)
+            if runtime.shared.captures:
+                _note_grad(self, "written")
         return self
 
     @property
@@ -245,6 +205,8 @@ class Tensor:
         """The accumulated gradient: of a leaf, or where `retain_grad` was called."""
         node = self.node
         if type(node) is Leaf:
+            if runtime.shared.captures:
+                _note_grad(self, "read")
             return node.grad
         retained = self._retained()
         return None if retained is None else retained.grad
@@ -270,6 +232,8 @@ class Tensor:
                 )
             if 0 in value.array.strides and value.array.size > 1:  # gradients are added into it
                 value = wrap(backend_of(value.array).copy(value.array), None)
+        if runtime.shared.captures:
+            _note_grad(self, "written")
         node.grad = value
 
     def _retained(self) -> Retained | None:
@@ -331,12 +295,14 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """Return a tensor that shares the array and has no history."""
+        if runtime.shared.captures:
+            _enter(self)
         return wrap(self.array, None)
 
     @property
     def data(self) -> Tensor:
         """The tensor without history, sharing the array; setting it replaces the array."""
-        return wrap(self.array, None)
+        return self.detach()
 
     @data.setter
     def data(self, value: Tensor) -> None:
@@ -356,6 +322,9 @@ class Tensor:
         """
         if not self.is_leaf:
             raise GradientError("set_: the tensor must be a leaf, got one that an operation made")
+        if runtime.shared.captures:
+            _enter(self)
+            _enter(source)
         self.array = source.array
         if type(self.node) is Leaf:
             grad, hooks = self.node.grad, self.node.hooks
@@ -373,6 +342,8 @@ class Tensor:
     # -- leaving the tensor ----------------------------------------------------------------------
     def item(self) -> bool | int | float | complex:
         """Return the one element as a Python number."""
+        if runtime.shared.captures:
+            _enter(self)
         if self.array.size != 1:
             raise ShapeError(
                 f"item: the tensor must hold one element, got shape {self.shape}; use tolist(), or "
@@ -385,6 +356,8 @@ class Tensor:
 
     def tolist(self) -> Any:
         """Return the elements as nested Python lists."""
+        if runtime.shared.captures:
+            _enter(self)
         backend = backend_of(self.array)
         backend.check_readable("tolist", self.array)
         host = backend.to_host(self.array)
@@ -407,6 +380,8 @@ class Tensor:
         array([1., 1.], dtype=float32)
         """
         self._refuse_export("numpy")
+        if runtime.shared.captures:
+            _enter(self)
         if type(self.array) is not ndarray:
             backend_of(self.array).check_readable("numpy", self.array)
             raise DeviceError(f"numpy: the tensor must be on the CPU, got {self.device}; use cpu()")
@@ -429,6 +404,8 @@ class Tensor:
         return array.copy() if copy else array
 
     def _host_view(self, what: str) -> Any:
+        if runtime.shared.captures:
+            _enter(self)
         self._refuse_export(what)
         if type(self.array) is not ndarray:
             backend_of(self.array).check_readable(what, self.array)
@@ -446,6 +423,8 @@ class Tensor:
         if type(self.array) is ndarray:
             raise AttributeError("__cuda_array_interface__: the tensor is on the CPU")
         self._refuse_export("__cuda_array_interface__")
+        if runtime.shared.captures:
+            _enter(self)
         return self.array.__cuda_array_interface__
 
     def __dlpack__(
@@ -458,6 +437,8 @@ class Tensor:
         copy: bool | None = None,
     ) -> Any:
         self._refuse_export("__dlpack__")
+        if runtime.shared.captures:
+            _enter(self)
         asked = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
         given = {name: value for name, value in asked.items() if value is not None}
         return self.array.__dlpack__(**given)
@@ -475,6 +456,8 @@ class Tensor:
         return package
 
     def __bool__(self) -> bool:
+        if runtime.shared.captures:
+            _enter(self)
         if self.array.size != 1:
             raise ShapeError(
                 f"bool: a tensor of one element is needed, got shape {self.shape}; "
@@ -519,6 +502,8 @@ class Tensor:
         return repr(self)
 
     def __repr__(self) -> str:
+        if runtime.shared.captures:
+            _enter(self)
         backend = backend_of(self.array)
         hidden = backend.described(self.array)
         if hidden is not None:
@@ -547,6 +532,8 @@ class Tensor:
                 "deepcopy: the tensor must be a leaf, got one that an operation made; "
                 "use detach() first"
             )
+        if runtime.shared.captures:
+            _enter(self)
         copied = wrap(self.array.copy(), None)
         if self.is_parameter:
             copied.parameter = True
@@ -564,6 +551,20 @@ class Tensor:
                 f"pickle: the tensor must be on the CPU, got {self.device}; use cpu() first"
             )
         return (_rebuild, (as_array(self.array), self.requires_grad, self.is_parameter))
+
+
+def _enter(tensor: Tensor) -> None:
+    """Make a tensor from outside part of what this thread records for `jit`, if it does."""
+    capture = runtime.mode.capture
+    if capture is not None and not capture.running:
+        capture.session.enter(tensor)
+
+
+def _note_grad(tensor: Tensor, how: str) -> None:
+    """Let what this thread records for `jit` know that a leaf's gradient was read or set."""
+    capture = runtime.mode.capture
+    if capture is not None and not capture.running:
+        capture.session.note_grad(tensor, how)
 
 
 def _rebuild(array: Any, requires_grad: bool, parameter: bool) -> Tensor:

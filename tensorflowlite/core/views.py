@@ -148,8 +148,18 @@ def plain_node(op: Primitive, xs: Any, arrays: Any, attribute: Any, out: Any) ->
     return node
 
 
+def enter_all(xs: Any) -> None:
+    """Make tensors from outside part of what this thread records for `jit`, if it does."""
+    capture = mode.capture
+    if capture is not None and not capture.running:
+        for x in xs:
+            capture.session.enter(x)
+
+
 def of_one_batch(name: str, x: Tensor, others: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """Return what is written into ``x`` as tensors of its batch, where one of them has one."""
+    if shared.captures:
+        enter_all((x, *others))
     for one in (x, *others):
         beside = backend_of(one.array).beside
         if beside is not None:
@@ -160,6 +170,8 @@ def of_one_batch(name: str, x: Tensor, others: tuple[Tensor, ...]) -> tuple[Tens
 def change_in_place(op: Primitive, name: str, *xs: Tensor) -> Tensor:
     """Run a unary or binary operation into its first input, and return that."""
     x = xs[0]
+    if shared.captures:
+        enter_all(xs)
     if len(xs) > 1 and (type(xs[1].array) is not ndarray or type(x.array) is not ndarray):
         xs = (x, *of_one_batch(name, x, xs[1:]))
     track = prepare_change(name, x, xs[1:])

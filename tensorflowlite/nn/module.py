@@ -9,10 +9,16 @@ from ..backend import dtypes
 from ..core.tensor import Tensor
 from ..errors import ArgumentError, DtypeError, TensorflowliteError
 from ..ops.creation import asarray, empty
+from ..runtime import observe, shared
 from . import state
 
 _Module = TypeVar("_Module", bound="Module")
 _DTYPE_NAMES = frozenset(dtype.name for dtype in dtypes.supported)
+
+
+def _attributes(module: Module) -> tuple[Any, ...]:
+    """Return what a recorded call of a module depends on: whatever its attributes hold."""
+    return tuple(module.__dict__.values())
 
 
 class Module(state.Stateful):
@@ -50,6 +56,8 @@ class Module(state.Stateful):
         self.training = True
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if shared.captures:
+            observe(self, _attributes)
         try:
             if self._hooked:
                 return self._call_with_hooks(args, kwargs)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..backend import dtypes
 from ..core.tensor import Tensor
 from ..errors import ArgumentError, ShapeError
 from ..ops.creation import ones, zeros
-from ..runtime import set_mode
+from ..runtime import mode, set_mode
 from . import functional as F
 from . import init
 from .linear import size_argument
@@ -78,7 +79,7 @@ class _BatchNorm(Module):
         count = self.num_batches_tracked if self.training else None
         factor = self.momentum
         if factor is None:
-            factor = 0.0 if count is None else 1.0 / (float(count) + 1)
+            factor = 0.0 if count is None else self._share_of(count)
         out = F.batch_norm(
             x, self.running_mean, self.running_var, self.weight, self.bias,
             self.training or self.running_mean is None, factor, self.eps,
@@ -87,6 +88,13 @@ class _BatchNorm(Module):
             with set_mode(grad=False):
                 count += 1
         return out
+
+    @staticmethod
+    def _share_of(count: Tensor) -> Any:
+        """Return the share of the next batch in a mean of all, which a recorded step computes."""
+        if mode.capture is not None:
+            return 1.0 / (count.astype(dtypes.float64) + 1.0)
+        return 1.0 / (float(count) + 1)
 
     def _forms(self) -> list[str]:
         axes = {2: "", 3: ", L", 4: ", H, W", 5: ", D, H, W"}

@@ -16,8 +16,7 @@ from ..backend import Device, dtypes
 from ..backend.base import at_first_use, by_device_type
 from ..backend.dtypes import bfloat16, float16, float32
 from ..core.entry import recorded_again, remade
-from ..core.primitive import traced
-from ..core.redirecting import redirect
+from ..core.primitive import redirect, traced
 from ..core.tensor import Tensor, recording
 from ..errors import ArgumentError, DeviceError
 from ..runtime import changed, owner_of, shared
@@ -64,6 +63,13 @@ class _State(threading.local):
 
 
 _state = _State()
+
+
+def state() -> dict[str, Any]:
+    """Return the dtype that this thread casts to, by type of device."""
+    return _state.dtypes
+
+
 _lock = threading.Lock()
 _inside = 0  # how many regions are entered, in all threads
 
@@ -205,7 +211,7 @@ def _cast(x: Tensor, to: Any) -> Tensor:
     """Return a float tensor in a dtype; float64 and what is no float stay as they are."""
     if x.dtype == to or (x.dtype != float32 and x.dtype not in dtypes.half):
         return x
-    cache = _state.cache
+    cache = None if shared.captures else _state.cache
     if cache is None or not x.is_leaf or not x.requires_grad or to == float32:
         return cast(Tensor, traced.cast(x, to))
     array = x.array

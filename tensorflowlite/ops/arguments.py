@@ -6,8 +6,10 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from ..backend import backend_of, dtypes, from_data, is_array, number_types
+from ..backend import Device, backend_of, dtypes, from_data, is_array, number_types
+from ..backend.shaping_slots import transfer
 from ..core.entry import lift
+from ..core.messages import no_room
 from ..core.tensor import Tensor, wrap
 from ..errors import AxisError, DtypeError, GradientError, ShapeError
 
@@ -131,3 +133,11 @@ def public(name: str, function: Callable[..., Any], **attributes: Any) -> Any:
     for key, value in attributes.items():
         setattr(function, key, value)
     return function
+
+
+def move(array: Any, device: Any) -> Any:
+    """Return an array on another device; the array itself where it is there already."""
+    try:
+        return transfer(array, Device(device))
+    except MemoryError as error:
+        raise no_room("tensor", error, device) from error

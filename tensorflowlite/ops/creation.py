@@ -15,11 +15,12 @@ from ..backend import (
     ndarray,
     numpy_backend,
 )  # fmt: skip
-from ..backend.shaping_slots import transfer
 from ..core.messages import no_room
 from ..core.tensor import Tensor, wrap
 from ..errors import ArgumentError, DtypeError, ShapeError
+from ..runtime import mode, shared
 from .arguments import as_tensor, known, plain_numbers, shape_argument
+from .arguments import move as move
 from .casting import astype, clone, to_device
 from .nested import holds_tensors, stacked
 from .shaping import _broadcast_to, _reshape
@@ -112,6 +113,8 @@ def _make(name: str, data: Any, dtype: Any, device: Any, copy: bool | None) -> T
     if isinstance(data, list | tuple) and copy is not False and holds_tensors(data):
         joined = stacked(name, data, lambda one: _make(name, one, None, None, True), dtype)
         return joined if device is None else to_device(joined, device)
+    if shared.captures and type(data) is Tensor:
+        data = data.detach()  # which makes it part of what is recorded
     source = data.array if type(data) is Tensor else data
     array = source if is_array(source) else from_data(name, source, dtype)
     if copy is False and not is_array(source):
@@ -137,6 +140,8 @@ def _make(name: str, data: Any, dtype: Any, device: Any, copy: bool | None) -> T
         )
     if copy and found is source:
         found = backend_of(found).copy(found)
+    elif shared.captures and found is data:
+        mode.capture.shared.add(id(found))
     return wrap(found, None)
 
 
@@ -144,14 +149,6 @@ def _finish(made: Tensor, requires_grad: bool) -> Tensor:
     if not requires_grad:
         return made
     return (made if made.is_leaf else made.detach()).requires_grad_()
-
-
-def move(array: Any, device: Any) -> Any:
-    """Return an array on another device; the array itself where it is there already."""
-    try:
-        return transfer(array, Device(device))
-    except MemoryError as error:
-        raise no_room("tensor", error, device) from error
 
 
 # -- filled with one value -------------------------------------------------------------------------
@@ -332,7 +329,7 @@ def filled_as(
 
 
 def _batched(x: Tensor) -> bool:
-    return type(x.array) is not ndarray and backend_of(x.array).join is not None
+    return type(x.array) is not ndarray and backend_of(x.array).batches
 
 
 def zeros_like(

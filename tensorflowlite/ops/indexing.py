@@ -14,7 +14,8 @@ from ..core.messages import describe, explain, reason_of
 from ..core.primitive import registry, traced
 from ..core.tensor import Tensor, wrap
 from ..core.views import finish_change, of_one_batch, prepare_change
-from ..errors import BatchingError, DtypeError, OutOfRangeError, ShapeError
+from ..errors import BatchingError, CaptureError, DtypeError, OutOfRangeError, ShapeError
+from ..runtime import shared
 from .arguments import as_tensor, one_axis
 from .declare import attr1, general
 
@@ -33,6 +34,7 @@ _setitem = general(
     (lambda k, g, key: k.clear(g, key), lambda k, g, key: k.getitem(g, key)),
     "``x`` with ``value`` at ``key``, in place.",
     attributes=("key",),
+    changes=(0,),
 )
 
 _getitem_arrays = general(
@@ -97,6 +99,7 @@ _setitem_arrays = general(
     ),
     "``x`` with ``value`` at a key with index arrays, in place.",
     attributes=("template",),
+    changes=(0,),
     variadic=True,
 )
 _take_along_axis = general(
@@ -248,7 +251,7 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
         )
     track = prepare_change("setitem", x, (value,))
     key, indices = split_key(key, x, "setitem")
-    plain = type(x.array) is ndarray is type(value.array)
+    plain = type(x.array) is ndarray is type(value.array) and not shared.captures
     if not plain or (indices and any(type(t.array) is not ndarray for t in indices)):
         value, *rest = of_one_batch("setitem", x, (value, *indices))
         indices = tuple(rest)
@@ -259,7 +262,7 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
     arrays = [t.array for t in xs]
     try:
         op.implementations[type(x.array)](*arrays, key)
-    except BatchingError:
+    except (BatchingError, CaptureError):
         raise
     except IndexError as error:
         raise _of_key("setitem", error, x, indices) from error

@@ -7,6 +7,7 @@ stream and ``e`` alone: the same seed gives the same bits on a CPU and a GPU.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from .. import runtime
@@ -20,8 +21,9 @@ from .shaping import shape_argument
 
 def _source(name: str, attributes: tuple[str, ...]) -> Any:
     return declare(
-        name, ("state",), (None,), attributes=attributes, doc="Draws from the generator's state."
-    )
+        name, ("state",), (None,), attributes=attributes, changes=(0,),
+        doc="Draws from the generator's state.",
+    )  # fmt: skip
 
 
 _uniform = _source("random_uniform", ("shape", "dtype"))
@@ -43,6 +45,7 @@ _dropout = declare(
     attributes=("probability",),
     joint=True,
     keeps_residual=True,
+    changes=(1,),
     doc="``x`` with elements zeroed at random and the others scaled up.",
 )
 
@@ -79,6 +82,18 @@ def _make_state(key: str) -> tuple[int, Tensor]:
         found = (generation, fresh)
     _states[key] = _states[str(fresh.device)] = found
     return found
+
+
+def make_states() -> None:
+    """Make the states of all devices that have drawn before anew, where the seed was set since."""
+    for key in list(_states):
+        _plain_state(key)
+
+
+def enter_states(enter: Callable[[Tensor], None]) -> None:
+    """Call ``enter`` with the state of every device that has one: what `jit` records changes."""
+    for key in list(_states):
+        enter(_plain_state(key))
 
 
 def stream_for(x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from ..errors import ArgumentError, DtypeError, StateError
 from ..ops.creation import full, zeros
 from ..ops.optimizers.rules import write_scalar
 from ..ops.optimizers.scaling import unscale_gradients, update_scale
-from ..runtime import set_mode
+from ..runtime import set_mode, shared
 from .optimizer import Optimizer
 
 
@@ -181,6 +181,10 @@ class GradScaler:
         if not found:
             raise StateError("GradScaler: the optimizer must have gradients, got none")
         self._stage[id(optimizer)] = "step"
+        if shared.captures:
+            from ..core.capture import unless
+
+            return unless(list(found.values()), lambda: optimizer.step(**kwargs))
         if any(float(one) for one in found.values()):
             return None
         return optimizer.step(**kwargs)

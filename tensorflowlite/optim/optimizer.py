@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from .. import runtime
 from ..core.tensor import Tensor
 from ..errors import ArgumentError, DeviceError, DtypeError, StateError
 from ..ops import optimizers as rules
 from ..ops.creation import asarray
-from ..runtime import set_mode
+from ..runtime import observe, set_mode
 from .hooks import Hooked
 
 
@@ -28,6 +29,14 @@ class ParamGroup(dict[str, Any]):
         self.rate = rules.scalar_for(0.0, first)
         self.step = rules.step_for(0, first)
         self["lr"] = values["lr"]
+
+    def __getitem__(self, key: str) -> Any:
+        if key == "lr" and runtime.shared.captures:  # what a recorded step computes of it is fixed
+            observe(self.rate, self._rate_of)
+        return super().__getitem__(key)
+
+    def _rate_of(self, _: Tensor) -> tuple[Any, ...]:
+        return (super().__getitem__("lr"),)
 
     def __setitem__(self, key: str, value: Any) -> None:
         if key == "lr":
@@ -327,12 +336,21 @@ class Optimizer(Hooked):
         if closure is not None:
             with set_mode(grad=True):
                 loss = closure()
+        if runtime.shared.captures:
+            observe(self, _members)
         for group in self.param_groups:
             names = self.state_names(group)
+            if runtime.shared.captures:
+                observe(group, self._hyperparameters)
             for step, due in self._due(group, names):
                 gradients = [p.grad for p in due]
                 self.update(group, step, due, gradients, self._gathered(names, due))  # type: ignore[arg-type]
         return loss
+
+    def _hyperparameters(self, group: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Return what a recorded step of a group depends on; our own rules read ``lr`` anew."""
+        ours = type(self).__module__.partition(".")[0] == __name__.partition(".")[0]
+        return tuple([value for key, value in group.items() if key != "lr" or not ours])
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drop the gradients of all parameters, or fill them with zeros."""
@@ -490,6 +508,12 @@ class RuledOptimizer(Optimizer):
         states: list[list[Tensor]],
     ) -> None:
         self._rule(group.rate, step, parameters, gradients, states, **self.options(group))
+
+
+def _members(optimizer: Optimizer) -> tuple[Any, ...]:
+    """Return the groups and their parameters: what a recorded step goes through."""
+    groups = optimizer.param_groups
+    return (*groups, *[p for group in groups for p in group["params"]])
 
 
 def shared(group: Mapping[str, Any], decoupled: bool = False) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from typing import Any
 from ..core.tensor import Tensor
 from ..errors import ArgumentError, StateError
 from ..ops.creation import asarray, zeros
-from ..runtime import set_mode
+from ..ops.elementwise import where
+from ..runtime import mode, set_mode
 from .lr_scheduler.scheduler import LRScheduler, chosen, per_group
 from .optimizer import Optimizer
 
@@ -197,17 +198,22 @@ class AveragedModel:
                 f"AveragedModel: the model must be as the one averaged, got {len(theirs)} tensors "
                 f"for {len(mine)}"
             )
-        count = int(self.n_averaged)
+        recorded = mode.capture is not None
+        count: Any = self.n_averaged if recorded else int(self.n_averaged)
         with set_mode(grad=False):
             pairs = [(a.detach(), b.detach()) for a, b in zip(mine, theirs, strict=True)]
             presents = [b.to(a.device) if b.device != a.device else b for a, b in pairs]
             averages = [a for a, _ in pairs]
-            if not count:
+            average = self.multi_avg_fn or _over_lists(self.avg_fn or get_swa_avg_fn())
+            if recorded:  # which of the two it is depends on a value
+                average(averages, presents, count.astype(averages[0].dtype))
+                for old, new in zip(averages, presents, strict=True):
+                    old.copy_(where(count == 0, new, old))
+            elif not count:
                 for old, new in zip(averages, presents, strict=True):
                     old.copy_(new)
             elif averages:
-                one = self.avg_fn or get_swa_avg_fn()
-                (self.multi_avg_fn or _over_lists(one))(averages, presents, count)
+                average(averages, presents, count)
             if not self.use_buffers:
                 for kept, new in zip(self.module.buffers(), model.buffers(), strict=True):
                     kept.detach().copy_(new.detach())

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import math
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from .. import runtime
+from ..core.capture import unless
 from ..core.tensor import Tensor
-from ..errors import ArgumentError, DtypeError, NumericalError, ShapeError
+from ..errors import ArgumentError, CaptureError, DtypeError, NumericalError, ShapeError
 from ..nn.utils import clip_grad_norm_, clip_grad_value_, l1_penalty
 from ..ops import random
 from ..ops.creation import asarray
+from ..ops.elementwise import isfinite
 from ..ops.joining import concat
 from ..optim.lr_scheduler import ReduceLROnPlateau
+from ..transforms.jit import jit as recorded
+from ..transforms.tree import map_leaves
 from . import batches
 from .autopsy import broken_parameter, find_origin
 from .callbacks import Callback, Convergence
@@ -62,6 +68,9 @@ class Trainer:
         loss goes without it.
     progress : bool, optional
         Whether to show progress; by default where standard error is a terminal.
+    jit : bool
+        Whether steps are recorded and replayed (`tensorflowlite.jit`). Where one can't be, a
+        warning says why, and all of them run as they are.
 
     Attributes
     ----------
@@ -102,6 +111,7 @@ class Trainer:
         clip_value: float | None = None,
         l1: float = 0.0,
         progress: bool | None = None,
+        jit: bool = True,
     ) -> None:
         _check_parts(model, optimizer, loss)
         for name, value in (("clip_norm", clip_norm), ("clip_value", clip_value)):
@@ -127,6 +137,9 @@ class Trainer:
         self._averages = Averages()  # of the epoch under way
         self._batch = 0  # how many batches of it are done
         self._guard = InterruptGuard()
+        self._learn: Callable[..., tuple[Tensor, Tensor, Any]] = self._learn_from
+        if jit:
+            self._learn = recorded(self._learn_from)
 
     # -- the loop --------------------------------------------------------------------------------
     def fit(
@@ -252,26 +265,44 @@ class Trainer:
     def _step(self, epoch: int, batch: Any) -> float:
         """Train on one batch and return its loss."""
         inputs, target = batches.split("fit", batches.to_device(batch, self.device))
+        try:
+            loss, objective, output = self._learn(inputs, target)
+        except CaptureError as error:
+            if self._learn == self._learn_from:
+                raise
+            self._learn = self._learn_from
+            warnings.warn(f"fit: steps aren't recorded: {error}", RuntimeWarning, stacklevel=4)
+            loss, objective, output = self._learn(inputs, target)
+        value = float(loss)
+        minimised = float(objective) if self.l1 else value
+        if not math.isfinite(minimised):
+            raise NumericalError(self._explain(epoch, minimised, inputs, target))
+        self._averages.add(batches.count(target), self._measure(value, output, target))
+        return value
+
+    def _learn_from(self, inputs: tuple[Any, ...], target: Any) -> tuple[Tensor, Tensor, Any]:
+        """Train on one batch; return the loss, what was minimised, and the model's output."""
+        if runtime.shared.captures:
+            runtime.observe(self, _settings_of)
         self.optimizer.zero_grad()
         output = self.model(*inputs)
         loss: Any = self.loss(output, target)
+        _check_number("fit", loss)
         objective = loss
         if self.l1:
             penalty: Any = l1_penalty(self.model.parameters())
             objective = loss + penalty * self.l1
-        value = _number("fit", loss)
-        minimised = float(objective) if self.l1 else value
         # Asked for before the step: no gradient of a NaN ever reaches a parameter.
-        if not math.isfinite(minimised):
-            raise NumericalError(self._explain(epoch, minimised, inputs, target))
+        unless([~isfinite(objective)], functools.partial(self._descend, objective))
+        return loss.detach(), objective.detach(), map_leaves(_detached, output)
+
+    def _descend(self, objective: Any) -> None:
         objective.backward()
         if self.clip_norm is not None:
             clip_grad_norm_(self.model.parameters(), self.clip_norm)
         if self.clip_value is not None:
             clip_grad_value_(self.model.parameters(), self.clip_value)
         self.optimizer.step()
-        self._averages.add(batches.count(target), self._measure(value, output, target))
-        return value
 
     def _measure(self, loss: float, output: Tensor, target: Any) -> dict[str, float]:
         with runtime.set_mode(grad=False):
@@ -487,13 +518,30 @@ def _check_parts(model: Any, optimizer: Any, loss: Any) -> None:
         )
 
 
-def _number(op: str, loss: Any) -> float:
-    """Return a loss as a number."""
+def _settings_of(trainer: Trainer) -> tuple[Any, ...]:
+    """Return what a recorded step depends on beside the model and the optimizer's own."""
+    return (
+        trainer.model, trainer.optimizer, trainer.loss, trainer.clip_norm, trainer.clip_value,
+        trainer.l1,
+    )  # fmt: skip
+
+
+def _detached(leaf: Any) -> Any:
+    return leaf.detach() if isinstance(leaf, Tensor) else leaf
+
+
+def _check_number(op: str, loss: Any) -> None:
+    """Raise unless a loss is one number."""
     if getattr(loss, "size", 1) != 1:
         raise ShapeError(
             f"{op}: the loss must be one number, got shape {loss.shape}; "
             "reduce it with mean(), or reduction='mean'"
         )
+
+
+def _number(op: str, loss: Any) -> float:
+    """Return a loss as a number."""
+    _check_number(op, loss)
     return float(loss)
 
 

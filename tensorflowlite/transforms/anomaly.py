@@ -9,8 +9,6 @@ implementations themselves.
 from __future__ import annotations
 
 import bisect
-import linecache
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,45 +17,7 @@ from ..core.primitive import Primitive, look_up_again, registry, watch
 from ..core.tensor import Tensor
 from ..errors import NumericalError
 from ..runtime import tick
-
-_PACKAGE = __name__.partition(".")[0]
-
-
-class _Site:
-    """Where an operation was called: the user's line, and the modules around it."""
-
-    __slots__ = ("file", "line", "function", "modules")
-
-    def __init__(self) -> None:
-        self.file, self.line, self.function = "", 0, ""
-        self.modules: tuple[Any, Any] | None = None  # the innermost and the outermost
-        frame: Any = sys._getframe(2)
-        while frame is not None:
-            code = frame.f_code
-            # The adapters of rules are compiled without a module of their own.
-            name = frame.f_globals.get("__name__")
-            if name is not None and name.partition(".")[0] != _PACKAGE:
-                if not self.file:
-                    self.file, self.line = code.co_filename, frame.f_lineno
-                    self.function = code.co_name
-            elif code.co_name == "__call__":
-                module = frame.f_locals.get("self")
-                if hasattr(module, "named_modules"):
-                    inner = module if self.modules is None else self.modules[0]
-                    self.modules = (inner, module)
-            frame = frame.f_back
-
-    def path(self) -> str:
-        """Return the path of the module that called the operation; "" outside of any."""
-        if self.modules is None:
-            return ""
-        inner, outer = self.modules
-        return next((path for path, one in outer.named_modules() if one is inner), "")
-
-    def __str__(self) -> str:
-        source = linecache.getline(self.file, self.line).strip()
-        where = f"{self.file}:{self.line}, in {self.function}"
-        return f"{where}: {source}" if source else where
+from .sites import Site
 
 
 class _Watcher:
@@ -65,7 +25,7 @@ class _Watcher:
 
     def __init__(self) -> None:
         self.ticks: list[int] = []
-        self.sites: list[tuple[str, _Site]] = []
+        self.sites: list[tuple[str, Site]] = []
         self.rules: list[tuple[Primitive, Any, Any, Any]] = []
 
     # -- on and off --------------------------------------------------------------------------------
@@ -90,7 +50,7 @@ class _Watcher:
         """Return an implementation with a check of what it gives."""
 
         def checked(*args: Any, **options: Any) -> Any:
-            site = _Site()
+            site = Site()
             self.ticks.append(tick())
             self.sites.append((name, site))
             before = [_Summary(x) for x in args if _is_inexact(x)] if options else []
@@ -110,7 +70,7 @@ class _Watcher:
         return checked
 
     def report(self, name: str, summary: _Summary, known: Sequence[_Summary], args: Any,
-               site: _Site) -> None:  # fmt: skip
+               site: Site) -> None:  # fmt: skip
         op = registry.get(name)
         names = op.input_names(len(args)) if op is not None else ()
         labels = [label for label, x in zip(names, args, strict=False) if _is_inexact(x)]

@@ -91,14 +91,18 @@ def batch_norm(
     return out
 
 
-def _move_towards(running: Tensor | None, value: Tensor, share: float) -> None:
+def _move_towards(running: Tensor | None, value: Tensor, share: Any) -> None:
     if running is None:
         return
+    keep = 1 - share
+    if isinstance(share, Tensor):  # a number that a recorded step computes
+        wide = dtypes.accumulator(running.dtype)
+        keep, share = cast(keep, wide), cast(share, wide)
     if running.dtype in dtypes.half:  # rounded once
         wide = cast(running, dtypes.float32)
         running[...] = cast(wide + (cast(value, wide.dtype) - wide) * share, running.dtype)
         return
-    running *= 1 - share
+    running *= keep
     running += cast(value, running.dtype) * share
 
 

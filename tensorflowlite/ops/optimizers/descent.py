@@ -63,6 +63,7 @@ _sgd = declare(
     attributes=("momentum", "dampening", "weight_decay", "nesterov", "maximize"),
     variadic=True,
     outputs=0,
+    changes="all",
     decompose=_sgd_decomposed,
     doc="One step of gradient descent with momentum, in place.",
 )
@@ -73,6 +74,7 @@ _adam = declare(
     attributes=("beta1", "beta2", "eps", "weight_decay", "decoupled", "amsgrad", "maximize"),
     variadic=True,
     outputs=0,
+    changes="all",
     decompose=_adam_decomposed,
     doc="One step of Adam or AdamW, in place.",
 )

@@ -14,7 +14,9 @@ from ...backend import backend_of, dtypes
 from ...core.entry import declare
 from ...core.primitive import traced
 from ...core.tensor import Tensor, wrap
-from ...runtime import note_change, note_changes
+from ...core.views import enter_all
+from ...errors import CaptureError
+from ...runtime import mode, note_change, note_changes
 from ..creation import asarray, move, tensor, zeros
 
 Tensors = Sequence[Tensor]
@@ -135,6 +137,7 @@ def whole_rule(
         attributes=(*options, "kinds"),
         variadic=True,
         outputs=0,
+        changes="all",
         decompose=decompose,
         doc=doc,
     )
@@ -145,6 +148,8 @@ def run(op: Any, lr: Tensor, step: Tensor, parameters: Tensors, gradients: Tenso
         states: Sequence[Tensors], attributes: tuple[Any, ...],
         scalars: int = 0) -> None:  # fmt: skip
     """Call an update rule's primitive, with the states brought to where the parameters are."""
+    if mode.capture is not None:
+        enter_all([lr, step, *parameters, *gradients, *[t for kind in states for t in kind]])
     for number, kind in enumerate(states):
         is_scalar = number < scalars
         for state, parameter in zip(kind, parameters, strict=True):
@@ -193,7 +198,18 @@ def step_for(value: int, parameter: Tensor) -> Tensor:
 
 
 def write_scalar(target: Tensor, value: float) -> None:
-    """Write a number into a 0-d tensor; a recorded step sees the new value."""
+    """Write a number into a 0-d tensor; a recorded step sees the new value.
+
+    Raises
+    ------
+    CaptureError
+        A step is being recorded: its replays would write the same number again.
+    """
+    if mode.capture is not None:
+        raise CaptureError(
+            f"jit: a number that Python computes can't be written while recording, got {value}; "
+            "set rates and scales, and step schedules, outside of the function"
+        )
     backend = backend_of(target.array)
     backend.assign(target.array, backend.filled((), value, target.dtype, target.device))
     note_change(target.array, "write_scalar")

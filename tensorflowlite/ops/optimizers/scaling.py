@@ -42,6 +42,7 @@ _unscale_op = declare(
     None,
     variadic=True,
     outputs=0,
+    changes="all",
     decompose=_unscale,
     doc="Divide gradients by a scale, in place, and note whether one isn't finite.",
 )
@@ -52,6 +53,7 @@ _update_op = declare(
     attributes=("growth_factor", "backoff_factor", "growth_interval"),
     variadic=True,
     outputs=0,
+    changes="all",
     decompose=_update,
     doc="Let the scale fall after an infinity, and grow after enough steps without, in place.",
 )

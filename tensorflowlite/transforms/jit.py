@@ -1,0 +1,316 @@
+"""`jit`: a function recorded once as a program of raw calls, and replayed without its Python.
+
+The first call runs as it is. The second and third are recorded, and must give the same program;
+later ones replay it. The key (shapes, dtypes, strides, devices, Python values) chooses among
+recordings; guards (`jit_guards`) decide whether one still means the same. Where no recording fits,
+the call is recorded anew.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ..backend.settings import settings
+from ..core.capture import turn
+from ..core.primitive import watch
+from ..core.tensor import Tensor
+from ..errors import ArgumentError, CaptureError, DtypeError
+from ..ops import amp
+from ..runtime import mode, seed, shared
+from .jit_recording import Recording, record
+from .sites import user_line
+from .tree import Structure, flatten
+
+_MOST_KEYS = 64  # of one function; the least recently used goes
+_MOST_RECORDINGS = 8  # of one key
+_WARN_AFTER, _STOP_AFTER = 4, 16  # recordings of one key
+
+
+_PATIENCE = 10.0  # seconds to wait while another thread records, which may wait for this one
+_INEXACT = (float, complex)
+
+
+class CacheInfo(NamedTuple):
+    """What became of a function's calls: see `Jitted.cache_info`."""
+
+    replayed: int
+    recorded: int
+    eager: int
+    programs: int
+
+
+class _Key:
+    """What is known of the calls of one key."""
+
+    __slots__ = ("calls", "ready", "unproven", "recorded", "reason", "stopped", "escaped")
+
+    def __init__(self) -> None:
+        self.calls = self.recorded = 0
+        self.ready: list[Recording] = []
+        self.unproven: list[Recording] = []
+        self.reason = ""
+        self.stopped = self.escaped = False
+
+
+class Jitted:
+    """A function that `jit` was applied to. Called as the function itself.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> @tfl.jit
+    ... def double(x):
+    ...     return x * 2
+    >>> for i in range(5):
+    ...     y = double(tfl.tensor([1.0, i]))
+    >>> y, double.cache_info().replayed
+    (tensor([2., 8.]), 2)
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self._keys: OrderedDict[Any, _Key] = OrderedDict()
+        self._replayed = self._recorded = self._eager = 0
+        functools.update_wrapper(self, function, updated=())
+
+    @property
+    def _called(self) -> str:
+        return getattr(self._function, "__name__", type(self._function).__name__)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if mode.capture is not None or mode.levels or _is_watched():
+            return self._function(*args, **kwargs)
+        if kwargs:  # in the order of their names
+            kwargs = dict(sorted(kwargs.items()))
+            leaves, structure = flatten((args, kwargs))
+        else:
+            leaves, structure = flatten(args)
+        key = _key_of(leaves, structure, bool(kwargs))
+        found = self._keys.get(key)
+        if found is not None:
+            for recording in found.ready:
+                if not recording.guards.holds():
+                    self._replayed += 1
+                    return recording.replay(leaves)
+        return self._miss(key, found, leaves, args, kwargs)
+
+    def _miss(self, key: Any, found: _Key | None, leaves: list[Any], args: Any, kwargs: Any) -> Any:
+        if found is None:
+            found = self._keys[key] = _Key()
+            if len(self._keys) > _MOST_KEYS:
+                self._keys.popitem(last=False)
+        self._keys.move_to_end(key)
+        found.calls += 1
+        if found.calls == 1 or found.stopped:
+            self._eager += 1
+            return self._function(*args, **kwargs)
+        self._tell(found)
+        if found.stopped:
+            return self._function(*args, **kwargs)
+        if not turn.acquire(timeout=_PATIENCE):  # another thread records
+            self._eager += 1
+            return self._function(*args, **kwargs)
+        try:
+            fitting = [one for one in found.unproven if not one.guards.holds()]
+            # States are made at their first use: once that is no harm.
+            result, recording = record(
+                self._function, leaves, args, kwargs, forgiving=not found.escaped
+            )
+            self._keep(found, fitting, recording)
+        except CaptureError as error:
+            _locate(error)
+            raise
+        finally:
+            turn.release()
+        return result
+
+    def _keep(self, found: _Key, fitting: list[Recording], recording: Recording | None) -> None:
+        if recording is None:
+            found.escaped = True
+            self._eager += 1
+            return
+        self._recorded += 1
+        found.recorded += 1
+        found.escaped = False
+        self._prove(found, fitting, recording)
+
+    def _prove(self, found: _Key, fitting: list[Recording], recording: Recording) -> None:
+        """Replay a program only when a second recording gave the same one."""
+        for one in fitting:
+            difference = one.difference(recording)
+            found.unproven.remove(one)
+            if not difference:
+                found.ready.insert(0, recording)
+                del found.ready[_MOST_RECORDINGS:]
+                return
+            found.reason = difference
+        found.unproven.append(recording)
+        del found.unproven[:-_MOST_RECORDINGS]
+
+    def _tell(self, found: _Key) -> None:
+        """Warn of a function that is recorded again and again, and in the end let it be."""
+        if found.recorded < _WARN_AFTER:
+            return
+        why = next((r for one in found.ready if (r := one.guards.holds())), "") or found.reason
+        if found.recorded >= _STOP_AFTER:
+            found.stopped = True
+            told = "and runs as it is from now on"
+        elif found.recorded == _WARN_AFTER:
+            told = "and is recorded once more"
+        else:
+            return
+        warnings.warn(
+            f"jit: {self._called} was recorded {found.recorded} times for arguments of one form, "
+            f"{told}; what changed last: {why or 'nothing that was recorded before'}",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        """Return the function bound to an instance, where it was defined in a class."""
+        return self if instance is None else types.MethodType(self, instance)
+
+    # -- to look at --------------------------------------------------------------------------------
+    def cache_info(self) -> CacheInfo:
+        """Return how many calls were replayed, recorded and run as they are, and the programs.
+
+        Examples
+        --------
+        >>> import tensorflowlite as tfl
+        >>> tfl.jit(tfl.sin).cache_info()
+        CacheInfo(replayed=0, recorded=0, eager=0, programs=0)
+        """
+        programs = sum(len(one.ready) + len(one.unproven) for one in self._keys.values())
+        return CacheInfo(self._replayed, self._recorded, self._eager, programs)
+
+    def cache_clear(self) -> None:
+        """Forget all recordings.
+
+        Examples
+        --------
+        >>> import tensorflowlite as tfl
+        >>> tfl.jit(tfl.sin).cache_clear()
+        """
+        self._keys.clear()
+
+    def explain(self) -> str:
+        """Return the newest program as text, a line for each raw call.
+
+        Examples
+        --------
+        >>> import tensorflowlite as tfl
+        >>> f = tfl.jit(lambda x: tfl.sin(x) * 2)
+        >>> for _ in range(3):
+        ...     y = f(tfl.ones(3))
+        >>> print(f.explain())
+        %1 float32[3] = sin(%0)  [12 bytes]
+        %3 float32[3] = multiply(%1, %2)  [12 bytes]
+        """
+        for one in reversed(self._keys.values()):
+            for recording in (*one.ready, *one.unproven):
+                return recording.listing()
+        return f"{self._called}: nothing is recorded yet"
+
+
+def _is_watched() -> bool:
+    """Whether something looks at every operation, as `detect_anomaly` does."""
+    return watch.wrap is not None and not shared.captures
+
+
+def _orders(structure: Structure) -> tuple[Any, ...]:
+    """Return the keys of dicts in order, in which the leaves lie."""
+    inner = tuple([_orders(one) for one in structure.children if one.children])
+    is_dict = isinstance(structure.kind, type) and issubclass(structure.kind, dict)
+    return (structure.keys, *inner) if is_dict else inner
+
+
+def _key_of(leaves: list[Any], structure: Structure, named: bool) -> tuple[Any, ...]:
+    """Return what chooses among recordings: the form of the arguments, and the modes."""
+    parts: list[Any] = [
+        structure, named, _orders(structure), mode.grad, mode.views, seed.generation, settings(),
+        tuple(amp.state().items()) if shared.casting else (),
+    ]  # fmt: skip
+    for leaf in leaves:
+        if type(leaf) is Tensor:
+            array = leaf.array
+            node = leaf.node
+            parts.append((type(array), array.shape, array.dtype, array.strides, node is None))
+        else:
+            try:
+                hash(leaf)
+            except TypeError:
+                raise DtypeError(
+                    "jit: an argument must be a Tensor, or a hashable Python value, got "
+                    f"{type(leaf).__name__}; make a tensor of an array with asarray(...)"
+                ) from None
+            # 0.0 equals -0.0, and NaN not itself.
+            parts.append((type(leaf), repr(leaf) if type(leaf) in _INEXACT else leaf))
+    return tuple(parts)
+
+
+def _locate(error: CaptureError) -> None:
+    """Say in the message which line of the user's code it was."""
+    line = user_line(error)
+    if line:
+        error.args = (f"{error.args[0]}; in {line}", *error.args[1:])
+
+
+def jit(function: Callable[..., Any] | None = None) -> Any:
+    """Record a function as a program of array calls, and replay it without its Python.
+
+    For a whole training step (forward pass, ``backward``, the optimizer's step) or inference alone.
+    The first call runs as it is; the second and third are recorded; where both gave the same
+    program, later calls replay it. The results are those of the function itself, bit for bit.
+
+    Parameters
+    ----------
+    function : callable
+        Takes and returns tensors, nested in tuples, lists and dicts; other arguments must be
+        hashable, and a change of one records anew. Without it, jit is a decorator.
+
+    Returns
+    -------
+    Jitted
+        Called as the function; `Jitted.cache_info` and `Jitted.explain` show what happens.
+
+    Raises
+    ------
+    CaptureError
+        While recording, with the line: a value is read (``item()``, ``bool()``, ``print``), a
+        shape depends on data, an argument is changed in place, a tensor from outside is exchanged
+        for another, a tensor made in the function lives on in Python, a result requires grad.
+
+    Notes
+    -----
+    Arrays, parameters, gradients, optimizer states, random numbers, learning rates and the
+    attributes of modules are followed. Side effects on other Python objects happen when the
+    function is recorded, not when it is replayed: a counter that is raised, a list that grows.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> from tensorflowlite import nn, optim
+    >>> from tensorflowlite.nn import functional as F
+    >>> model = nn.Linear(3, 1)
+    >>> opt = optim.SGD(model.parameters(), lr=0.1)
+    >>> @tfl.jit
+    ... def step(x, y):
+    ...     opt.zero_grad()
+    ...     loss = F.mse_loss(model(x), y)
+    ...     loss.backward()
+    ...     opt.step()
+    ...     return loss
+    >>> losses = [float(step(tfl.ones(4, 3), tfl.zeros(4, 1))) for _ in range(6)]
+    >>> losses[5] < losses[0], step.cache_info().replayed
+    (True, 3)
+    """
+    if function is None:
+        return jit
+    if not callable(function):
+        raise ArgumentError(f"jit: function must be callable, got {type(function).__name__}")
+    return Jitted(function)
