@@ -416,6 +416,7 @@ from .transforms.jacobians import hessian as hessian
 from .transforms.jacobians import hvp as hvp
 from .transforms.jacobians import jacfwd as jacfwd
 from .transforms.jacobians import jacrev as jacrev
+from .transforms.jit import jit as jit
 from .transforms.modes import enable_grad as enable_grad
 from .transforms.modes import inference_mode as inference_mode
 from .transforms.modes import is_grad_enabled as is_grad_enabled

@@ -121,18 +121,14 @@ def trained(jit: Any, model: Any = None, opt: Any = None, zero: Any = None) -> A
 
 
 class Worlds:
-    """The worlds of a file; as a decorator it adds one.
-
-    ``least`` calls must be replayed; ``fails`` says what is known to be wrong with it.
-    """
+    """The worlds of a file; as a decorator it adds one, of which ``least`` calls are replayed."""
 
     def __init__(self) -> None:
         self.found: list[Any] = []
 
-    def __call__(self, least: int = 1, fails: str = "") -> Callable[[World], World]:
+    def __call__(self, least: int = 1) -> Callable[[World], World]:
         def add(world: World) -> World:
-            marks = [pytest.mark.xfail(strict=True, reason=fails)] if fails else []
-            self.found.append(pytest.param(world, least, id=world.__name__, marks=marks))
+            self.found.append(pytest.param(world, least, id=world.__name__))
             return world
 
         return add

@@ -39,7 +39,7 @@ def other_layouts_come(jit):
         yield [call(one) for one in x]
 
 
-@world(3, fails="constants on a device are compared by bool()")
+@world(3)
 def devices_change(jit):
     call = jit(lambda x: (x * 2 + tfl.ones(3, device=x.device)).sum())
     for i in range(16):
@@ -77,7 +77,7 @@ def an_argument_has_a_history(jit):
             yield h.detach() * 2, w.grad
 
 
-@world(0, fails="it is recorded as the argument")
+@world(0)
 def an_argument_is_a_tensor_that_is_read_otherwise_too(jit):
     w = tfl.ones(3)
     others = [w, w, w, w, batch(1, 3), batch(2, 3), w]
@@ -254,7 +254,6 @@ def test_replays_warn_of_numbers_as_the_function_does(function: Any) -> None:
     assert jitted.cache_info().replayed == 1
 
 
-@pytest.mark.xfail(strict=True, reason="the entry point's own variables are exchanged meanwhile")
 def test_an_operation_itself_is_replayed() -> None:
     jitted = tfl.jit(tfl.log)
     for i in range(5):

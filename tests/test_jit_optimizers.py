@@ -12,7 +12,6 @@ from tensorflowlite import nn, optim
 from .jit_worlds import CALLS, World, Worlds, batch, check, state_of, trained
 
 world = Worlds()
-STATES = "what Python keeps of an optimizer isn't taken back with its memory"
 
 
 # -- optimizers ------------------------------------------------------------------------------------
@@ -91,7 +90,7 @@ def betas_change(jit):
         yield step(batch(i, 4, 3)), state_of(model, opt)
 
 
-@world(2, fails=STATES)
+@world(2)
 def a_group_is_added(jit):
     model, extra = nn.Linear(3, 2), nn.Linear(2, 2)
     opt = optim.SGD([{"params": model.parameters()}], lr=0.1)
@@ -140,7 +139,7 @@ def another_optimizer_comes(jit):
         yield step(batch(i, 4, 3)), state_of(model, opt)
 
 
-@world(2, fails=STATES)
+@world(2)
 def states_are_cleared(jit):
     model, opt, step = trained(jit)
     for i in range(CALLS + 4):

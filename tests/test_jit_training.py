@@ -230,8 +230,7 @@ def test_gradients_accumulate_over_small_batches(whole: bool) -> None:
 @pytest.mark.parametrize(
     ("inside", "average"),
     [
-        pytest.param(True, None, marks=pytest.mark.xfail(
-            strict=True, reason="the count isn't taken back with the memory")),
+        (True, None),
         (False, None),
         (True, get_ema_multi_avg_fn(0.9)),
         (False, get_ema_multi_avg_fn(0.9)),

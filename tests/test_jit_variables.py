@@ -158,7 +158,7 @@ def a_value_of_a_dict_attribute_changes(jit):
         yield call(i)
 
 
-@world(2, fails="attributes of a class aren't followed")
+@world(2)
 def a_class_attribute_changes(jit):
     class Factor(nn.Module):
         factor = 2.0
@@ -425,7 +425,7 @@ def a_wrapped_functions_variable_changes(jit):
         yield call(batch(i, 3))
 
 
-@world(2, fails="numbers of a method's object aren't followed")
+@world(2)
 def an_attribute_of_a_methods_object_changes(jit):
     class Holder:
         factor = 1.0
@@ -531,20 +531,6 @@ def a_tensor_from_outside_is_copied_by_deepcopy(jit):
     for i in range(CALLS):
         w += 1
         yield call(batch(i, 3))
-
-
-@world(0, fails="replays change a copy of the array")
-def a_tensor_shares_a_numpy_array_and_is_changed_inside(jit):
-    state = np.zeros(3, np.float32)
-
-    @jit
-    def step(x):
-        t = tfl.asarray(state)
-        t += x
-        return t * 2
-
-    for i in range(CALLS):
-        yield step(batch(i, 3)), state.tolist()
 
 
 @world(3)

@@ -29,8 +29,6 @@ PLACES = (
     "nn.utils.parametrizations", "nn.utils.parametrize", "nn.utils.rnn", "optim",
     "optim.lr_scheduler", "optim.swa_utils", "random", "train",
 )  # fmt: skip
-# Not here before their work is done.
-LATER = ("jit",)
 
 
 class Public(NamedTuple):
@@ -322,12 +320,6 @@ def test_names_are_there(place_name: str) -> None:
     assert not missing
     if place_name and "." not in place_name:
         assert getattr(tfl, place_name) is module
-
-
-@pytest.mark.parametrize("name", LATER)
-def test_later_names_are_not_there(name: str) -> None:
-    assert not hasattr(tfl, name)
-    assert name not in dir(tfl)
 
 
 def test_dir_names_what_comes_in_at_first_use() -> None:

@@ -21,8 +21,9 @@ from ..backend.captured_array import CapturedArray
 from ..backend.program import Program
 from ..errors import CaptureError
 from ..runtime import mode, shared
+from .nodes import Leaf
 from .primitive import Redirected, look_up_again, traced, watch
-from .tensor import Leaf, Tensor, operation_of, recording, wrap
+from .tensor import Tensor, operation_of, recording, wrap
 
 # One thread records at a time; a second one that would runs its function as it is.
 turn = threading.Lock()

@@ -23,8 +23,9 @@ from ..backend import (
 from ..errors import DtypeError
 from ..runtime import mode, shared, tick
 from .messages import explain
+from .nodes import JointNode, Node
 from .primitive import Primitive, Redirected, make_output, registry, traced
-from .tensor import JointNode, Node, Tensor, new, wrap
+from .tensor import Tensor, new, wrap
 from .views import register_view
 
 bfloat16, float32 = dtypes.bfloat16, dtypes.float32

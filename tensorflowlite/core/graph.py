@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .tensor import JointNode, Leaf, Node, Output, Tensor, operation_of
+from .nodes import JointNode, Leaf, Node, Output
+from .tensor import Tensor, operation_of
 
 
 def parents_of(node: Any) -> Iterable[Any]:

@@ -16,6 +16,18 @@ class Node:
     __slots__ = (
         "op", "p0", "p1", "s0", "s1", "out", "attributes", "born", "fix", "g", "owned", "hooks",
     )  # fmt: skip
+    op: Any
+    p0: Any
+    p1: Any
+    s0: Any
+    s1: Any
+    out: Any
+    attributes: Any
+    born: Any
+    fix: Any
+    g: Any
+    owned: Any
+    hooks: Any
 
 
 class JointNode:
@@ -28,18 +40,45 @@ class JointNode:
         "op", "parents", "saved", "out", "residual", "attributes", "born", "fix", "forms",
         "g", "owned", "hooks",
     )  # fmt: skip
+    op: Any
+    parents: Any
+    saved: Any
+    out: Any
+    residual: Any
+    attributes: Any
+    born: Any
+    fix: Any
+    forms: Any
+    g: Any
+    owned: Any
+    hooks: Any
 
 
 class Output:
     """One output of a node that has several."""
 
     __slots__ = ("main", "index", "born", "g", "owned", "hooks")
+    main: Any
+    index: Any
+    born: Any
+    g: Any
+    owned: Any
+    hooks: Any
 
 
 class Leaf:
     """Where gradients end: a tensor that requires grad and that no operation made."""
 
     __slots__ = ("grad", "born", "g", "owned", "hooks", "shape", "dtype", "strides", "dense")
+    grad: Any
+    born: Any
+    g: Any
+    owned: Any
+    hooks: Any
+    shape: Any
+    dtype: Any
+    strides: Any
+    dense: Any
 
 
 LEAF_BORN = -1  # older than any operation

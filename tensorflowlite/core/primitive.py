@@ -24,7 +24,8 @@ from typing import Any
 from ..backend import by_array_type, changing, decompositions
 from ..backend.cuda_probe import in_forked_child
 from ..runtime import set_mode, tick
-from .tensor import JointNode, Output, Tensor, recording, wrap
+from .nodes import JointNode, Output
+from .tensor import Tensor, recording, wrap
 
 Rule = Callable[..., Any]
 

@@ -19,7 +19,8 @@ from ..backend import Backend, Device, backend_for, backend_of, is_array
 from ..errors import OutOfMemoryError
 from ..runtime import owner_of
 from .graph import parents_of
-from .tensor import JointNode, Leaf, Node, Output, Tensor, operation_of
+from .nodes import JointNode, Leaf, Node, Output
+from .tensor import Tensor, operation_of
 
 _SHOWN = 10
 # What stands on higher floors is known by a method.

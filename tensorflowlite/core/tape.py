@@ -22,8 +22,9 @@ from ..errors import DeviceError, DtypeError, GradientError, ShapeError, StaleVa
 from ..runtime import changed, changed_by, note_change, owner_of, set_mode, shared
 from .graph import count_consumers, forget_gradients, leading_to, parents_of
 from .messages import no_room_in_backward
+from .nodes import JointNode, Leaf, Node, Output
 from .primitive import Primitive, traced
-from .tensor import AfterAccumulation, JointNode, Leaf, Node, Output, Tensor, operation_of, wrap
+from .tensor import AfterAccumulation, Tensor, operation_of, wrap
 from .views import release
 
 

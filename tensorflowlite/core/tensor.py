@@ -19,12 +19,7 @@ from typing import Any
 from .. import runtime
 from ..backend import Device, as_array, backend_of, by_array_type, dtypes, ndarray
 from ..errors import ArgumentError, DeviceError, DtypeError, GradientError, ShapeError
-from .nodes import LEAF_BORN as LEAF_BORN
-from .nodes import JointNode as JointNode
-from .nodes import Leaf as Leaf
-from .nodes import Node as Node
-from .nodes import Output as Output
-from .nodes import make_leaf as make_leaf
+from .nodes import Leaf, Output, make_leaf
 
 new = object.__new__
 # The versions of the Array API standard that the package conforms to; the newest is the last.

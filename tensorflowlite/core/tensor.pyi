@@ -17,55 +17,6 @@ from .graph import GradientFunction
 new: Any
 ARRAY_API_VERSIONS: Any
 
-class Node:
-    op: Any
-    p0: Any
-    p1: Any
-    s0: Any
-    s1: Any
-    out: Any
-    attributes: Any
-    born: Any
-    fix: Any
-    g: Any
-    owned: Any
-    hooks: Any
-
-class JointNode:
-    op: Any
-    parents: Any
-    saved: Any
-    out: Any
-    residual: Any
-    attributes: Any
-    born: Any
-    fix: Any
-    forms: Any
-    g: Any
-    owned: Any
-    hooks: Any
-
-class Output:
-    main: Any
-    index: Any
-    born: Any
-    g: Any
-    owned: Any
-    hooks: Any
-
-class Leaf:
-    grad: Any
-    born: Any
-    g: Any
-    owned: Any
-    hooks: Any
-    shape: Any
-    dtype: Any
-    strides: Any
-    dense: Any
-LEAF_BORN: int
-def make_leaf(array: Any) -> Leaf: ...
-
 class Retained:
     grad: Any
     def __init__(self) -> None: ...
@@ -998,6 +949,8 @@ class Tensor:
 
 _Operand: TypeAlias = Tensor | NDArray[Any] | generic | complex
 
+def _enter(tensor: Tensor) -> None: ...
+def _note_grad(tensor: Tensor, how: str) -> None: ...
 def _rebuild(array: Any, requires_grad: bool, parameter: bool) -> Tensor: ...
 def wrap(array: Any, node: Any) -> Tensor: ...
 def operation_of(node: Any) -> str: ...

@@ -14,8 +14,9 @@ from ..backend import backend_of, ndarray, takes_out
 from ..errors import ArgumentError, DtypeError, GradientError
 from ..runtime import mode, note_change, owner_of, shared, tick
 from .messages import explain
+from .nodes import JointNode, Leaf, Node
 from .primitive import Primitive, registry
-from .tensor import JointNode, Leaf, Node, Tensor, recording
+from .tensor import Tensor, recording
 
 Path = tuple[tuple[Primitive, Any], ...]
 VIEWED_LEAF: frozenset[Any] = frozenset()  # the base of a root with views that it doesn't know

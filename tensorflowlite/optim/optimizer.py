@@ -511,9 +511,10 @@ class RuledOptimizer(Optimizer):
 
 
 def _members(optimizer: Optimizer) -> tuple[Any, ...]:
-    """Return the groups and their parameters: what a recorded step goes through."""
+    """Return groups, parameters and states: what a recorded step goes through."""
     groups = optimizer.param_groups
-    return (*groups, *[p for group in groups for p in group["params"]])
+    states = [one for state in optimizer.state.values() for one in state.values()]
+    return (*groups, *[p for group in groups for p in group["params"]], *states)
 
 
 def shared(group: Mapping[str, Any], decoupled: bool = False) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from typing import Any
 from ..backend import dtypes
 from ..core.graph import explore
 from ..core.nested import pull
+from ..core.nodes import JointNode
 from ..core.primitive import Primitive, make_output, traced
-from ..core.tensor import JointNode, Tensor, recording, wrap
+from ..core.tensor import Tensor, recording, wrap
 from ..errors import GradientError
 from ..ops import random
 from ..runtime import mode, set_mode, tick

@@ -8,8 +8,9 @@ from typing import Any
 
 from ..backend import dtypes, ndarray
 from ..core.entry import of_one_batch
+from ..core.nodes import JointNode
 from ..core.primitive import Primitive, make_output, traced
-from ..core.tensor import JointNode, Tensor, recording, wrap
+from ..core.tensor import Tensor, recording, wrap
 from ..errors import DtypeError, GradientError, ShapeError, UnsupportedArgumentError
 from ..runtime import set_mode, tick
 from .anomaly import look_at_function

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.capture import Outside, Session, hooks_of
-from ..core.tensor import Leaf, Tensor
+from ..core.nodes import Leaf
+from ..core.tensor import Tensor
 from ..errors import CaptureError
 from .jit_variables import (
     Missing,

@@ -11,8 +11,9 @@ from ..backend.program import Program, Ref, call_at, compiled, listing, same
 from ..backend.program_passes import optimized
 from ..core.capture import Session
 from ..core.messages import explain
+from ..core.nodes import Leaf, Output
 from ..core.primitive import registry
-from ..core.tensor import Leaf, Output, Tensor, operation_of, wrap
+from ..core.tensor import Tensor, operation_of, wrap
 from ..errors import CaptureError
 from ..ops import random
 from ..runtime import note_changes

@@ -14,8 +14,9 @@ from typing import Any
 from ..backend import dtypes
 from ..core import tape
 from ..core.graph import explore
+from ..core.nodes import make_leaf
 from ..core.primitive import traced
-from ..core.tensor import Tensor, make_leaf, recording, wrap
+from ..core.tensor import Tensor, recording, wrap
 from ..errors import ArgumentError, DtypeError, ShapeError, TensorflowliteError
 from ..ops.arguments import as_tensor
 from ..ops.creation import zeros_like
