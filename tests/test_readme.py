@@ -36,7 +36,7 @@ def readme() -> list[tuple[str, str]]:
 def test_python_blocks_run_in_order() -> None:
     """The ten lines learn a batch, the loop goes through a loader, gradients are right."""
     programs = [text for language, text in readme() if language == "python"]
-    assert len(programs) == 3
+    assert len(programs) == 4
     tfl.manual_seed(0)
     rng = np.random.default_rng(0)
     images = rng.normal(size=(16, 784)).astype(np.float32)
@@ -55,8 +55,14 @@ def test_python_blocks_run_in_order() -> None:
     exec(programs[1], names)
     assert len(seen) == 1 and seen[0] < losses[-1]
 
+    names["step"] = step
     exec(programs[2], names)
-    gradient, check = programs[2].strip().splitlines()[1:]
+    replayed = [names["step"](x, y).item() for _ in range(5)]
+    assert replayed == sorted(replayed, reverse=True) and replayed[0] < seen[0]
+    assert names["step"].cache_info().replayed == 2
+
+    exec(programs[3], names)
+    gradient, check = programs[3].strip().splitlines()[1:]
     (found,) = eval(gradient.partition("#")[0].strip(), names)
     np.testing.assert_allclose(found.tolist(), 1 - np.tanh([0.5, 2.0]) ** 2)
     assert eval(check.partition("#")[0].strip(), names)
