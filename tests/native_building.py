@@ -131,6 +131,7 @@ class Toolchain:
 
     def linked(self, sources: Sequence[Path], name: str, *options: str) -> Path:
         """Return a program or library of sources, two of which are compiled at a time."""
+        build_settings()  # not by two threads at once: CPython 3.11 can't parse so
         with ThreadPoolExecutor(max_workers=min(2, os.cpu_count() or 1)) as pool:
             objects = list(pool.map(self.object_of, sources))
         words = [*map(str, objects), *self.linking, *options]
