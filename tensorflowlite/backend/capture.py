@@ -13,10 +13,10 @@ from .base import Backend, Device, backend_for, by_array_type, changing
 from .batching_slots import slots as boundary
 from .captured_array import CapturedArray, unreadable
 from .numpy_backend import as_array, is_quiet
-from .program import Call, Program, Ref, Value
+from .program import Call, Program, Ref, Value, root_of
 
 # Slots whose results have shapes that depend on values.
-_SHAPED_BY_VALUES = frozenset(("nonzero", "argwhere", "unique", "getitem_mask"))
+_SHAPED_BY_VALUES = frozenset(("nonzero", "argwhere", "unique"))
 
 
 def _fill_from(target: Any, source: Any) -> None:
@@ -44,7 +44,6 @@ class Capture:
         self.changed: set[int] = set()  # the values that calls change
         self.originals: dict[int, Any] = {}  # fresh ones, as they were before
         self.undo: dict[int, Any] = {}  # arrays from outside as they were before their first change
-        self.outlasting: set[int] = set()  # those from outside that were changed and aren't fresh
 
     # -- values ------------------------------------------------------------------------------------
     def _number(self, kind: str, array: Any, root: int | None, origin: str) -> int:
@@ -124,7 +123,7 @@ class Capture:
 
     def _before_writing(self, writes: tuple[int, ...]) -> None:
         values = self.values
-        roots = {index if (root := values[index].root) is None else root for index in writes}
+        roots = {root_of(values, index) for index in writes}
         for index in roots:
             if values[index].kind == "input":
                 raise CaptureError(
@@ -132,11 +131,11 @@ class Capture:
                     f"{values[index].dtype.name} {tuple(values[index].shape)}; return the new "
                     "value, or hold the tensor outside of the function"
                 )
-        outside = {index for index in roots if values[index].kind == "outside"} - self.outlasting
+        outside = {index for index in roots if values[index].kind == "outside"}
+        outside -= self.undo.keys()
         fresh = self.fresh_among(outside) if outside else set()
         for index in outside - fresh:
             self.undo[index] = self.held[index].copy()
-        self.outlasting |= outside - fresh
         for index in roots:
             changes = index in fresh or values[index].kind == "constant"
             if changes and id(self.held[index]) in self.shared:
@@ -166,7 +165,7 @@ class Capture:
         for source in sources:
             if source.value is array:
                 # The same array under another number: who compares identities sees one.
-                index = self._number("made", array, _root(source), slot)
+                index = self._number("made", array, root_of(self.values, source.index), slot)
                 return Ref(index), source
         base = self._base(array, sources)
         root = base.index if type(base) is CapturedArray else None
@@ -197,11 +196,6 @@ class Capture:
         return Program(tuple(self.calls), tuple(self.values), held, self.originals, inputs, outputs)
 
 
-def _root(source: CapturedArray) -> int:
-    base = source.base
-    return base.index if type(base) is CapturedArray else source.index
-
-
 def _library(args: Any) -> Backend | None:
     """Return the backend of the arrays inside."""
     for arg in args:
@@ -229,7 +223,7 @@ def inside(array: Any) -> Any:
     if type(array) is not CapturedArray:
         return array
     capture = array.capture
-    root = _root(array)
+    root = root_of(capture.values, array.index)
     if capture.values[root].kind not in ("outside", "input"):
         raise CaptureError(
             "jit: a tensor made while recording was used outside of the recording, by another "
@@ -304,9 +298,6 @@ class CaptureBackend(Backend):
 
     def quiet(self) -> Any:
         return by_array_type[type(as_array(0))].quiet()
-
-    def alone(self, array: Any) -> bool:
-        return False
 
 
 def _inner(args: Any) -> Backend:

@@ -81,6 +81,12 @@ class Program(NamedTuple):
     outputs: tuple[int, ...]
 
 
+def root_of(values: Sequence[Value], index: int) -> int:
+    """Return the value whose memory a value shares: itself, where it is no view."""
+    root = values[index].root
+    return index if root is None else root
+
+
 def refs_in(tree: Any) -> Iterator[int]:
     """Yield the values that arguments or results name, nested as they may be."""
     if type(tree) is Ref:
@@ -233,7 +239,7 @@ def _equal(one: Any, other: Any) -> bool:
     return bool(library.to_host(one).tobytes() == library.to_host(other).tobytes())
 
 
-def listing(program: Program, described: Sequence[str] = ()) -> str:
+def listing(program: Program) -> str:
     """Return the program for people to read: a line per call."""
     lines = []
     for call in program.calls:

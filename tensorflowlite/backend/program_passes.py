@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .program import Call, Program, Ref, Value, refs_in
+from .program import Call, Program, Ref, Value, refs_in, root_of
 
 # Activations that a layer takes as its last argument: slot and its attributes -> the layer's name,
 # and whether what the layer saves is the value before the activation. Not tanh, which NumPy rounds
@@ -33,12 +33,6 @@ def optimized(program: Program, passes: Iterable[Callable[[Program], Program]] =
 
 
 # -- what passes ask -------------------------------------------------------------------------------
-def root_of(values: tuple[Value, ...], index: int) -> int:
-    """Return the value whose memory a value shares: itself, where it is no view."""
-    root = values[index].root
-    return index if root is None else root
-
-
 def _written(program: Program) -> set[int]:
     """Return the roots that calls change."""
     return {root_of(program.values, i) for call in program.calls for i in call.writes}

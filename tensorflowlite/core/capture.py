@@ -18,7 +18,7 @@ from ..backend import backend_of
 from ..backend.batched_array import BatchedArray
 from ..backend.capture import Capture, capturing, inside
 from ..backend.captured_array import CapturedArray
-from ..backend.program import Program
+from ..backend.program import Program, root_of
 from ..errors import CaptureError
 from ..runtime import mode, shared
 from .nodes import Leaf
@@ -276,9 +276,7 @@ class Session:
                 continue
             if one.array.capture is not self.capture:
                 continue
-            index = one.array.index
-            root = values[index].root
-            index = index if root is None else root
+            index = root_of(values, one.array.index)
             if values[index].kind != "outside" or self._fresh_among({index}):
                 found.append(one)
         return found
@@ -290,8 +288,7 @@ class Session:
         for index in self._fresh_among(outside):
             values[index] = values[index]._replace(kind="constant")
         for index in outputs:
-            root = values[index].root
-            root = index if root is None else root
+            root = root_of(values, index)
             if values[root].kind == "constant":
                 capture.originals.setdefault(root, capture.held[root].copy())
 
@@ -357,11 +354,6 @@ def _join(tensors: Any) -> Any:
         if type(x) is Tensor:
             capture.session.enter(x)
     return tensors
-
-
-def released(x: Tensor) -> Tensor:
-    """Return a tensor of the same array that has no history."""
-    return wrap(x.array, None)
 
 
 capturing.join = _join

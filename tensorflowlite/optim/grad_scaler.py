@@ -10,7 +10,7 @@ from ..errors import ArgumentError, DtypeError, StateError
 from ..ops.creation import full, zeros
 from ..ops.optimizers.rules import write_scalar
 from ..ops.optimizers.scaling import unscale_gradients, update_scale
-from ..runtime import set_mode, shared
+from ..runtime import set_mode
 from .optimizer import Optimizer
 
 
@@ -181,13 +181,9 @@ class GradScaler:
         if not found:
             raise StateError("GradScaler: the optimizer must have gradients, got none")
         self._stage[id(optimizer)] = "step"
-        if shared.captures:
-            from ..core.capture import unless
+        from ..core.capture import unless  # which few programs need
 
-            return unless(list(found.values()), lambda: optimizer.step(**kwargs))
-        if any(float(one) for one in found.values()):
-            return None
-        return optimizer.step(**kwargs)
+        return unless(list(found.values()), lambda: optimizer.step(**kwargs))
 
     def update(self, new_scale: float | Tensor | None = None) -> None:
         """Change the scale by what was found since the last update, or to the one given.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..backend.captured_array import CapturedArray
-from ..backend.program import Program, Ref, call_at, compiled, listing, same
+from ..backend.program import Program, Ref, call_at, compiled, listing, root_of, same
 from ..backend.program_passes import optimized
 from ..core.capture import Session
 from ..core.messages import explain
@@ -257,7 +257,7 @@ def _check_rest(session: Session, kept: list[Tensor]) -> None:
 def _changed(session: Session) -> list[Any]:
     """Return the arrays from outside that the program changes."""
     values, capture = session.capture.values, session.capture
-    roots = {i if (root := values[i].root) is None else root for i in capture.changed}
+    roots = {root_of(values, i) for i in capture.changed}
     return [
         capture.held[i] for i in sorted(roots)
         if values[i].kind == "outside" and i not in capture.originals
