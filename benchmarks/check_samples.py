@@ -13,6 +13,7 @@ from typing import Any
 import numpy
 
 from tensorflowlite.backend import INDEX, dtypes
+from tensorflowlite.ops import gated as gated  # declares what gated slots decompose into
 from tensorflowlite.ops.activation_gradients import ACTIVATIONS
 
 from . import check_images
