@@ -48,6 +48,8 @@ CONTRACTED = {
     "losses",
     "normalization", "softmax",
 }  # fmt: skip
+# Some hundred loops of vectors: -O3 compiles twice as long, and they run no faster.
+MANY_LOOPS = {"elements": ["-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic"]}
 LINK = ["-shared", "-pthread"]
 LINK += ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []
 # CUDA's libraries are loaded when they are first needed.
@@ -97,7 +99,9 @@ def run(command: list[str]) -> str:
 
 def options(source: str) -> list[str]:
     """How one file is compiled."""
-    return [*COMPILE, *(["-ffp-contract=fast"] if Path(source).stem in CONTRACTED else [])]
+    name = Path(source).stem
+    contracted = ["-ffp-contract=fast"] if name in CONTRACTED else []
+    return [*COMPILE, *contracted, *MANY_LOOPS.get(name, [])]
 
 
 def fingerprint(commands: list[str]) -> str:
@@ -139,7 +143,7 @@ class BuildNative(build_ext):
         includes = ["-Ikernels/include"]
         # The compiler doesn't warn of others' headers.
         includes += [word for path in include_directories() for word in ("-isystem", path)]
-        flags = [*COMPILE, *LINK, *sorted(CONTRACTED)]
+        flags = [*LINK, *(word for source in SOURCES for word in options(source))]
         current = fingerprint([run([*command, "--version"]), *command, *flags])
         built = self.reuse(target, current)
         if built is not None:

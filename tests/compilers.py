@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import sys
 
 import pytest
@@ -24,3 +25,9 @@ def need_host() -> None:
     """Skip where kernels can't run on the host."""
     if reason := host_kernels.why_not():
         pytest.skip(reason)
+
+
+def spills_of(log: str) -> dict[str, int]:
+    """Return the bytes that each kernel of ptxas' report stores because registers ran out."""
+    pattern = r"properties for (\w+)\s+.*?(\d+) bytes spill stores, (\d+) bytes spill loads"
+    return {name: max(int(stores), int(loads)) for name, stores, loads in re.findall(pattern, log)}

@@ -227,7 +227,7 @@ class HostKernels(Kernels):
     sanitize
         Compile with AddressSanitizer; the process must have been started with its library. Where
         it isn't said, as the variable ``TENSORFLOWLITE_TEST_SANITIZE`` says: it names a file, to
-        which the names of the kernels that ran are added (tests/test_kernels_sanitized.py).
+        which the names of the kernels that ran are added (tests/compiled/).
     seed
         Of the shuffled order.
     """

@@ -28,10 +28,9 @@ from tensorflowlite.backend.element_programs import (
 from tensorflowlite.errors import DeviceError
 
 from . import element_samples
-from .compilers import need_nvrtc
+from .compilers import need_nvrtc, spills_of
 from .element_samples import Sample, hold, hold_reduction, hold_step, numbers, same_bits
 from .host_kernels import ORDERS, HostKernels, why_not
-from .test_kernels_compile import spills_of
 
 on_host = pytest.mark.skipif(bool(why_not()), reason=why_not())
 F4, F8, F2, BF, B1 = dtypes.float32, dtypes.float64, dtypes.float16, dtypes.bfloat16, dtypes.bool_

@@ -6,7 +6,6 @@ architecture, every further one for two of them, which take turns.
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 import tempfile
@@ -32,9 +31,9 @@ from tensorflowlite.backend import (
 )
 from tensorflowlite.backend.cuda_gemm import Problem
 
-from .compilers import need_nvrtc
+from ..compilers import need_nvrtc, spills_of
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "kernels"
 FILES = sorted(path.name for path in FOLDER.glob("*.cu"))
 
@@ -242,12 +241,6 @@ def results(request: pytest.FixtureRequest) -> Iterator[dict[Any, Future[Any]]]:
             found[file] = pool.submit(compile_with_nvcc, file)
     yield found
     pool.shutdown(cancel_futures=True)
-
-
-def spills_of(log: str) -> dict[str, int]:
-    """Return the bytes that each kernel of ptxas' report stores because registers ran out."""
-    pattern = r"properties for (\w+)\s+.*?(\d+) bytes spill stores, (\d+) bytes spill loads"
-    return {name: max(int(stores), int(loads)) for name, stores, loads in re.findall(pattern, log)}
 
 
 def test_every_file_has_variants() -> None:

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from . import host_kernels, native_building
-from .conftest import why_no_native_rows
-from .native_building import CHECKS, ROOT, Toolchain
+from .. import host_kernels, native_building
+from ..conftest import why_no_native_rows
+from ..native_building import CHECKS, ROOT, Toolchain
 
 MARK = "mark.binding"
 SANITIZERS = {"memory": ("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"),
@@ -176,5 +176,4 @@ def test_bindings_under_address_sanitizer(tmp_path: Path) -> None:
     place = "from tensorflowlite.backend import native; print(native.module.__file__)"
     assert run("-c", place).strip() == extension
     tests = [str(p) for p in sorted((ROOT / "tests").glob("test_*.py")) if MARK in p.read_text()]
-    tests.remove(__file__)
     run("-m", "pytest", "-q", "--capture=sys", "-p", "no:cacheprovider", "-m", "binding", *tests)
