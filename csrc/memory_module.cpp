@@ -7,6 +7,7 @@
 
 #include "families.hpp"
 #include "memory.hpp"
+#include "memory_plan.hpp"
 
 namespace tfl {
 
@@ -33,31 +34,48 @@ constexpr const char* capsule_name = "mem_handler";
 
 const Allocator* numpy_allocator = nullptr;  // for what isn't the cache's
 
-void* allocate(void*, std::size_t size) {
-  if (size >= least_cached) return take_block(size, false);
+void* take_unplanned(std::size_t size, bool zeroed) {
+  if (size >= least_cached) return take_block(size, zeroed);
+  if (zeroed) return numpy_allocator->allocate_zeroed(numpy_allocator->context, size, 1);
   return numpy_allocator->allocate(numpy_allocator->context, size);
 }
 
-void* allocate_zeroed(void*, std::size_t count, std::size_t size) {
-  if (size != 0 && count > SIZE_MAX / size) return nullptr;
-  if (count * size >= least_cached) return take_block(count * size, true);
-  return numpy_allocator->allocate_zeroed(numpy_allocator->context, count, size);
+void* take(std::size_t size, bool zeroed) {
+  if (!plan_serves()) return take_unplanned(size, zeroed);
+  void* pointer = take_planned(size, zeroed);
+  if (pointer) return pointer;
+  pointer = take_unplanned(size, zeroed);
+  note_taken(pointer, size);
+  return pointer;
 }
 
-void* reallocate(void*, void* pointer, std::size_t size) {
-  const std::size_t before = pointer ? size_of_block(pointer) : 0;
-  if (before == 0) {
-    return numpy_allocator->reallocate(numpy_allocator->context, pointer, size);
-  }
-  void* moved = take_block(size, false);
-  if (!moved) return nullptr;
-  std::memcpy(moved, pointer, std::min(before, size));
-  give_block(pointer);
-  return moved;
+void* allocate(void*, std::size_t size) { return take(size, false); }
+
+void* allocate_zeroed(void*, std::size_t count, std::size_t size) {
+  if (size != 0 && count > SIZE_MAX / size) return nullptr;
+  return take(count * size, true);
 }
 
 void release(void*, void* pointer, std::size_t size) {
+  if (!pointer || give_planned(pointer)) return;
+  note_given(pointer);
   if (!give_block(pointer)) numpy_allocator->release(numpy_allocator->context, pointer, size);
+}
+
+void* reallocate(void*, void* pointer, std::size_t size) {
+  std::size_t before = pointer ? size_of_planned(pointer) : 0;
+  if (before == 0 && pointer) before = size_of_block(pointer);
+  if (before == 0) {
+    note_given(pointer);
+    void* moved = numpy_allocator->reallocate(numpy_allocator->context, pointer, size);
+    note_taken(moved, size);
+    return moved;
+  }
+  void* moved = take(size, false);
+  if (!moved) return nullptr;
+  std::memcpy(moved, pointer, std::min(before, size));
+  release(nullptr, pointer, before);
+  return moved;
 }
 
 Handler cache_handler = {
@@ -93,9 +111,35 @@ py::dict memory_stats() {
                   "misses"_a = figures.misses);
 }
 
+// Calls a function whose arrays take their memory from a plan.
+py::object run_planned(MemoryPlan& plan, const py::object& function, const py::tuple& arguments) {
+  struct Serving {
+    MemoryPlan* plan;
+    ~Serving() {
+      if (plan) plan->end();
+    }
+  } serving{plan.begin() ? &plan : nullptr};
+  PyObject* result = PyObject_CallObject(function.ptr(), arguments.ptr());
+  if (!result) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(result);
+}
+
+py::dict plan_figures(MemoryPlan& plan) {
+  const PlanFigures figures = plan.figures();
+  return py::dict("arena_bytes"_a = figures.arena, "lasting_bytes"_a = figures.lasting,
+                  "requests"_a = figures.requests, "allocations"_a = figures.others,
+                  "traced"_a = figures.traced);
+}
+
 }  // namespace
 
 void add_memory(py::module_& module) {
+  py::class_<MemoryPlan>(module, "MemoryPlan",
+                         "Memory for calls that ask for the same arrays each time.")
+      .def(py::init<bool>(), "keeps"_a)
+      .def("run", &run_planned, "function"_a, "arguments"_a,
+           "Call a function on the plan's memory.")
+      .def("figures", &plan_figures, "What the plan holds, and what the last call asked for.");
   module.def("use_memory_cache", &use_memory_cache, "use"_a,
              "Let the arrays that this thread makes take their memory from the cache, or not.");
   module.def("memory_stats", &memory_stats, "Figures of the cache, in bytes.");

@@ -186,7 +186,9 @@ class Backend:
 
         return Uploader(self, device)
 
-    def executor(self, program: Any, inputs: Any) -> Callable[..., Any] | None:
+    def executor(
+        self, program: Any, inputs: Any, static_outputs: bool
+    ) -> Callable[..., Any] | None:
         """Return what runs a recorded program on arrays like these; None: its calls, in order."""
         return None
 

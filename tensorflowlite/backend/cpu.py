@@ -14,11 +14,12 @@ from . import native
 
 __all__ = ["empty_cache", "memory_stats", "reset_peak_memory_stats"]
 
-_module = native.module
+# None where NumPy's own allocator serves.
+module = native.module
 if os.environ.get("TENSORFLOWLITE_MEMORY_CACHE") == "0":
-    _module = None
-if _module is not None:
-    _module.use_memory_cache(True)
+    module = None
+if module is not None:
+    module.use_memory_cache(True)
 
 
 def memory_stats() -> dict[str, int]:
@@ -39,7 +40,7 @@ def memory_stats() -> dict[str, int]:
     >>> tfl.cpu.memory_stats().get("used_bytes", 2**21) - before
     2097152
     """
-    return {} if _module is None else dict(_module.memory_stats())
+    return {} if module is None else dict(module.memory_stats())
 
 
 def reset_peak_memory_stats() -> None:
@@ -50,8 +51,8 @@ def reset_peak_memory_stats() -> None:
     >>> import tensorflowlite as tfl
     >>> tfl.cpu.reset_peak_memory_stats()
     """
-    if _module is not None:
-        _module.reset_peak_memory()
+    if module is not None:
+        module.reset_peak_memory()
 
 
 def empty_cache() -> None:
@@ -62,5 +63,5 @@ def empty_cache() -> None:
     >>> import tensorflowlite as tfl
     >>> tfl.cpu.empty_cache()
     """
-    if _module is not None:
-        _module.empty_cache()
+    if module is not None:
+        module.empty_cache()

@@ -43,7 +43,7 @@ class CupyBackend(Backend):
         self._on(device)  # raises where there is no such device
         return PinnedUploader(self, device)
 
-    def executor(self, program: Any, inputs: Any) -> Any:
+    def executor(self, program: Any, inputs: Any, static_outputs: bool) -> Any:
         from .cuda_graph_driver import executor
 
         return executor(self, program, inputs)

@@ -9,7 +9,9 @@ from .base import by_array_type
 from .program import Program, compiled
 
 
-def runner(program: Program, inputs: Sequence[Any]) -> Callable[..., tuple[Any, ...]]:
+def runner(
+    program: Program, inputs: Sequence[Any], static_outputs: bool = False
+) -> Callable[..., tuple[Any, ...]]:
     """Return a function of the inputs that runs a program and returns its outputs.
 
     Parameters
@@ -18,9 +20,11 @@ def runner(program: Program, inputs: Sequence[Any]) -> Callable[..., tuple[Any, 
         After the passes.
     inputs
         Arrays like those that it will be called with.
+    static_outputs
+        Whether results may lie where those of the last run lay.
     """
     for kind in dict.fromkeys(map(type, (*inputs, *program.held.values()))):
-        found = by_array_type[kind].executor(program, inputs)
+        found = by_array_type[kind].executor(program, inputs, static_outputs)
         if found is not None:
             return found
     return compiled(program)

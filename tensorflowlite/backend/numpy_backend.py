@@ -41,13 +41,24 @@ def settled(result: Any, like: Any, crosses: bool) -> Any:
     return result
 
 
+class NumpyBackend(Backend):
+    """NumPy's arrays."""
+
+    def executor(
+        self, program: Any, inputs: Any, static_outputs: bool
+    ) -> Callable[..., Any] | None:
+        from .planned import executor
+
+        return executor(program, static_outputs)
+
+
 # Every family of slots is listed in library_slots: add a new family there.
 def _slot(name: str) -> Callable[..., Any]:
     return getattr(numpy_backend, name)
 
 
 _library = library_slots.slots(numpy)
-numpy_backend = Backend(
+numpy_backend = NumpyBackend(
     "cpu",
     numpy,
     numpy.ndarray,

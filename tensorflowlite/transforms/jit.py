@@ -72,8 +72,8 @@ class Jitted:
     (tensor([2., 8.]), 2)
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
+    def __init__(self, function: Callable[..., Any], static_outputs: bool = False) -> None:
+        self._function, self._static_outputs = function, static_outputs
         self._keys: OrderedDict[Any, _Key] = OrderedDict()
         self._replayed = self._recorded = self._eager = 0
         functools.update_wrapper(self, function, updated=())
@@ -96,7 +96,7 @@ class Jitted:
             for recording in found.ready:
                 if not recording.guards.holds():
                     self._replayed += 1
-                    return recording.replay(leaves)
+                    return recording.replay(leaves, self._static_outputs)
         return self._miss(key, found, leaves, args, kwargs)
 
     def _miss(self, key: Any, found: _Key | None, leaves: list[Any], args: Any, kwargs: Any) -> Any:
@@ -198,6 +198,35 @@ class Jitted:
         """
         self._keys.clear()
 
+    def memory_stats(self) -> dict[str, int]:
+        """Return what the last replay of the newest program took of memory, on a CPU.
+
+        Returns
+        -------
+        dict
+            ``arena_bytes`` of memory that was planned, ``lasting_bytes`` of results, how many
+            arrays were asked for (``requests``) and how many of them allocated (``allocations``),
+            and how many replays were written down to plan (``traced``). Empty before a replay, on
+            another device, and without the native extension.
+
+        Examples
+        --------
+        >>> import tensorflowlite as tfl
+        >>> f = tfl.jit(lambda x: tfl.exp(tfl.sin(x)) * 2)
+        >>> for _ in range(5):
+        ...     y = f(tfl.ones(3))
+        >>> f.memory_stats().get("allocations", 1)  # of the result
+        1
+        """
+        recording = self._newest()
+        return {} if recording is None else recording.memory_stats()
+
+    def _newest(self) -> Recording | None:
+        for one in reversed(self._keys.values()):
+            for recording in (*one.ready, *one.unproven):
+                return recording
+        return None
+
     def explain(self) -> str:
         """Return the newest program as text, a line for each raw call.
 
@@ -211,10 +240,10 @@ class Jitted:
         %1 float32[3] = sin(%0)  [12 bytes]
         %3 float32[3] = multiply(%1, %2)  [12 bytes]
         """
-        for one in reversed(self._keys.values()):
-            for recording in (*one.ready, *one.unproven):
-                return recording.listing()
-        return f"{self._called}: nothing is recorded yet"
+        recording = self._newest()
+        if recording is None:
+            return f"{self._called}: nothing is recorded yet"
+        return recording.listing()
 
 
 def _is_watched() -> bool:
@@ -260,7 +289,7 @@ def _locate(error: CaptureError) -> None:
         error.args = (f"{error.args[0]}; in {line}", *error.args[1:])
 
 
-def jit(function: Callable[..., Any] | None = None) -> Any:
+def jit(function: Callable[..., Any] | None = None, *, static_outputs: bool = False) -> Any:
     """Record a function as a program of array calls, and replay it without its Python.
 
     For a whole training step (forward pass, ``backward``, the optimizer's step) or inference alone.
@@ -272,6 +301,10 @@ def jit(function: Callable[..., Any] | None = None) -> Any:
     function : callable
         Takes and returns tensors, nested in tuples, lists and dicts; other arguments must be
         hashable, and a change of one records anew. Without it, jit is a decorator.
+    static_outputs : bool
+        Let every replay of a program write its results and gradients where the last one did,
+        instead of into new memory: then it allocates nothing. What an earlier call returned is
+        overwritten (copy what is to stay); where a backward needs it, that raises.
 
     Returns
     -------
@@ -310,7 +343,7 @@ def jit(function: Callable[..., Any] | None = None) -> Any:
     (True, 3)
     """
     if function is None:
-        return jit
+        return functools.partial(jit, static_outputs=static_outputs)
     if not callable(function):
         raise ArgumentError(f"jit: function must be callable, got {type(function).__name__}")
-    return Jitted(function)
+    return Jitted(function, static_outputs)

@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from ..backend import backend_of
 from ..backend.captured_array import CapturedArray
 from ..backend.execution import runner
 from ..backend.program import Program, Ref, call_at, listing, root_of, same
@@ -17,7 +18,7 @@ from ..core.primitive import registry
 from ..core.tensor import Tensor, operation_of, wrap
 from ..errors import CaptureError
 from ..ops import random
-from ..runtime import note_changes
+from ..runtime import note_changes, owner_of
 from .jit_guards import Guards
 from .tree import Structure, flatten, unflatten
 
@@ -65,32 +66,41 @@ class Recording:
         among the program's outputs, ``"argument"`` and a place, ``"tensor"`` and a weak reference,
         or ``"constant"`` and the object.
     gradients
-        For leaves a weak reference and the place of the new gradient; None: it is dropped.
+        For leaves a weak reference, the place of the new gradient (None: it is dropped), and
+        whether the old one may go before the program runs.
     changed
         The arrays from outside that the program changes.
     """
 
     def __init__(
         self, program: Program, guards: Guards, places: tuple[int, ...], structure: Structure,
-        results: list[tuple[str, Any]], gradients: list[tuple[Any, int | None]],
+        results: list[tuple[str, Any]], gradients: list[tuple[Any, int | None, bool]],
         changed: list[Any],
     ) -> None:  # fmt: skip
         self.program, self.guards, self.places = program, guards, places
         self.structure, self.results, self.gradients = structure, results, gradients
         self.changed = changed
+        self._static: list[Any] = []  # the memory of the last results, where it is used again
         self._run: Callable[..., tuple[Any, ...]] | None = None
 
-    def replay(self, leaves: list[Any]) -> Any:
+    def replay(self, leaves: list[Any], static_outputs: bool = False) -> Any:
         """Run the program on other arguments of the same form, and return the function's result."""
         arrays = [leaves[i].array for i in self.places]
         run = self._run
         if run is None:
-            run = self._run = runner(optimized(self.program), arrays)
+            run = self._run = runner(optimized(self.program), arrays, static_outputs)
+        if static_outputs:
+            self._overwrite(arrays)
+        for reference, _, first in self.gradients:
+            if first:  # its memory is free for the program
+                reference().node.grad = None
         try:
             values = run(*arrays)
         except Exception as error:
             raise explained(run, error) from error
-        for reference, place in self.gradients:
+        if static_outputs:
+            self._static = [weakref.ref(owner_of(one)) for one in values if one is not None]
+        for reference, place, _ in self.gradients:
             found = None if place is None else values[place]
             reference().node.grad = None if found is None else wrap(found, None)
         if self.changed:
@@ -105,6 +115,15 @@ class Recording:
                 made.append(what() if kind == "tensor" else what)
         return unflatten(self.structure, made)
 
+    def _overwrite(self, arrays: list[Any]) -> None:
+        """Say that the last results are written over, and copy inputs that lie there."""
+        found = [reference() for reference in self._static]
+        alive = {id(one): one for one in found if one is not None}
+        for place, array in enumerate(arrays):
+            if id(owner_of(array)) in alive:
+                arrays[place] = backend_of(array).copy(array)
+        note_changes(alive.values(), "a replay of jit, whose results are static")
+
     def difference(self, other: Recording) -> str:
         """Return how another recording of the same call differs; "" where it doesn't."""
         if self.structure != other.structure:
@@ -118,6 +137,11 @@ class Recording:
                     f"then {other_what!r:.60}; return a tensor"
                 )
         return same(self.program, other.program)
+
+    def memory_stats(self) -> dict[str, int]:
+        """Return what its last replay took of memory; empty where that isn't known."""
+        known = getattr(self._run, "memory_stats", None)
+        return {} if known is None else known()
 
     def listing(self) -> str:
         """Return the program as text, and what is known of how it runs."""
@@ -217,7 +241,7 @@ def _check_history(one: Tensor) -> None:
 
 def _gradients(session: Session, outputs: list[int]) -> tuple[list[Any], list[Tensor]]:
     """Return what becomes of the leaves' gradients, and the tensors that hold them."""
-    found: list[tuple[Any, int | None]] = []
+    found: list[tuple[Any, int | None, bool]] = []
     kept: list[Tensor] = []
     for one in session.outside:
         tensor = one.tensor()
@@ -233,12 +257,12 @@ def _gradients(session: Session, outputs: list[int]) -> tuple[list[Any], list[Te
         grad = tensor.node.grad
         if grad is None:
             if one.grad != "none":
-                found.append((weakref.ref(tensor), None))
+                found.append((weakref.ref(tensor), None, one.grad == "set"))
             continue
         kept.append(grad)
         if grad is not one.before:
             outputs.append(session.number_of(grad))
-            found.append((weakref.ref(tensor), len(outputs) - 1))
+            found.append((weakref.ref(tensor), len(outputs) - 1, one.grad == "set"))
     return found, kept
 
 

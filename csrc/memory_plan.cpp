@@ -1,0 +1,316 @@
+#include "memory_plan.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <cstring>
+#include <map>
+#include <numeric>
+#include <unordered_map>
+#include <utility>
+
+#include "memory.hpp"
+
+namespace tfl {
+namespace {
+
+constexpr std::size_t alignment = 64;
+// The time to find the places grows with the square of the number of blocks.
+constexpr std::size_t most_blocks = 10000;
+constexpr std::size_t most_traces = 4;
+constexpr std::size_t unlike_before_trace = 2;
+
+// In front of each block of an arena, in an alignment of its own.
+struct Header {
+  std::size_t number, size;
+};
+
+std::size_t room_of(std::size_t size) {
+  return alignment + std::max(alignment, (size + alignment - 1) / alignment * alignment);
+}
+
+using Interval = std::pair<std::size_t, std::size_t>;
+
+// Takes `cut` out of intervals, and returns whether it met any.
+bool subtract(std::vector<Interval>& from, Interval cut) {
+  std::vector<Interval> rest;
+  bool met = false;
+  for (const Interval& one : from) {
+    if (cut.second <= one.first || one.second <= cut.first) {
+      rest.push_back(one);
+      continue;
+    }
+    met = true;
+    if (one.first < cut.first) rest.emplace_back(one.first, cut.first);
+    if (cut.second < one.second) rest.emplace_back(cut.second, one.second);
+  }
+  from.swap(rest);
+  return met;
+}
+
+}  // namespace
+
+Places places_of(const std::vector<BlockLife>& lives, bool keeps) {
+  Places places;
+  std::vector<PlannedBlock>& blocks = places.blocks;
+  blocks.resize(lives.size());
+  std::vector<std::size_t> order;
+  for (std::size_t i = 0; i < lives.size(); ++i) {
+    blocks[i] = {lives[i].size, 0, lives[i].gone == never, {}};
+    if (blocks[i].lasts) places.lasting += lives[i].size;
+    if (keeps || !blocks[i].lasts) order.push_back(i);
+  }
+  // The largest first, each as low as it goes.
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t one, std::size_t other) {
+    return lives[one].size > lives[other].size;
+  });
+  std::vector<std::size_t> placed;  // by offset
+  for (const std::size_t i : order) {
+    const std::size_t born = blocks[i].lasts ? 0 : lives[i].born;
+    const std::size_t room = room_of(lives[i].size);
+    std::size_t offset = 0;
+    for (const std::size_t j : placed) {
+      const std::size_t other_born = blocks[j].lasts ? 0 : lives[j].born;
+      if (lives[j].gone <= born || lives[i].gone <= other_born) continue;
+      if (blocks[j].offset >= offset + room) break;
+      offset = std::max(offset, blocks[j].offset + room_of(lives[j].size));
+    }
+    blocks[i].offset = offset;
+    places.size = std::max(places.size, offset + room);
+    placed.insert(std::upper_bound(placed.begin(), placed.end(), offset,
+                                   [&](std::size_t value, std::size_t j) {
+                                     return value < blocks[j].offset;
+                                   }),
+                  i);
+  }
+  // Of those that lay there before only the last: it has had to wait for the others.
+  for (std::size_t i = 0; i < lives.size(); ++i) {
+    if (blocks[i].lasts) continue;
+    std::vector<Interval> open{{blocks[i].offset, blocks[i].offset + room_of(lives[i].size)}};
+    for (std::size_t j = i; j-- > 0 && !open.empty();) {
+      if (blocks[j].lasts) continue;
+      const Interval place{blocks[j].offset, blocks[j].offset + room_of(lives[j].size)};
+      if (subtract(open, place)) blocks[i].before.push_back(j);
+    }
+  }
+  return places;
+}
+
+// A stretch of memory that blocks are handed out from. It lives until the plan lets it go and the
+// last of its blocks is given back.
+class Arena {
+ public:
+  static Arena* make(const Places& places, bool keeps);
+
+  bool holds(const void* pointer) const {
+    const auto* place = static_cast<const char*>(pointer);
+    return place >= start_ && place < start_ + size_;
+  }
+  bool is_free(std::size_t number) const { return live_[number].load() == 0; }
+  void* hand_out(std::size_t number, const PlannedBlock& block) {
+    if (!block.lasts) write_header(number, block);
+    live_[number].fetch_add(1);
+    references_.fetch_add(1);
+    return start_ + block.offset + alignment;
+  }
+  void take_back(void* pointer) {
+    live_[header(pointer).number].fetch_sub(1);
+    let_go();
+  }
+  std::size_t size_of(const void* pointer) const { return header(pointer).size; }
+  void let_go() {
+    if (references_.fetch_sub(1) == 1) destroy();
+  }
+
+ private:
+  Arena(char* start, std::size_t size, std::size_t blocks)
+      : start_(start), size_(size), live_(blocks) {}
+  void write_header(std::size_t number, const PlannedBlock& block) {
+    *reinterpret_cast<Header*>(start_ + block.offset) = {number, block.size};
+  }
+  static const Header& header(const void* pointer) {
+    return *reinterpret_cast<const Header*>(static_cast<const char*>(pointer) - alignment);
+  }
+  void destroy();
+
+  char* const start_;
+  const std::size_t size_;
+  std::vector<std::atomic<std::uint32_t>> live_;  // how many arrays hold each block
+  std::atomic<std::size_t> references_{1};        // the plan's, and one for each of those
+};
+
+namespace {
+
+// All arenas, by their first address. Never destroyed: arrays are freed until the process ends.
+struct Arenas {
+  std::mutex mutex;
+  std::map<const char*, Arena*> by_start;
+  std::atomic<std::size_t> count{0};
+};
+
+Arenas& arenas() {
+  static Arenas* const all = new Arenas;
+  return *all;
+}
+
+// What serves a thread between `begin` and `end`.
+struct Run {
+  MemoryPlan* plan = nullptr;
+  Arena* arena = nullptr;
+  std::shared_ptr<const Places> places;
+  std::size_t requests = 0, others = 0;
+  bool keeps = false;
+  bool traces = false;
+  bool unlike = false;  // to the run that was written down
+  std::size_t clock = 0;
+  std::vector<BlockLife> lives;
+  std::unordered_map<void*, std::size_t> numbers;
+
+  bool has_place(const PlannedBlock& block) const { return arena && (keeps || !block.lasts); }
+};
+
+thread_local Run run;
+
+Arena* arena_of(const void* pointer) {
+  if (run.arena && run.arena->holds(pointer)) return run.arena;
+  Arenas& all = arenas();
+  if (all.count.load() == 0) return nullptr;
+  const std::lock_guard<std::mutex> lock(all.mutex);
+  auto found = all.by_start.upper_bound(static_cast<const char*>(pointer));
+  if (found == all.by_start.begin()) return nullptr;
+  --found;
+  return found->second->holds(pointer) ? found->second : nullptr;
+}
+
+}  // namespace
+
+Arena* Arena::make(const Places& places, bool keeps) {
+  auto* start = static_cast<char*>(take_block(places.size, false));
+  if (!start) return nullptr;
+  auto* arena = new Arena(start, places.size, places.blocks.size());
+  // Of blocks that last here: they are handed out while an array of the last run may hold them.
+  for (std::size_t i = 0; keeps && i < places.blocks.size(); ++i) {
+    if (places.blocks[i].lasts) arena->write_header(i, places.blocks[i]);
+  }
+  Arenas& all = arenas();
+  const std::lock_guard<std::mutex> lock(all.mutex);
+  all.by_start[start] = arena;
+  all.count.fetch_add(1);
+  return arena;
+}
+
+void Arena::destroy() {
+  {
+    Arenas& all = arenas();
+    const std::lock_guard<std::mutex> lock(all.mutex);
+    all.by_start.erase(start_);
+    all.count.fetch_sub(1);
+  }
+  give_block(start_);
+  delete this;
+}
+
+MemoryPlan::~MemoryPlan() {
+  if (held_) held_->let_go();
+}
+
+bool MemoryPlan::begin() {
+  if (run.plan) return false;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (keeps_ && running_) return false;
+  Arena* arena = nullptr;
+  if (places_ && places_->size > 0) {
+    arena = held_ ? held_ : Arena::make(*places_, keeps_);
+    if (!arena) return false;
+    if (keeps_) held_ = arena;
+  }
+  run.plan = this;
+  run.keeps = keeps_;
+  run.arena = arena;
+  run.places = places_;
+  run.traces = !places_;
+  run.requests = run.others = run.clock = 0;
+  run.unlike = false;
+  running_ = true;
+  return true;
+}
+
+void MemoryPlan::end() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  running_ = false;
+  requests_ = run.requests;
+  others_ = run.others;
+  run.plan = nullptr;
+  if (run.traces) {
+    if (run.lives.size() > most_blocks) run.lives.clear();
+    places_ = std::make_shared<const Places>(places_of(run.lives, keeps_));
+    ++traced_;
+    run.lives.clear();
+    run.numbers.clear();
+  }
+  unlike_ = run.unlike ? unlike_ + 1 : 0;
+  if (unlike_ >= unlike_before_trace && traced_ < most_traces) {
+    unlike_ = 0;
+    places_.reset();
+    if (held_) held_->let_go();
+    held_ = nullptr;
+  }
+  if (run.arena && !keeps_) run.arena->let_go();
+  run.arena = nullptr;
+  run.places.reset();
+}
+
+PlanFigures MemoryPlan::figures() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const bool known = places_ != nullptr;
+  return {known ? places_->size : 0, known ? places_->lasting : 0, requests_, others_, traced_};
+}
+
+bool plan_serves() { return run.plan != nullptr; }
+
+void* take_planned(std::size_t size, bool zeroed) {
+  const std::size_t number = run.requests++;
+  if (!run.traces && !run.unlike) {
+    const std::vector<PlannedBlock>& blocks = run.places->blocks;
+    run.unlike = number >= blocks.size() || blocks[number].size != size;
+    if (!run.unlike && run.has_place(blocks[number])) {
+      for (const std::size_t before : blocks[number].before)
+        run.unlike = run.unlike || !run.arena->is_free(before);
+      if (!run.unlike) {
+        void* place = run.arena->hand_out(number, blocks[number]);
+        if (zeroed) std::memset(place, 0, size);
+        return place;
+      }
+    }
+  }
+  ++run.others;
+  return nullptr;
+}
+
+void note_taken(void* pointer, std::size_t size) {
+  if (!run.traces || !pointer) return;
+  run.numbers[pointer] = run.lives.size();
+  run.lives.push_back({size, run.clock++, never});
+}
+
+bool give_planned(void* pointer) {
+  Arena* arena = arena_of(pointer);
+  if (!arena) return false;
+  arena->take_back(pointer);
+  return true;
+}
+
+void note_given(void* pointer) {
+  if (!run.traces) return;
+  const auto found = run.numbers.find(pointer);
+  if (found == run.numbers.end()) return;
+  run.lives[found->second].gone = run.clock++;
+  run.numbers.erase(found);
+}
+
+std::size_t size_of_planned(const void* pointer) {
+  const Arena* arena = arena_of(pointer);
+  return arena ? arena->size_of(pointer) : 0;
+}
+
+}  // namespace tfl

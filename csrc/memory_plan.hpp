@@ -1,0 +1,82 @@
+// Memory for work that asks for the same blocks in the same order every time, as a replay does.
+//
+// The first run is written down: which sizes are asked for, and when each block is given back. From
+// that every block gets a place in one arena, over blocks that are given back before it is asked
+// for; the next runs hand the places out. Nothing relies on runs being alike: a request of another
+// size, or one whose place isn't free yet, is left to the next allocator, with all that follow.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+namespace tfl {
+
+struct PlanFigures {
+  std::size_t arena;     // bytes of the arena
+  std::size_t lasting;   // bytes of the blocks that outlive a run
+  std::size_t requests;  // of the last run
+  std::size_t others;    // those of them that went to the next allocator
+  std::size_t traced;    // how many runs were written down
+};
+
+struct PlannedBlock {
+  std::size_t size;
+  std::size_t offset;
+  bool lasts;
+  std::vector<std::size_t> before;  // blocks whose places it takes: they must be free by then
+};
+
+// When blocks are asked for and given back, counted in requests of either kind.
+struct BlockLife {
+  std::size_t size, born, gone;
+};
+constexpr std::size_t never = ~std::size_t{0};
+
+struct Places {
+  std::vector<PlannedBlock> blocks;
+  std::size_t size = 0;     // of the arena
+  std::size_t lasting = 0;  // bytes that are never given back
+};
+
+// Returns places such that blocks that live at one time lie apart. Blocks that are never given back
+// have places, and for themselves, where `keeps`; else none.
+Places places_of(const std::vector<BlockLife>& lives, bool keeps);
+
+class Arena;
+
+class MemoryPlan {
+ public:
+  // `keeps`: blocks that outlive a run have places too, the same in every run, and the arena is
+  // held between runs.
+  explicit MemoryPlan(bool keeps) : keeps_(keeps) {}
+  ~MemoryPlan();
+  MemoryPlan(const MemoryPlan&) = delete;
+  MemoryPlan& operator=(const MemoryPlan&) = delete;
+
+  // From `begin` to `end`, on one thread, what it asks for is the plan's. False where it can't be:
+  // another plan serves the thread, another thread runs a plan that keeps its blocks, or there is
+  // no memory. Then there is no `end`.
+  bool begin();
+  void end();
+  PlanFigures figures();
+
+ private:
+  const bool keeps_;
+  std::mutex mutex_;
+  bool running_ = false;
+  std::shared_ptr<const Places> places_;
+  std::size_t traced_ = 0, unlike_ = 0, requests_ = 0, others_ = 0;
+  Arena* held_ = nullptr;
+};
+
+// What the handler of NumPy's memory asks.
+bool plan_serves();                                 // whether a plan serves this thread
+void* take_planned(std::size_t size, bool zeroed);  // null: the next allocator is to serve
+void note_taken(void* pointer, std::size_t size);   // the next allocator has
+bool give_planned(void* pointer);                   // whether it was an arena's
+void note_given(void* pointer);                     // the next allocator gets it
+std::size_t size_of_planned(const void* pointer);   // 0: it is no arena's
+
+}  // namespace tfl

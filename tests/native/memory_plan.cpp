@@ -1,0 +1,246 @@
+#include "memory_plan.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <thread>
+
+#include "checks.hpp"
+#include "memory.hpp"
+
+namespace check {
+namespace {
+
+using tfl::BlockLife;
+using tfl::MemoryPlan;
+using tfl::never;
+using tfl::PlannedBlock;
+using tfl::Places;
+using tfl::places_of;
+
+// What NumPy's handler does with a plan, on memory of malloc.
+unsigned char* take(std::size_t size) {
+  void* place = tfl::plan_serves() ? tfl::take_planned(size, false) : nullptr;
+  if (!place) {
+    place = std::malloc(size + 1);
+    if (tfl::plan_serves()) tfl::note_taken(place, size);
+  }
+  return static_cast<unsigned char*>(place);
+}
+
+void give(void* pointer) {
+  if (tfl::give_planned(pointer)) return;
+  tfl::note_given(pointer);
+  std::free(pointer);
+}
+
+std::vector<BlockLife> random_lives(unsigned seed, std::size_t count) {
+  std::mt19937 bits(seed);
+  std::vector<BlockLife> lives;
+  std::vector<std::size_t> alive;
+  std::size_t clock = 0;
+  while (lives.size() < count) {
+    if (!alive.empty() && bits() % 5 < 2) {
+      const std::size_t place = bits() % alive.size();
+      lives[alive[place]].gone = clock++;
+      alive.erase(alive.begin() + static_cast<std::ptrdiff_t>(place));
+    } else {
+      alive.push_back(lives.size());
+      lives.push_back({bits() % 5 == 0 ? 0 : bits() % 4000, clock++, never});
+    }
+  }
+  return lives;
+}
+
+bool apart(const PlannedBlock& one, const PlannedBlock& other) {
+  const auto end = [](const PlannedBlock& block) {
+    return block.offset + 64 + std::max<std::size_t>(block.size, 1);
+  };
+  return end(one) <= other.offset || end(other) <= one.offset;
+}
+
+TFL_CHECK(blocks_that_live_at_one_time_lie_apart) {
+  for (unsigned seed = 0; seed < (slow ? 10u : 60u); ++seed) {
+    const std::vector<BlockLife> lives = random_lives(seed, 5 + seed * 3);
+    for (const bool keeps : {false, true}) {
+      const Note note("seed ", seed, ", keeps ", keeps);
+      const Places places = places_of(lives, keeps);
+      std::size_t lasting = 0;
+      for (std::size_t i = 0; i < lives.size(); ++i) {
+        const PlannedBlock& one = places.blocks[i];
+        EXPECT(one.size == lives[i].size && one.lasts == (lives[i].gone == never), "block ", i);
+        lasting += one.lasts ? one.size : 0;
+        if (one.lasts && !keeps) continue;
+        EXPECT(one.offset % 64 == 0, "alignment of ", i);
+        EXPECT(one.offset + 64 + one.size <= places.size, "the end of ", i);
+        for (std::size_t j = 0; j < i; ++j) {
+          const PlannedBlock& other = places.blocks[j];
+          if (other.lasts && !keeps) continue;
+          const bool meet = one.lasts || other.lasts ||
+                            (lives[i].born < lives[j].gone && lives[j].born < lives[i].gone);
+          if (meet) EXPECT(apart(one, other), i, " and ", j);
+        }
+      }
+      EXPECT(places.lasting == lasting, "lasting");
+    }
+  }
+}
+
+TFL_CHECK(places_are_taken_again) {
+  // Two at a time, a hundred in a row.
+  std::vector<BlockLife> lives;
+  for (std::size_t i = 0; i < 100; ++i) lives.push_back({1000, 2 * i, 2 * i + 3});
+  EXPECT(places_of(lives, false).size <= 2 * (1024 + 64), places_of(lives, false).size, " bytes");
+}
+
+// Takes and gives blocks, all of `size`, and checks that none is written over while it is held.
+// Returns the two that it keeps.
+std::vector<unsigned char*> work(std::size_t size, int* wrong) {
+  std::vector<unsigned char*> held, kept;
+  for (int i = 0; i < 40; ++i) {
+    unsigned char* place = take(size + static_cast<std::size_t>(i % 3));
+    if (reinterpret_cast<std::uintptr_t>(place) % 16 != 0) ++*wrong;
+    std::memset(place, i, size);
+    held.push_back(place);
+    if (i == 7 || i == 20) {
+      kept.push_back(held.back());
+      held.pop_back();
+    }
+    if (held.size() > 3) {
+      if (held[0][0] != held[0][size - 1]) ++*wrong;
+      give(held[0]);
+      held.erase(held.begin());
+    }
+  }
+  for (unsigned char* place : held) give(place);
+  if (kept[0][0] != 7 || kept[0][size - 1] != 7 || kept[1][size - 1] != 20) ++*wrong;
+  return kept;
+}
+
+TFL_CHECK(later_runs_allocate_only_what_lasts) {
+  int wrong = 0;
+  for (const bool keeps : {false, true}) {
+    const Note note("keeps ", keeps);
+    MemoryPlan plan(keeps);
+    std::vector<unsigned char*> before;
+    for (int turn = 0; turn < 4; ++turn) {
+      EXPECT(plan.begin(), "begin");
+      std::vector<unsigned char*> kept = work(500, &wrong);
+      plan.end();
+      EXPECT(!tfl::plan_serves(), "after the end");
+      const tfl::PlanFigures figures = plan.figures();
+      EXPECT(figures.requests == 40 && figures.traced == 1, figures.requests, " requests");
+      const std::size_t expected = turn == 0 ? 40 : keeps ? 0 : 2;
+      EXPECT(figures.others == expected, figures.others, " allocated in run ", turn);
+      if (turn > 1 && keeps) EXPECT(kept == before, "the same places");
+      for (unsigned char* place : kept) give(place);
+      before = kept;
+    }
+  }
+  EXPECT(wrong == 0, wrong, " wrong");
+}
+
+TFL_CHECK(what_outlives_its_plan_stays) {
+  unsigned char* kept = nullptr;
+  int wrong = 0;
+  const std::size_t used = tfl::memory_figures().used;
+  {
+    MemoryPlan plan(true);
+    for (int turn = 0; turn < 2; ++turn) {
+      EXPECT(plan.begin(), "begin");
+      const std::vector<unsigned char*> both = work(500, &wrong);
+      plan.end();
+      if (turn == 1) kept = both[0];
+      give(both[1]);
+      if (turn == 0) give(both[0]);
+    }
+    EXPECT(tfl::size_of_planned(kept) >= 500, "the size of a block");
+  }
+  EXPECT(tfl::memory_figures().used > used, "the arena is there");
+  EXPECT(kept[0] == 7 && kept[499] == 7, "its content");
+  give(kept);
+  EXPECT(tfl::memory_figures().used == used, "the arena is gone");
+  EXPECT(wrong == 0, wrong, " wrong");
+}
+
+TFL_CHECK(a_block_that_is_still_held_is_not_written_over) {
+  MemoryPlan plan(false);
+  int wrong = 0;
+  std::vector<unsigned char*> rest;
+  // In the first run both are given back, later the first is held over the run.
+  for (int turn = 0; turn < 6; ++turn) {
+    EXPECT(plan.begin(), "begin");
+    unsigned char* one = take(1000);
+    std::memset(one, 1, 1000);
+    if (turn == 0) give(one);
+    unsigned char* two = take(1000);
+    std::memset(two, 2, 1000);
+    if (turn > 0 && one[999] != 1) ++wrong;
+    give(two);
+    plan.end();
+    if (turn > 0) rest.push_back(one);
+  }
+  for (unsigned char* place : rest) {
+    EXPECT(place[0] == 1 && place[999] == 1, "held");
+    give(place);
+  }
+  EXPECT(wrong == 0, wrong, " wrong");
+}
+
+TFL_CHECK(another_size_is_written_down_anew) {
+  MemoryPlan plan(false);
+  int wrong = 0;
+  const auto run = [&](std::size_t size) {
+    EXPECT(plan.begin(), "begin");
+    for (unsigned char* place : work(size, &wrong)) give(place);
+    plan.end();
+    return plan.figures().others;
+  };
+  EXPECT(run(500) == 40 && run(500) == 0, "one size");
+  EXPECT(run(900) == 40 && run(500) == 0, "another one once");
+  run(900);
+  run(900);
+  run(900);
+  EXPECT(run(900) == 0 && plan.figures().traced == 2, "another one from then on");
+  for (int i = 0; i < 20; ++i) run(1000 + 100 * static_cast<std::size_t>(i));
+  EXPECT(plan.figures().traced <= 4, plan.figures().traced, " times written down");
+  EXPECT(wrong == 0, wrong, " wrong");
+}
+
+TFL_CHECK(plans_do_not_nest) {
+  MemoryPlan one(false), other(false);
+  EXPECT(one.begin() && !other.begin() && !one.begin(), "inside");
+  one.end();
+  EXPECT(other.begin(), "after");
+  other.end();
+}
+
+// One plan in several threads, whose blocks other threads give back.
+TFL_CHECK(several_threads_run_one_plan) {
+  for (const bool keeps : {false, true}) {
+    MemoryPlan plan(keeps);
+    std::atomic<int> wrong{0};
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 4; ++t) {
+      threads.emplace_back([&] {
+        for (int turn = 0; turn < (slow ? 10 : 50); ++turn) {
+          int bad = 0;
+          const bool serves = plan.begin();
+          // A second run of a plan that keeps its blocks must not write where the first does.
+          std::vector<unsigned char*> kept = work(400, &bad);
+          if (keeps && serves && (kept[0][5] != 7 || kept[1][5] != 20)) ++bad;
+          if (serves) plan.end();
+          std::thread([&] {
+            for (unsigned char* place : kept) give(place);
+          }).join();
+          wrong += bad;
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    EXPECT(wrong.load() == 0, wrong.load(), " wrong");
+  }
+}
+
+}  // namespace
+}  // namespace check
