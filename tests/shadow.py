@@ -13,6 +13,7 @@ called with another namespace.
 from __future__ import annotations
 
 import operator
+import threading
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,28 @@ class HostCopies:
     """How many arrays were copied to the host."""
 
     count = 0
+
+    @classmethod
+    def add(cls) -> None:
+        if taking.by is not None:
+            taking.by.refuse("cudaErrorStreamCaptureUnsupported: a copy to the host")
+        cls.count += 1
+
+
+class _Taking(threading.local):
+    """Who takes the work of a thread instead of doing it (tests/fake_graphs.py)."""
+
+    by: Any = None
+
+
+taking = _Taking()
+
+
+def _work(function: Any, *sources: Any) -> Any:
+    """Do what reads or changes sources, and return its result as the device's."""
+    if taking.by is None:
+        return _wrap(function(), *sources)
+    return taking.by.take(function, sources, lambda result: _wrap(result, *sources))
 
 
 class Flags:
@@ -156,14 +179,20 @@ class ShadowArray:
         return {"shape": self.shape, "typestr": self.dtype.str, "version": 3}
 
     def __getitem__(self, key: Any) -> Any:
-        key = _key(key)
-        found = device_ways.read(self._array, key)
-        if not isinstance(found, np.ndarray):  # one element is a view too, not a scalar
-            found = self._array[(*key, ...) if type(key) is tuple else (key, ...)]
-        return _wrap(found, self)
+        sources, key, array = _sources((self, key)), _key(key), self._array
+
+        def read() -> Any:
+            found = device_ways.read(array, key)
+            if not isinstance(found, np.ndarray):  # one element is a view too, not a scalar
+                found = array[(*key, ...) if type(key) is tuple else (key, ...)]
+            return found
+
+        return _work(read, *sources)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        device_ways.assign(self._array, _key(key), _unwrap(value))
+        sources, key, value = _sources((self, key, value)), _key(key), _unwrap(value)
+        array = self._array
+        _work(lambda: device_ways.assign(array, key, value), *sources)
 
     def __len__(self) -> int:
         return len(self._array)
@@ -175,28 +204,32 @@ class ShadowArray:
         return f"shadow({self._array!r})"
 
     def conj(self) -> ShadowArray:
-        return _wrap(self._array.conj()) if self.dtype.kind == "c" else self
+        array = self._array
+        return _work(lambda: array.conj(), self) if self.dtype.kind == "c" else self
 
     def item(self) -> Any:
-        HostCopies.count += 1
+        HostCopies.add()
         return self._array.item()
 
     def tolist(self) -> Any:
-        HostCopies.count += 1
+        HostCopies.add()
         return self._array.tolist()
 
     def get(self) -> Any:
-        HostCopies.count += 1
+        HostCopies.add()
         return self._array.copy()
 
     def fill(self, value: Any) -> None:
-        self._array.fill(device_ways.without_sign_of_zero(value))
+        array, value = self._array, device_ways.without_sign_of_zero(value)
+        _work(lambda: array.fill(value), self)
 
     def set(self, array: Any, stream: Any = None) -> None:
         if not isinstance(array, np.ndarray):
             raise TypeError("Only numpy.ndarray can be set to cupy.ndarray")
         if (array.shape, array.dtype) != (self.shape, self.dtype):
             raise TypeError(f"{array.dtype} {array.shape} cannot be set to {self.dtype} array")
+        if taking.by is not None:
+            taking.by.upload()
         if stream is None:
             self._array[...] = array
         else:  # it is read when the copy is done (tests/fake_cupy.py)
@@ -219,10 +252,10 @@ def _method(name: str) -> Any:
         for refused, names in _REFUSED.items():
             if refused in kwargs and name in names:
                 raise TypeError(f"{name}() got an unexpected keyword argument {refused!r}")
-        result = getattr(self._array, name)(
-            *_unwrap(args), **{key: _unwrap(value) for key, value in kwargs.items()}
-        )
-        return _wrap(result, self, *_sources((*args, *kwargs.values())))
+        function = getattr(self._array, name)
+        given, named = _unwrap(args), {key: _unwrap(value) for key, value in kwargs.items()}
+        sources = _sources((*args, *kwargs.values()))
+        return _work(lambda: function(*given, **named), self, *sources)
 
     method.__name__ = name
     return method
@@ -254,9 +287,13 @@ def _infix(name: str, reflected: bool = False) -> Any:
     def operate(self: Any, other: Any) -> Any:
         if type(other) is not ShadowArray and getattr(other, "__array_ufunc__", 0) is None:
             return NotImplemented  # it has an operator of its own
-        other = _unwrap(other)
-        found = function(other, self._array) if reflected else function(self._array, other)
-        return _wrap(found if name == "matmul" else device_ways.in_c_order(found))
+        sources, array, other = _sources((self, other)), self._array, _unwrap(other)
+
+        def compute() -> Any:
+            found = function(other, array) if reflected else function(array, other)
+            return found if name == "matmul" else device_ways.in_c_order(found)
+
+        return _work(compute, *sources)
 
     return operate
 
@@ -265,11 +302,15 @@ def _changed(name: str) -> Any:
     function = getattr(operator, name)
 
     def change(self: Any, other: Any) -> Any:
-        before, other = self._array, _unwrap(other)
+        sources, before, other = _sources((self, other)), self._array, _unwrap(other)
         if name != "imatmul":
             device_ways.check_output((before, other), before)
-        if function(before, other) is not before:
-            raise TypeError(f"{name} made a new array")
+
+        def compute() -> None:
+            if function(before, other) is not before:
+                raise TypeError(f"{name} made a new array")
+
+        _work(compute, *sources)
         return self
 
     return change
@@ -286,9 +327,9 @@ for _name in ["neg", "pos", "abs", "invert"]:
     setattr(
         ShadowArray,
         f"__{_name}__",
-        (lambda f: lambda self: _wrap(device_ways.in_c_order(f(self._array))))(
-            getattr(operator, _name)
-        ),
+        (lambda f: lambda self: _work(
+            lambda array=self._array: device_ways.in_c_order(f(array)), self
+        ))(getattr(operator, _name)),
     )
 
 
@@ -305,8 +346,9 @@ class _Function:
             if refused in kwargs and self.__name__ in names:
                 raise TypeError(f"{self.__name__}() got an unexpected keyword argument {refused!r}")
         given = device_ways.in_known_dtypes(self.__name__, _unwrap(args))
-        result = self._function(*given, **{key: _unwrap(value) for key, value in kwargs.items()})
-        return _wrap(result, *_sources((*args, *kwargs.values())))
+        named = {key: _unwrap(value) for key, value in kwargs.items()}
+        sources = _sources((*args, *kwargs.values()))
+        return _work(lambda: self._function(*given, **named), *sources)
 
 
 class ufunc(_Function):
@@ -328,6 +370,12 @@ class ufunc(_Function):
         if name not in ("at", "reduce", "reduceat", "accumulate", "outer"):
             raise AttributeError(name)
         return _Function(device_ways.method(self._function, name))
+
+
+def _uploaded(data: Any, dtype: Any) -> ShadowArray:
+    if taking.by is not None:
+        taking.by.upload()
+    return ShadowArray(device_ways.on_device(np.array(data, dtype)))
 
 
 class Namespace:
@@ -358,14 +406,15 @@ class Namespace:
     def array(self, data: Any, dtype: Any = None, copy: Any = True, order: str = "K") -> Any:
         """Host data are copied to the device; arrays of the device are copied too."""
         if type(data) is ShadowArray:
-            array = np.array(data._array, dtype, order=order, copy=copy or None)
-            return _wrap(array, data)
-        return ShadowArray(device_ways.on_device(np.array(data, dtype)))
+            array = data._array
+            return _work(lambda: np.array(array, dtype, order=order, copy=copy or None), data)
+        return _uploaded(data, dtype)
 
     def asarray(self, data: Any, dtype: Any = None, order: str | None = None) -> Any:
         if type(data) is ShadowArray:
-            return _wrap(np.asarray(data._array, dtype, order), data)
-        return ShadowArray(device_ways.on_device(np.array(data, dtype)))
+            array = data._array
+            return _work(lambda: np.asarray(array, dtype, order), data)
+        return _uploaded(data, dtype)
 
     def asnumpy(self, data: Any) -> Any:
         return data.get()
@@ -379,7 +428,9 @@ class Namespace:
         self, target: Any, source: Any, casting: str = "same_kind", where: Any = None
     ) -> None:
         options = {} if where is None else {"where": _unwrap(where)}
-        np.copyto(_unwrap(target), _unwrap(source), casting=casting, **options)
+        to, of = _unwrap(target), _unwrap(source)
+        sources = _sources((target, source, where))
+        _work(lambda: np.copyto(to, of, casting=casting, **options), *sources)
 
 
 class ShadowBackend(Backend):
@@ -408,8 +459,7 @@ def install() -> Backend:
     def filled(shape: Any, value: Any, dtype: Any, device: Device) -> Any:
         return namespace.full(shape, value, dtype)
 
-    def plain_erf(x: Any) -> Any:
-        return _wrap(device_ways.erf(_unwrap(x)))
+    plain_erf = _Function(device_ways.erf)
 
     slots.update(filled=filled, erf=of_wide(plain_erf))
     made = ShadowBackend("shadow", namespace, ShadowArray, slots)

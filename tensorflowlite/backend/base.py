@@ -186,6 +186,10 @@ class Backend:
 
         return Uploader(self, device)
 
+    def executor(self, program: Any, inputs: Any) -> Callable[..., Any] | None:
+        """Return what runs a recorded program on arrays like these; None: its calls, in order."""
+        return None
+
     def memory_stats(self, device: Device) -> dict[str, int]:
         """Return what is known of a device's memory, in bytes: ``used_bytes``, ``held_bytes``."""
         from . import cpu

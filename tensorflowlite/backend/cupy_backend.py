@@ -43,6 +43,11 @@ class CupyBackend(Backend):
         self._on(device)  # raises where there is no such device
         return PinnedUploader(self, device)
 
+    def executor(self, program: Any, inputs: Any) -> Any:
+        from .cuda_graph_driver import executor
+
+        return executor(self, program, inputs)
+
     def memory_stats(self, device: Device) -> dict[str, int]:
         from .cuda_memory import memory_stats
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..backend.captured_array import CapturedArray
-from ..backend.program import Program, Ref, call_at, compiled, listing, root_of, same
+from ..backend.execution import runner
+from ..backend.program import Program, Ref, call_at, listing, root_of, same
 from ..backend.program_passes import optimized
 from ..core.capture import Session
 from ..core.messages import explain
@@ -27,11 +28,13 @@ class EscapeError(CaptureError):
 
 def explained(run: Any, error: Exception) -> Exception:
     """Return what to raise for an error in a replay: what the operation itself would have."""
+    parts = {id(one.__code__): one for one in getattr(run, "parts", (run,))}
     trace: Any = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code is not run.__code__:
+    while trace is not None and id(trace.tb_frame.f_code) not in parts:
         trace = trace.tb_next
     if trace is None:
         return error
+    run = parts[id(trace.tb_frame.f_code)]
     call = call_at(run, trace.tb_lineno)
     op = None if call is None else registry.get(call.slot)
     if call is None or op is None:
@@ -79,10 +82,10 @@ class Recording:
 
     def replay(self, leaves: list[Any]) -> Any:
         """Run the program on other arguments of the same form, and return the function's result."""
+        arrays = [leaves[i].array for i in self.places]
         run = self._run
         if run is None:
-            run = self._run = compiled(optimized(self.program))
-        arrays = [leaves[i].array for i in self.places]
+            run = self._run = runner(optimized(self.program), arrays)
         try:
             values = run(*arrays)
         except Exception as error:
@@ -117,8 +120,9 @@ class Recording:
         return same(self.program, other.program)
 
     def listing(self) -> str:
-        """Return the program as text."""
-        return listing(optimized(self.program))
+        """Return the program as text, and what is known of how it runs."""
+        notes = getattr(self._run, "notes", "")
+        return listing(optimized(self.program)) + (f"\n{notes}" if notes else "")
 
 
 def _equal(one: Any, other: Any) -> bool:
