@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy
@@ -15,6 +16,7 @@ from .cuda_lab import Bar, Case, Check, Lab, LeftOut, Row, bfloat16, float32, gr
 from .cuda_products import derivative
 
 SINGLE = 2e-6  # of the greatest magnitude, for float32
+_UNTIL_GRAPHS = 6  # calls of what `jit` makes, until its graphs are launched alone
 
 
 # -- activation and bias gradient ------------------------------------------------------------------
@@ -321,8 +323,9 @@ class _ByHand:
         return loss
 
 
-def _training_step(lab: Lab) -> Case:
-    """A step of a small MLP, where the host's share decides."""
+def _training_step(lab: Lab, recorded: bool = False) -> Case:
+    """A step of a small MLP, where the host's share decides; recorded, it is a CUDA graph."""
+    jit: Any = tfl.jit if recorded else lambda function: function
     rows, inputs, hidden, classes = lab.size(512), lab.size(784), lab.size(512), 10
     x, target = lab.normal((rows, inputs), float32), lab.integers(classes, (rows,))
     parameters = [
@@ -338,12 +341,14 @@ def _training_step(lab: Lab) -> Case:
     optimizer = optim.AdamW(leaves, lr=1e-3)
     images, labels = lab.tensor(x), lab.tensor(target)
 
+    @jit
     def gradients() -> Any:
         optimizer.zero_grad()
         loss = F.cross_entropy(model(images), labels)
         loss.backward()
         return loss
 
+    @jit
     def ours() -> None:
         gradients()
         optimizer.step()
@@ -351,7 +356,11 @@ def _training_step(lab: Lab) -> Case:
     def check() -> list[Check]:
         wide = _ByHand(lab.xp, lab.wide(*parameters))
         loss, expected = wide.gradients(lab.wide(x)[0], target)
+        for _ in range(_UNTIL_GRAPHS if recorded else 0):
+            gradients()
         found = [gradients().array.reshape(1), *[gradient_of(leaf) for leaf in leaves]]
+        for _ in range(_UNTIL_GRAPHS if recorded else 0):
+            ours()
         names = ("loss", "dW1", "db1", "dW2", "db2")
         pairs = zip(names, found, [loss.reshape(1), *expected], strict=True)
         return [Check(name, worst(one, other), 1e-5) for name, one, other in pairs]
@@ -469,6 +478,11 @@ ROWS = [
     Row("random-normal", "10⁸ normal random numbers, float32", _random_normal),
     Row(
         "training-step", "training step of an MLP 512×784-512-10, AdamW, eager", _training_step,
+        (Bar("cupy", 5.0), Bar("torch", 2.0), Bar("torch-compile", 0.91)),
+    ),
+    Row(
+        "training-step-jit", "the same step under jit, a CUDA graph",
+        functools.partial(_training_step, recorded=True),
         (Bar("cupy", 5.0), Bar("torch", 2.0), Bar("torch-compile", 0.91)),
     ),
     Row("launch", "one launch of our launcher", _launch, (Bar("cupy", 1.0),)),

@@ -8,6 +8,7 @@ that is copied from the host makes a graph that `Recording.check` refuses.
 
 from __future__ import annotations
 
+import functools
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -28,9 +29,9 @@ from tensorflowlite.core.primitive import look_up_again
 from . import host_kernels, shadow
 
 
-def spoil(memory: Any) -> None:
-    """Write what nobody wants to read."""
-    memory[...] = 77
+def spoil(memory: Any, before: bool = False) -> None:
+    """Write what nobody wants to read; before the first launch what can be an index."""
+    memory[...] = 0 if before and memory.dtype.kind in "iub" else 77
 
 
 def _owner(array: Any) -> Any:
@@ -45,11 +46,17 @@ def _arrays(result: Any) -> list[Any]:
     return [result] if isinstance(result, shadow.ShadowArray | np.ndarray | np.generic) else []
 
 
+def _do(function: Any, places: Any) -> None:
+    """Do work once more, into the memory that it made when it was recorded."""
+    found = _arrays(function())
+    for place, memory in places:
+        memory[...] = found[place]
+
+
 class Recording:
     """Work that was recorded, in its order."""
 
     def __init__(self) -> None:
-        self.graph = self
         self.work: list[Callable[[], Any]] = []
         self.ended = ""  # what has ended it
         self.uploaded = False
@@ -75,7 +82,7 @@ class Recording:
         for place, one in enumerate(_arrays(wrapped)):
             if one.base is None and not any(one is source for source in sources):
                 places.append((place, one._array))
-                spoil(one._array)
+                spoil(one._array, before=True)
                 self._made.add(id(one))
                 weakref.finalize(one, self._free, one._array)
         is_view = bool(_arrays(wrapped)) and all(
@@ -83,7 +90,7 @@ class Recording:
             for one in _arrays(wrapped)
         )
         if places or changed or not is_view:
-            self.work.append(lambda: self._do(function, places))
+            self.work.append(functools.partial(_do, function, places))
         return wrapped
 
     def launch_kernel(self, run: Callable[[], None]) -> None:
@@ -97,17 +104,17 @@ class Recording:
         self.uploaded = True
 
     # -- what an executor sees ---------------------------------------------------------------------
+    @property
+    def graph(self) -> Recording:
+        return self
+
     def check(self) -> None:
+        if self.ended:
+            raise RefusedError("it has ended the recording")
         if self.uploaded:
             raise RefusedError("it copies from the host")
 
     # -- at a launch -------------------------------------------------------------------------------
-    @staticmethod
-    def _do(function: Any, places: Any) -> None:
-        found = _arrays(function())
-        for place, memory in places:
-            memory[...] = found[place]
-
     def _free(self, memory: Any) -> None:
         self.work.append(lambda: spoil(memory))
 
@@ -179,8 +186,10 @@ class FakeGraphs:
         self.log.append("launch")
         graph.launch()
 
-    def wait(self) -> None:
+    def let_go(self, clear: Callable[[], None]) -> None:
+        assert shadow.taking.by is None
         self.log.append("wait")
+        clear()
 
 
 class GraphBackend(shadow.ShadowBackend):
@@ -188,8 +197,8 @@ class GraphBackend(shadow.ShadowBackend):
 
     graphs: FakeGraphs
 
-    def executor(self, program: Any, inputs: Any) -> Any:
-        return GraphExecutor(program, self, self.graphs, inputs)
+    def executor(self, program: Any, inputs: Any, static_outputs: bool) -> Any:
+        return GraphExecutor(program, self, self.graphs, inputs, static_outputs)
 
 
 class _Driver(host_kernels.HostDriver):

@@ -9,15 +9,14 @@ record runs between the graphs.
 
 from __future__ import annotations
 
-import functools
 import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from .base import Backend, Watcher, choices
-from .cuda_graph_plan import NEVER, Part, Plan, is_dense, last_uses, plan, with_copies
+from .cuda_graph_plan import NEVER, Part, Plan, is_dense, last_uses, plan, prepared
 from .numpy_backend import as_array
 from .program import Call, Program, Ref, compiled, root_of
 
@@ -61,22 +60,20 @@ class Graphs(Protocol):
     def launch(self, graph: Any) -> None:
         """Hand a graph to the current stream."""
 
-    def wait(self) -> None:
-        """Wait until all that was launched is done."""
+    def let_go(self, clear: Callable[[], None]) -> None:
+        """Call ``clear`` when all that was launched is done, and nothing is recorded."""
 
 
 class _Kept:
-    """What graphs need while they can still run."""
+    """What graphs need while they can still run: themselves, and the memory of all arrays."""
 
     def __init__(self) -> None:
         self.graphs: list[Any] = []
-        self.arrays: list[Any] = []
         self.pool: Any = None
 
     def clear(self) -> None:
         """Forget it, the pool last."""
         self.graphs.clear()
-        self.arrays.clear()
         self.pool = None
 
 
@@ -84,8 +81,7 @@ def _retire(driver: Graphs, kept: _Kept) -> None:
     """Let go of graphs, of which one may still run, and of their memory."""
     if kept.graphs or kept.pool is not None:
         with suppress(Exception):  # a process that has forked, a device that is lost
-            driver.wait()
-        kept.clear()
+            driver.let_go(kept.clear)
 
 
 class _Graph:
@@ -93,6 +89,13 @@ class _Graph:
 
     def __init__(self, graph: Any, feeds: list[tuple[int, Any, int]], made: dict[int, Any]) -> None:
         self.graph, self.feeds, self.made = graph, feeds, made
+
+
+class _Failure(NamedTuple):
+    """A part that can't be recorded: the slot, where it is known, and why."""
+
+    slot: str
+    reason: str
 
 
 class GraphExecutor:
@@ -108,14 +111,18 @@ class GraphExecutor:
         Records and launches.
     inputs
         Arrays like those that it will be called with.
+    static_outputs
+        Whether outputs stay where the graphs make them, which the next run writes over.
     """
 
     def __init__(
-        self, program: Program, backend: Backend, driver: Graphs, inputs: Sequence[Any]
-    ) -> None:
+        self, program: Program, backend: Backend, driver: Graphs, inputs: Sequence[Any],
+        static_outputs: bool = False,
+    ) -> None:  # fmt: skip
         self._backend, self._driver = backend, driver
+        self._static_outputs = static_outputs
         self._plain = compiled(program)
-        self._program = with_copies(program)
+        self._program = prepared(program)
         self._copies = len(program.fresh)
         given = dict(zip(program.inputs, inputs, strict=True)) | self._program.held
         kind = backend.array_type
@@ -126,7 +133,7 @@ class GraphExecutor:
         self._watcher: Watcher | None = None
         self._kept = _Kept()
         self._end_of_life = weakref.finalize(self, _retire, driver, self._kept)
-        self._end_of_life.atexit = False  # type: ignore[misc]
+        self._end_of_life.atexit = False
         self._seen: list[Any] | None = None  # the inputs of the first run, whose memory they hold
         # What the next call does: no bound method, which would be a cycle.
         self._run: Callable[[Any, Sequence[Any]], tuple[Any, ...]] = GraphExecutor._first
@@ -143,7 +150,8 @@ class GraphExecutor:
         self._plan: Plan = plan(self._program, lambda call: call.slot in never, self._foreign)
         self._graphs: dict[int, _Graph] = {}
         self._buffers: dict[int, Any] = {}  # by the value that is copied there
-        self._direct: list[tuple[int, int]] = []  # inputs that graphs read where they lie
+        # Inputs that graphs read where they lie: the place, the array, which keeps it, the address.
+        self._direct: list[tuple[int, Any, int]] = []
         self._calls = [self._compiled(part) for part in self._plan.parts]
         self._end = compiled(self._plan.end)
         if not self._plan.graphs:
@@ -221,15 +229,14 @@ class GraphExecutor:
         found = dict(zip(self._program.inputs, arrays, strict=True))
         failures: list[_Failure] = []
         for number, part in enumerate(self._plan.parts):
-            if part.recorded:
-                try:
-                    self._graphs[number] = graph = self._recorded(part, found)
-                except _Failure as failure:
-                    failures.append(failure)
-                else:
-                    self._launch(graph, found)
-                    self._forget(part, found)
-                    continue
+            made = self._recorded(part, found) if part.recorded else None
+            if isinstance(made, _Failure):
+                failures.append(made)
+            elif made is not None:
+                self._graphs[number] = made
+                self._launch(made, found)
+                self._forget(part, found)
+                continue
             self._keep(part, found, self._calls[number](*[found[i] for i in part.ins]))
         outputs = self._outputs(found)
         if failures:
@@ -252,7 +259,7 @@ class GraphExecutor:
     def _replay(self, arrays: Sequence[Any]) -> tuple[Any, ...]:
         """Launch the graphs."""
         address = self._driver.address
-        moved = [i for i, place in self._direct if address(arrays[i]) != place]
+        moved = [i for i, _, place in self._direct if address(arrays[i]) != place]
         if moved or [address(array) for array in self._held] != self._places:
             self._copied |= {self._program.inputs[i] for i in moved}
             self._start_over()
@@ -278,7 +285,6 @@ class GraphExecutor:
         buffer = self._buffers.get(index)
         if buffer is None:
             buffer = self._buffers[index] = self._like(array)
-            self._kept.arrays.append(buffer)
         buffer[...] = array
 
     def _like(self, array: Any) -> Any:
@@ -286,15 +292,22 @@ class GraphExecutor:
         dense = is_dense(array.shape, array.strides, array.itemsize)
         return self._backend.empty_strided(array, array.shape, array.dtype, array.strides, dense)
 
-    def _recorded(self, part: Part, found: dict[int, Any]) -> _Graph:
+    def _copy(self, array: Any) -> Any:
+        if array.flags.c_contiguous:
+            return array.copy()
+        copy = self._like(array)
+        copy[...] = array
+        return copy
+
+    def _recorded(self, part: Part, found: dict[int, Any]) -> _Graph | _Failure:
         """Record a part on what it will be launched with."""
         driver, kept = self._driver, self._kept
         feeds, given = [], {i: found[i] for i in part.ins}
         for index in self._moving(part):
             array = found[index]
             if index in self._program.inputs and index not in self._copied:
-                self._direct.append((self._program.inputs.index(index), driver.address(array)))
-                kept.arrays.append(array)
+                place = self._program.inputs.index(index)
+                self._direct.append((place, array, driver.address(array)))
                 continue
             if index not in self._buffers:
                 with driver.aside(kept.pool):
@@ -313,10 +326,9 @@ class GraphExecutor:
                     recorder.check()
                 slot = ""
         except Exception as error:
-            raise _Failure(slot, _first_line(error)) from error
+            return _Failure(slot, f"{type(error).__name__}: {error}".splitlines()[0])
         made = {i: given[i] for i in part.outs}
         kept.graphs.append(recorder.graph)
-        kept.arrays += made.values()
         return _Graph(recorder.graph, feeds, made)
 
     def _launch(self, graph: _Graph, found: dict[int, Any]) -> None:
@@ -342,10 +354,9 @@ class GraphExecutor:
         plan = self._plan
         given = [found[i] for i in plan.end.inputs]
         for place, index in enumerate(plan.end.inputs):
-            if index in plan.copied and given[place] is not None:
-                copy = self._like(given[place])
-                copy[...] = given[place]
-                given[place] = copy
+            made = index in plan.copied and given[place] is not None
+            if made and not self._static_outputs:
+                given[place] = self._copy(given[place])
         return self._end(*given)
 
     # -- what becomes of them ----------------------------------------------------------------------
@@ -363,6 +374,8 @@ class GraphExecutor:
         worst = failures[-1]
         if all(one.slot for one in failures) and len(self._refused) <= MOST_REFUSED:
             self._divide()
+            if not self._plan.graphs:
+                self._kept.clear()
             return
         self._run = GraphExecutor._as_it_is
         self._kept.clear()
@@ -385,31 +398,21 @@ class GraphExecutor:
 
 def _run_call(call: Call, found: dict[int, Any], held: dict[int, Any]) -> None:
     """Make a call on values, and add its results to them."""
-
-    def value(arg: Any) -> Any:
-        if type(arg) is Ref:
-            return found[arg.index] if arg.index in found else held[arg.index]
-        if type(arg) is tuple or type(arg) is list:
-            return type(arg)(map(value, arg))
-        return arg
-
-    def keep(outs: Any, result: Any) -> None:
-        if type(outs) is Ref:
-            found[outs.index] = as_array(result) if outs.index in call.scalars else result
-        elif isinstance(outs, tuple | list):
-            for one, made in zip(outs, result, strict=True):
-                keep(one, made)
-
-    keep(call.outs, call.run(*map(value, call.args)))
+    result = call.run(*[_given(arg, found, held) for arg in call.args])
+    _add(call.outs, result, call.scalars, found)
 
 
-class _Failure(Exception):
-    """A part that can't be recorded: the slot, where it is known, and why."""
+def _given(arg: Any, found: dict[int, Any], held: dict[int, Any]) -> Any:
+    if type(arg) is Ref:
+        return found[arg.index] if arg.index in found else held[arg.index]
+    if type(arg) is tuple or type(arg) is list:
+        return type(arg)([_given(one, found, held) for one in arg])
+    return arg
 
-    def __init__(self, slot: str, reason: str) -> None:
-        super().__init__(reason)
-        self.slot, self.reason = slot, reason
 
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]
+def _add(outs: Any, result: Any, scalars: Sequence[int], found: dict[int, Any]) -> None:
+    if type(outs) is Ref:
+        found[outs.index] = as_array(result) if outs.index in scalars else result
+    elif isinstance(outs, tuple | list):
+        for one, made in zip(outs, result, strict=True):
+            _add(one, made, scalars, found)

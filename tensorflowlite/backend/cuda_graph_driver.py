@@ -19,6 +19,7 @@ from .cuda_graph import GraphExecutor, RefusedError
 from .program import Program
 
 _STREAM_OF_EACH_THREAD = 2  # cudaStreamPerThread: one address, another stream in each thread
+_NO_MEMORY = 2  # cudaErrorMemoryAllocation
 _ACTIVE = 1  # CU_STREAM_CAPTURE_STATUS_ACTIVE
 # CUgraphNodeType: kernels, copies, fills, nothing.
 _KERNEL, _COPY, _FILL, _EMPTY = 0, 1, 2, 5
@@ -27,7 +28,7 @@ _MEMORY_TYPE = 2  # CU_POINTER_ATTRIBUTE_MEMORY_TYPE
 
 
 def executor(
-    backend: Any, program: Program, inputs: Sequence[Any]
+    backend: Any, program: Program, inputs: Sequence[Any], static_outputs: bool
 ) -> Callable[..., tuple[Any, ...]] | None:
     """Return what runs a program as graphs; None where its arrays lie on several devices.
 
@@ -40,7 +41,7 @@ def executor(
     for array in (*inputs, *program.held.values(), *program.fresh.values()):
         if type(array) is backend.array_type and array.device.id != here:
             return None
-    return GraphExecutor(program, backend, _graphs_of(cupy, here), inputs)
+    return GraphExecutor(program, backend, _graphs_of(cupy, here), inputs, static_outputs)
 
 
 @functools.cache
@@ -83,6 +84,7 @@ class CupyGraphs:
         self._last: int | None = None  # the stream that was current at the last turn
         self._lock = threading.RLock()  # a graph may be let go of at any time, also in a turn
         self._recording = False
+        self._later: list[Callable[[], None]] = []  # what was let go of meanwhile
 
     def usable(self) -> bool:
         return bool(
@@ -119,7 +121,7 @@ class CupyGraphs:
         try:
             return cuda.MemoryPointer(cuda.Memory(size), 0)
         except cuda.runtime.CUDARuntimeError as error:
-            if error.status != cuda.runtime.errorMemoryAllocation:
+            if error.status != _NO_MEMORY:
                 raise
         if not self._recording:  # while that may wait for the device
             common.free_all_blocks()
@@ -157,6 +159,8 @@ class CupyGraphs:
                 made.graph = side.end_capture()
             finally:
                 self._recording = False
+                while self._later:
+                    self.let_go(self._later.pop())
         made.graph.upload()
 
     def _abandon(self) -> None:
@@ -171,10 +175,14 @@ class CupyGraphs:
     def launch(self, graph: Any) -> None:
         graph.launch()
 
-    def wait(self) -> None:
+    def let_go(self, clear: Callable[[], None]) -> None:
         with self._lock:
+            if self._recording:  # of this thread: a finalizer that came in between
+                self._later.append(clear)
+                return
             if self._last is not None:
                 self._done.synchronize()
+            clear()
 
 
 class _Copy(ctypes.Structure):

@@ -69,19 +69,28 @@ def _same(x: Any) -> Any:
     return x
 
 
-def with_copies(program: Program) -> Program:
-    """Return a program that makes its copies of fresh constants by calls."""
-    if not program.fresh:
-        return program
+def prepared(program: Program) -> Program:
+    """Return a program that makes its copies of fresh constants by calls, and whose roots are made.
+
+    A pass that lets one value stand for another leaves the views of the other as they were.
+    """
     values, held, calls = list(program.values), dict(program.held), []
     for index, array in program.fresh.items():
         held.pop(index, None)
         held[len(values)] = array
         calls.append(Call("copy", _copied, (Ref(len(values)),), Ref(index)))
         values.append(values[index])
-    return program._replace(
-        calls=(*calls, *program.calls), values=tuple(values), held=held, fresh={}
-    )
+    calls += program.calls
+    known = held.keys() | set(program.inputs)
+    for call in calls:
+        for index in refs_in(call.outs):
+            root = values[index].root
+            if root is not None and (root not in known or values[root].root is not None):
+                # It shares memory with what the call writes, or else with its first argument.
+                source = next(iter((*call.writes, *refs_in(call.args))))
+                values[index] = values[index]._replace(root=root_of(values, source))
+            known.add(index)
+    return program._replace(calls=tuple(calls), values=tuple(values), held=held, fresh={})
 
 
 def plan(program: Program, refused: Callable[[Call], bool], foreign: Iterable[int] = ()) -> Plan:
@@ -90,7 +99,7 @@ def plan(program: Program, refused: Callable[[Call], bool], foreign: Iterable[in
     Parameters
     ----------
     program
-        Without fresh constants (`with_copies`).
+        As `prepared` returns it.
     refused
         Whether a call must run as it is; so do those that are left out where a value says so, and
         those that make or take what is no array.

@@ -46,7 +46,7 @@ class CupyBackend(Backend):
     def executor(self, program: Any, inputs: Any, static_outputs: bool) -> Any:
         from .cuda_graph_driver import executor
 
-        return executor(self, program, inputs)
+        return executor(self, program, inputs, static_outputs)
 
     def memory_stats(self, device: Device) -> dict[str, int]:
         from .cuda_memory import memory_stats

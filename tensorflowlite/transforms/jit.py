@@ -324,6 +324,11 @@ def jit(function: Callable[..., Any] | None = None, *, static_outputs: bool = Fa
     attributes of modules are followed. Side effects on other Python objects happen when the
     function is recorded, not when it is replayed: a counter that is raised, a list that grows.
 
+    On a GPU the third replay makes CUDA graphs of the program, and later ones launch those. What
+    can't be in one, such as a sort or a linear solver, runs between them; `Jitted.explain` tells
+    which calls. Their memory stays until `Jitted.cache_clear`. The environment variable
+    ``TENSORFLOWLITE_CUDA_GRAPHS=0`` leaves graphs aside.
+
     Examples
     --------
     >>> import tensorflowlite as tfl
