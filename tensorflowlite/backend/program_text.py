@@ -16,7 +16,7 @@ import numpy
 
 from . import dtypes
 from .array_operators import BINARY, COMPARISONS, UNARY
-from .base import by_array_type
+from .base import by_array_type, changing
 from .capture import assigning
 from .indexing_slots import INDEX
 from .program import Program, Ref, refs_in, root_of
@@ -84,10 +84,13 @@ class StoredCall(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """A program: values are numbered, the inputs first, then the arrays, then what is made."""
+    """A program: values are numbered, the inputs first, then the arrays, then what is made.
+
+    For each input there is the order of its axes in memory, from the largest stride.
+    """
 
     forms: tuple[Form, ...]
-    inputs: int
+    inputs: tuple[tuple[int, ...], ...]
     arrays: tuple[StoredArray, ...]
     calls: tuple[StoredCall, ...]
 
@@ -116,7 +119,9 @@ def axes_of(array: Any) -> tuple[int, ...]:
     return tuple(sorted(range(array.ndim), key=lambda i: (-abs(array.strides[i]), i)))
 
 
-def plain(program: Program, numbers: Numbers, tensors: dict[int, StoredArray]) -> dict[str, Any]:
+def plain(
+    program: Program, numbers: Numbers, tensors: dict[int, StoredArray], inputs: Iterable[Any]
+) -> dict[str, Any]:
     """Return a program as plain data.
 
     Parameters
@@ -127,6 +132,8 @@ def plain(program: Program, numbers: Numbers, tensors: dict[int, StoredArray]) -
         Its values under their new numbers.
     tensors
         By old number where an array stands in the file.
+    inputs
+        The arrays that it was recorded with.
     """
     calls = []
     for call in program.calls:
@@ -152,7 +159,8 @@ def plain(program: Program, numbers: Numbers, tensors: dict[int, StoredArray]) -
         {"tensor": one.tensor, "axes": list(one.axes), "changed": one.changed}
         for one in (tensors[old] for old in numbers.arrays)
     ]
-    return {"values": forms, "inputs": len(program.inputs), "arrays": arrays, "calls": calls}
+    orders = [list(axes_of(array)) for array in inputs]
+    return {"values": forms, "inputs": orders, "arrays": arrays, "calls": calls}
 
 
 def argument(arg: Any, numbers: Numbers | None = None, depth: int = 0) -> Any:
@@ -196,12 +204,12 @@ def checked(data: Any) -> Stored:
     """Return the program of plain data, every part of which was looked at."""
     try:
         forms = tuple([_form(*one) for one in data["values"]])
-        inputs, entries = data["inputs"], data["arrays"]
-        count = inputs + len(entries)
-        _require(type(inputs) is int and inputs >= 0 and count <= len(forms), "number of inputs")
-        arrays = tuple([
-            _array(one, form) for one, form in zip(entries, forms[inputs:count], strict=True)
-        ])  # fmt: skip
+        orders, entries = data["inputs"], data["arrays"]
+        count = len(orders) + len(entries)
+        _require(count <= len(forms), "number of inputs")
+        inputs = tuple([_axes(*one) for one in zip(orders, forms, strict=False)])
+        held = forms[len(inputs) : count]
+        arrays = tuple([_array(*one) for one in zip(entries, held, strict=True)])
         known = set(range(count))
         calls = []
         for number, entry in enumerate(data["calls"]):
@@ -231,12 +239,15 @@ def _form(name: Any, shape: Any, root: Any) -> Form:
     return Form(dtype, tuple(shape), root)
 
 
-def _array(entry: Any, form: Form) -> StoredArray:
-    axes = entry["axes"]
+def _axes(axes: Any, form: Form) -> tuple[int, ...]:
     _require(all(type(axis) is int for axis in axes), "order of axes")
     _require(sorted(axes) == list(range(len(form.shape))), "order of axes")
+    return tuple(axes)
+
+
+def _array(entry: Any, form: Form) -> StoredArray:
     _require(type(entry["tensor"]) is str and type(entry["changed"]) is bool, "array")
-    return StoredArray(entry["tensor"], tuple(axes), entry["changed"])
+    return StoredArray(entry["tensor"], _axes(entry["axes"], form), entry["changed"])
 
 
 def _call(number: int, entry: Any, forms: tuple[Form, ...], known: set[int]) -> StoredCall:
@@ -334,6 +345,14 @@ _READERS: dict[str, Callable[[Any, int], Any]] = {
 }
 
 
+def changes(stored: Stored) -> bool:
+    """Whether a program changes values in place."""
+    return any(
+        call.slot in changing or (call.slot == "add" and len(call.args) == 3)
+        for call in stored.calls
+    )
+
+
 # -- arrays ----------------------------------------------------------------------------------------
 def to_file(array: Any, axes: tuple[int, ...]) -> numpy.ndarray[Any, Any]:
     """Return an array as it lies in the file: on the host, in C order, complex128 as pairs."""
@@ -342,6 +361,17 @@ def to_file(array: Any, axes: tuple[int, ...]) -> numpy.ndarray[Any, Any]:
     if host.dtype == dtypes.complex128:
         return host.reshape(*host.shape, 1).view(dtypes.float64)
     return host
+
+
+def back(axes: tuple[int, ...]) -> tuple[int, ...]:
+    """Return what undoes a transposition."""
+    return tuple(sorted(range(len(axes)), key=axes.__getitem__))
+
+
+def laid_out(array: Any, axes: tuple[int, ...]) -> Any:
+    """Return an array whose axes lie in memory in this order, without gaps: itself, or a copy."""
+    turned = array.transpose(axes)
+    return array if turned.flags.c_contiguous else turned.copy().transpose(back(axes))
 
 
 def from_file(array: numpy.ndarray[Any, Any], form: Form, axes: tuple[int, ...]) -> Any:

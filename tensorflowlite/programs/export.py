@@ -222,7 +222,9 @@ def _name(error: CaptureError) -> None:
 def _content(
     program: Program, recording: Recording, leaves: list[Any], structure: Structure
 ) -> bytes:
-    arrays = [leaves[i].array for i in recording.places] + list(program.held.values())
+    inputs = [leaves[i].array for i in recording.places]
+    arrays = [*inputs, *program.held.values()]
+    program = _without_moves(program)
     _check_calls(program, backend_of(arrays[0]) if arrays else None)
     by_leaf = {leaf: number for number, leaf in enumerate(recording.places)}
     by_array = {id(array): index for index, array in program.held.items()}
@@ -250,7 +252,7 @@ def _content(
         "format": FORMAT,
         "version": VERSION,
         "package": __version__,
-        **plain(program, numbers, stored),
+        **plain(program, numbers, stored, inputs),
         "takes": to_plain("the arguments", structure, iter(given)),
         "gives": to_plain("the results", recording.structure, places()),
         "sums": sums,
@@ -258,6 +260,18 @@ def _content(
     text = json.dumps(document, allow_nan=False, separators=(",", ":"))
     digest = hashlib.sha256(text.encode()).hexdigest()
     return encode("export", tensors, {FORMAT: text, DIGEST: digest})
+
+
+def _without_moves(program: Program) -> Program:
+    """Move what the program holds now: an index made on the host, say."""
+    held, calls = dict(program.held), []
+    for call in program.calls:
+        source = call.args[0].index if call.slot == "to_device" else None
+        if source in held and source not in program.fresh:
+            held[call.outs.index] = call.run(held[source], *call.args[1:])
+        else:
+            calls.append(call)
+    return program._replace(calls=tuple(calls), held=held)
 
 
 def _check_calls(program: Program, library: Any) -> None:

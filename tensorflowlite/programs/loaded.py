@@ -20,9 +20,11 @@ from ..backend.program_text import (
     OPERATORS,
     DamagedError,
     Stored,
-    UnstorableError,
+    back,
+    changes,
     checked,
     from_file,
+    laid_out,
 )
 from ..core.tensor import Tensor, recording, wrap
 from ..errors import (
@@ -106,9 +108,10 @@ class LoadedProgram:
         }
         self.device = asarray(False, device=device).device
         self._arrays = [
-            moved[one.tensor].transpose(_back(one.axes)) for one in stored.arrays
+            moved[one.tensor].transpose(back(one.axes)) for one in stored.arrays
         ]  # fmt: skip
         self._made: dict[Any, Run] = {}
+        self._changes = changes(stored)
         self._names = _names(contents)
         self.inputs = tuple([
             Description(name, form.shape, form.dtype)
@@ -131,6 +134,8 @@ class LoadedProgram:
             for leaf, place in zip(leaves, self._contents.leaves, strict=True)
             if type(place) is Place
         ]
+        if self._changes:  # what is a view must be one as it was when it was recorded
+            arrays = list(map(laid_out, arrays, self._contents.stored.inputs))
         key = tuple([array.strides for array in arrays])
         run = self._made.get(key)
         if run is None:
@@ -271,11 +276,6 @@ def _slot(library: Backend, slot: str) -> Callable[..., Any]:
     return found
 
 
-def _back(axes: tuple[int, ...]) -> tuple[int, ...]:
-    """Return what undoes a transposition."""
-    return tuple(sorted(range(len(axes)), key=axes.__getitem__))
-
-
 def _is_same(one: Any, other: Any) -> bool:
     # By their text: 0.0 equals -0.0, and NaN not itself.
     return type(one) is type(other) and repr(one) == repr(other)
@@ -288,7 +288,7 @@ def _names(contents: _Contents) -> list[str]:
         for path, leaf in zip(paths(contents.takes), contents.leaves, strict=True)
         if type(leaf) is Place
     }
-    return [found[number] for number in range(contents.stored.inputs)]
+    return [found[number] for number in range(len(contents.stored.inputs))]
 
 
 # -- reading ---------------------------------------------------------------------------------------
@@ -346,9 +346,10 @@ def load_program(path: FilePath, device: Any = None) -> LoadedProgram:
         contents = _read(text, metadata.get(DIGEST, ""), tensors)
     except DamagedError as error:
         raise _damaged(path, str(error)) from None
+    except DataError:
+        raise
     except (
-        KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError,
-        UnstorableError,
+        KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError
     ) as error:  # fmt: skip
         raise _damaged(path, f"a part that can't be read ({type(error).__name__})") from None
     return LoadedProgram(contents, device)
@@ -381,7 +382,7 @@ def _read(text: str, digest: str, tensors: dict[str, Any]) -> _Contents:
                 "the file is of a newer version, or was changed"
             )
     hosts: dict[str, Any] = {}
-    forms = stored.forms[stored.inputs :]
+    forms = stored.forms[len(stored.inputs) :]
     for one, form in zip(stored.arrays, forms, strict=False):
         host = from_file(tensors[one.tensor], form, one.axes)
         if hosts.setdefault(one.tensor, host).dtype != host.dtype:
@@ -391,14 +392,15 @@ def _read(text: str, digest: str, tensors: dict[str, Any]) -> _Contents:
     results: list[Any] = []
     gives = from_plain(document["gives"], results)
     inputs = [leaf for leaf in leaves if type(leaf) is Place]
+    count = len(stored.inputs)
     if (
-        [(one.kind, one.number) for one in inputs] != [("input", i) for i in range(stored.inputs)]
+        [(one.kind, one.number) for one in inputs] != [("input", i) for i in range(count)]
         or [child.kind for child in takes.children] != [tuple, dict]
         or not all(type(key) is str for key in takes.children[1].keys)
     ):
         raise DamagedError("a wrong form of the arguments")
     for leaf in results:
-        most = stored.inputs if getattr(leaf, "kind", "") == "input" else len(stored.forms)
+        most = count if getattr(leaf, "kind", "") == "input" else len(stored.forms)
         if type(leaf) is Place and leaf.number >= most:
             raise DamagedError("a wrong result")
     return _Contents(stored, hosts, takes, leaves, gives, results)
