@@ -60,10 +60,10 @@ def export(
         A module, or a function of tensors. It is recorded as it is: call ``model.eval()`` first.
     path : str or path
         The file; its folder must exist. Its format is safetensors.
-    *args, **kwargs
-        What the function is called with. The program takes tensors of the same shapes and dtypes in
-        their place; numbers, text and None become part of it. Tuples, lists and dicts may be
-        nested.
+    *args
+        What the function is called with, also by name. The program takes tensors of the same
+        shapes and dtypes in their place; numbers, text and None become part of it. Tuples, lists
+        and dicts may be nested.
 
     Raises
     ------
