@@ -275,6 +275,8 @@ _LATER: dict[str, str] = {
         "convolve correlate cumulative_trapezoid ediff1d gradient interp trapezoid"
     ),
     "ops.statistics": "average corrcoef cov cummax cummin logcumsumexp ptp",
+    "programs.export": "export",
+    "programs.loaded": "load_program",
     "transforms.checkpoint": "checkpoint",
     "ops.products": "cross dot inner kron trace vdot",
     "transforms.functional": "grad value_and_grad vjp jvp",

@@ -407,6 +407,8 @@ from .ops.statistics import cummax as cummax
 from .ops.statistics import cummin as cummin
 from .ops.statistics import logcumsumexp as logcumsumexp
 from .ops.statistics import ptp as ptp
+from .programs.export import export as export
+from .programs.loaded import load_program as load_program
 from .transforms.checkpoint import checkpoint as checkpoint
 from .transforms.functional import grad as grad
 from .transforms.functional import jvp as jvp

@@ -19,7 +19,7 @@ from .program import Call, Program, Ref, Value, root_of
 _SHAPED_BY_VALUES = frozenset(("nonzero", "argwhere", "unique"))
 
 
-def _fill_from(target: Any, source: Any) -> None:
+def assigning(target: Any, source: Any) -> None:
     target[...] = source
 
 
@@ -269,7 +269,7 @@ class CaptureBackend(Backend):
 
     def fill_from(self, target: Any, source: Any) -> None:
         """Assign as ``target[...] = source`` does."""
-        self.run("assign", _fill_from, (target, source))
+        self.run("assign", assigning, (target, source))
 
     # -- what a backend knows about its arrays -----------------------------------------------------
     def device_of(self, array: Any) -> Device:

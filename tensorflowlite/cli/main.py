@@ -49,6 +49,8 @@ def make_parser() -> argparse.ArgumentParser:
         add_options(subparser, name)
         _add_run_options(subparser)
     commands.add_parser("doctor", help="versions, CPU, native extension, GPU")
+    explain = commands.add_parser("explain-program", help="list what an exported program does")
+    explain.add_argument("file", metavar="FILE", help="what tfl.export wrote")
     bench = commands.add_parser("bench", help="run a benchmark", add_help=False)
     bench.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...")
     return parser
@@ -121,6 +123,11 @@ def _run(parsed: argparse.Namespace) -> int:
         from .bench import bench
 
         return bench(parsed.arguments)
+    if parsed.command == "explain-program":
+        from ..programs.loaded import load_program
+
+        print(load_program(parsed.file).explain())
+        return 0
     from .doctor import doctor
 
     return doctor()

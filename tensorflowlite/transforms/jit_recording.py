@@ -158,12 +158,13 @@ def _equal(one: Any, other: Any) -> bool:
 
 def record(
     function: Callable[..., Any], leaves: list[Any], args: Any, kwargs: Any,
-    forgiving: bool = False,
+    forgiving: bool = False, check: Callable[[Session, Recording], None] | None = None,
 ) -> tuple[Any, Recording | None]:  # fmt: skip
     """Call a function while everything that it computes is written down.
 
     There is no recording where something was left out for what a value was this time, or where,
     ``forgiving``, a tensor that was made lives on: as a state that is made at its first use.
+    ``check`` may refuse a recording with a `CaptureError`: everything is as it was before then.
     """
     random.make_states()
     with Session() as session:
@@ -184,6 +185,8 @@ def record(
             return result, None
         try:
             recording = _finish(session, function, leaves, tuple(places), inputs, result)
+            if check is not None:
+                check(session, recording)
         except EscapeError:
             if not forgiving:
                 raise

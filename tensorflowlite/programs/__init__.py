@@ -1,0 +1,1 @@
+"""Programs in files: recorded functions with their arrays, run without their code."""
