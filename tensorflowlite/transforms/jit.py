@@ -33,6 +33,7 @@ _WARN_AFTER, _STOP_AFTER = 4, 16  # recordings of one key
 
 _PATIENCE = 10.0  # seconds to wait while another thread records, which may wait for this one
 _INEXACT = (float, complex)
+_FUSIONS = ("none", "exact", "all")
 
 
 class CacheInfo(NamedTuple):
@@ -72,8 +73,8 @@ class Jitted:
     (tensor([2., 8.]), 2)
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
+    def __init__(self, function: Callable[..., Any], fusion: str = "exact") -> None:
+        self._function, self._fusion = function, fusion
         self._keys: OrderedDict[Any, _Key] = OrderedDict()
         self._replayed = self._recorded = self._eager = 0
         functools.update_wrapper(self, function, updated=())
@@ -134,6 +135,7 @@ class Jitted:
             found.escaped = True
             self._eager += 1
             return
+        recording.fusion = self._fusion
         self._recorded += 1
         found.recorded += 1
         found.escaped = False
@@ -260,18 +262,25 @@ def _locate(error: CaptureError) -> None:
         error.args = (f"{error.args[0]}; in {line}", *error.args[1:])
 
 
-def jit(function: Callable[..., Any] | None = None) -> Any:
+def jit(function: Callable[..., Any] | None = None, *, fusion: str = "exact") -> Any:
     """Record a function as a program of array calls, and replay it without its Python.
 
     For a whole training step (forward pass, ``backward``, the optimizer's step) or inference alone.
     The first call runs as it is; the second and third are recorded; where both gave the same
-    program, later calls replay it. The results are those of the function itself, bit for bit.
+    program, later calls replay it. The results are those of the function itself, bit for bit but
+    for what NaN is made of, and unless ``fusion="all"``.
 
     Parameters
     ----------
     function : callable
         Takes and returns tensors, nested in tuples, lists and dicts; other arguments must be
         hashable, and a change of one records anew. Without it, jit is a decorator.
+    fusion : str
+        Which runs of elementwise operations become one pass over memory. ``"exact"``, the default:
+        those whose results have the bits of the operations themselves (arithmetic, comparisons,
+        ``where``, casts, ``relu``, ``sqrt`` ...). ``"all"``: also functions such as ``exp`` and
+        ``tanh`` and the sums, means and extremes that end a run; float32 and float64 may then
+        differ in the last bits. ``"none"``: no run.
 
     Returns
     -------
@@ -280,6 +289,8 @@ def jit(function: Callable[..., Any] | None = None) -> Any:
 
     Raises
     ------
+    ArgumentError
+        ``function`` can't be called, or ``fusion`` is none of the three.
     CaptureError
         While recording, with the line: a value is read (``item()``, ``bool()``, ``print``), a
         shape depends on data, an argument is changed in place, a tensor from outside is exchanged
@@ -290,6 +301,8 @@ def jit(function: Callable[..., Any] | None = None) -> Any:
     Arrays, parameters, gradients, optimizer states, random numbers, learning rates and the
     attributes of modules are followed. Side effects on other Python objects happen when the
     function is recorded, not when it is replayed: a counter that is raised, a list that grows.
+    Fused operations don't warn of infinities and NaN; where NumPy shall raise for them
+    (``np.errstate``), they run one by one.
 
     Examples
     --------
@@ -309,8 +322,11 @@ def jit(function: Callable[..., Any] | None = None) -> Any:
     >>> losses[5] < losses[0], step.cache_info().replayed
     (True, 3)
     """
+    if fusion not in _FUSIONS:
+        known = ", ".join(map(repr, _FUSIONS))
+        raise ArgumentError(f"jit: fusion must be one of {known}, got {fusion!r}")
     if function is None:
-        return jit
+        return functools.partial(jit, fusion=fusion)
     if not callable(function):
         raise ArgumentError(f"jit: function must be callable, got {type(function).__name__}")
-    return Jitted(function)
+    return Jitted(function, fusion)

@@ -25,15 +25,23 @@ class EscapeError(CaptureError):
     """A tensor made while recording lives on: as a state does that is made at its first use."""
 
 
-def explained(run: Any, error: Exception) -> Exception:
-    """Return what to raise for an error in a replay: what the operation itself would have."""
-    trace: Any = error.__traceback__
+def _frame_of(run: Any, trace: Any) -> Any:
+    """Return where in a traceback a function runs, or None."""
     while trace is not None and trace.tb_frame.f_code is not run.__code__:
         trace = trace.tb_next
+    return trace
+
+
+def explained(run: Any, error: Exception) -> Exception:
+    """Return what to raise for an error in a replay: what the operation itself would have."""
+    trace = _frame_of(run, error.__traceback__)
     if trace is None:
         return error
     call = call_at(run, trace.tb_lineno)
-    op = None if call is None else registry.get(call.slot)
+    fused: Any = None if call is None else call.run
+    if hasattr(fused, "plain") and _frame_of(fused.plain, trace) is not None:
+        return explained(fused.plain, error)  # it ran call by call
+    op = None if call is None else registry.get(getattr(fused, "slot", call.slot))
     if call is None or op is None:
         return error
     places = trace.tb_frame.f_locals
@@ -75,13 +83,14 @@ class Recording:
         self.program, self.guards, self.places = program, guards, places
         self.structure, self.results, self.gradients = structure, results, gradients
         self.changed = changed
+        self.fusion = "exact"
         self._run: Callable[..., tuple[Any, ...]] | None = None
 
     def replay(self, leaves: list[Any]) -> Any:
         """Run the program on other arguments of the same form, and return the function's result."""
         run = self._run
         if run is None:
-            run = self._run = compiled(optimized(self.program))
+            run = self._run = compiled(self._optimized())
         arrays = [leaves[i].array for i in self.places]
         try:
             values = run(*arrays)
@@ -118,7 +127,12 @@ class Recording:
 
     def listing(self) -> str:
         """Return the program as text."""
-        return listing(optimized(self.program))
+        return listing(self._optimized())
+
+    def _optimized(self) -> Program:
+        from ..backend.program_fusion import passes  # at the first replay: not at import
+
+        return optimized(self.program, passes(self.fusion))
 
 
 def _equal(one: Any, other: Any) -> bool:
