@@ -73,6 +73,8 @@ class FusedElements:
     doubtful
         Pairs of an input and a target, by place, that must not share memory; where they do, the
         calls run one by one.
+    quiet
+        Whether the library's warnings and errors of infinities and NaN are off.
     calls
         The calls as they were recorded, of the same arguments and results.
     """
@@ -80,10 +82,10 @@ class FusedElements:
     def __init__(
         self, program: ElementProgram, common: tuple[int, ...], forms: tuple[Form, ...],
         targets: tuple[int, ...], folded: tuple[int, ...] | None,
-        doubtful: tuple[tuple[int, int], ...], calls: Program,
+        doubtful: tuple[tuple[int, int], ...], quiet: bool, calls: Program,
     ) -> None:  # fmt: skip
         self.program, self.common, self.forms, self.targets = program, common, forms, targets
-        self.folded, self.doubtful, self.calls = folded, doubtful, calls
+        self.folded, self.doubtful, self.quiet, self.calls = folded, doubtful, quiet, calls
         self.kept: dict[str, Any] = {}  # what a backend has made of it
         self._plain: Callable[..., Any] | None = None
 
@@ -152,5 +154,5 @@ def fits(lowered: Lowered) -> bool:
 
 
 def raising() -> bool:
-    """Whether NumPy raises for infinities or NaN on this thread, as no fused call does."""
+    """Whether NumPy raises for infinities or NaN on this thread, as no executor does."""
     return "raise" in numpy.geterr().values()

@@ -10,11 +10,15 @@ import numpy
 from .element_lowering import lowered
 from .element_programs import ElementProgram, Input, Reduction, Step, number_of
 from .fused_elements import FusedElements, fits, form_of
+from .fusion_steps import EXACT, Element
 from .program import Call, Program, Ref, refs_in, root_of
+from .program_folding import size_of
+
+FUNCTION_WEIGHT = 16  # of a step such as exp beside one such as add
 
 
 class Member(NamedTuple):
-    """A call of a group, and what it is: an `Element`, or what reduces."""
+    """A call of a group, and what it is: an `Element`, or what reduces one."""
 
     what: Any
     call: Call
@@ -26,7 +30,7 @@ Found = tuple[list[Call], bool]
 def built(
     program: Program, numbers: Sequence[int], members: Mapping[int, Member],
     makers: Mapping[int, Call], users: Mapping[int, set[int]],
-    apart: Callable[[int, int], bool],
+    apart: Callable[[int, int], bool], least: int,
 ) -> Found | None:  # fmt: skip
     """Return the call that runs members of a group, and whether it is worth it.
 
@@ -42,6 +46,8 @@ def built(
         By roots the calls that use them; -1 stands for what comes out.
     apart
         Whether two roots surely have memory of their own.
+    least
+        Of how many elements cheap steps must be.
     """
     group = _Builder(program, makers)
     for number in numbers:
@@ -52,7 +58,7 @@ def built(
         later = any(one < 0 or one > numbers[-1] for one in users.get(root, ()))
         if program.values[root].kind == "made" and not later:
             del group.targets[root]
-    return group.finished([program.calls[i] for i in numbers], needed, apart)
+    return group.finished([program.calls[i] for i in numbers], needed, apart, least)
 
 
 class _Builder:
@@ -69,11 +75,12 @@ class _Builder:
         self.targets: dict[int, int] = {}  # by root: the value that is written to
         self.reduction: Any = None
         self.result: int | None = None
+        self.copies = 0  # that become nothing
 
     # -- steps -------------------------------------------------------------------------------------
     def add(self, member: Member) -> None:
         what, call = member
-        if not hasattr(what, "operands"):
+        if not isinstance(what, Element):
             self.shape = self.values[what.value].shape
             self.reduction = (what.op, self.read(what.value), what.axes, what.keepdims)
             self.result = call.outs.index
@@ -113,6 +120,7 @@ class _Builder:
         chosen = None
         if what.op == "cast":
             chosen = operands[0]
+            self.copies += what.into is None and self.dtype_of(chosen) == what.dtype
         elif what.op == "where" and operands[0] in self.constants.values():
             chosen = operands[1 if number_of(self.steps[operands[0]]) else 2]
         elif what.op == "power" and self.is_one(operands[1]):
@@ -135,7 +143,7 @@ class _Builder:
 
     # -- the call ----------------------------------------------------------------------------------
     def finished(
-        self, calls: list[Call], needed: list[int], apart: Callable[[int, int], bool]
+        self, calls: list[Call], needed: list[int], apart: Callable[[int, int], bool], least: int
     ) -> Found | None:
         written = [self.now[i] for i in (*needed, *self.targets)]
         outputs = self.outputs(written)
@@ -148,7 +156,10 @@ class _Builder:
         made = self.program_of(live, inputs, outputs)
         if not fits(lowered(made)):
             return None
-        worth = len(steps) + len(self.targets) + len(ends) >= 2
+        cheap = all(self.steps[i].op in EXACT for i in steps)
+        size = size_of(self.shape) * (1 if cheap else FUNCTION_WEIGHT)
+        saved = len(steps) + self.copies + len(self.targets) + len(ends)
+        worth = saved >= 2 and size >= least
         return [self.call(calls, made, inputs, needed, apart)], worth
 
     def outputs(self, written: list[int]) -> list[int]:
@@ -233,12 +244,12 @@ class _Builder:
             if one != other
             and not apart(root_of(self.values, one), root_of(self.values, other))
         ]  # fmt: skip
+        quiet = all(call.quiet for call in calls)
         run = FusedElements(
             made, self.shape, tuple([form for form in forms if form is not None]),
-            tuple([args.index(i) for i in targets]), folded, tuple(doubtful),
+            tuple([args.index(i) for i in targets]), folded, tuple(doubtful), quiet,
             self.alone(calls, args, results),
         )  # fmt: skip
-        quiet = all(call.quiet for call in calls)
         return Call(
             "fused_elements", run, tuple(map(Ref, args)), tuple(map(Ref, results)), tuple(targets),
             (), calls[0].unless, quiet,

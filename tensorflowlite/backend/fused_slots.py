@@ -29,7 +29,9 @@ def _native(fused: FusedElements, arrays: tuple[Any, ...]) -> Any:
     if "native" not in fused.kept:
         fused.kept["native"] = prepared(fused.program)
     program = fused.kept["native"]
-    if program is None or fused.meets(arrays, numpy.may_share_memory) or raising():
+    if program is None or fused.meets(arrays, numpy.may_share_memory):
+        return fused.plain(*arrays)
+    if not fused.quiet and raising():
         return fused.plain(*arrays)
     inputs, written, made = fused.parted(arrays, numpy.empty)
     try:

@@ -61,7 +61,7 @@ def element_of(
     values, numbers
         The program's values, and those of them that hold one number, as 0-d arrays.
     """
-    if call.slot == "assign":
+    if call.slot == "assign" or (call.slot == "setitem" and call.args[2:] == (...,)):
         return _assigned(call, values)
     into = _changed(call, values)
     if type(call.outs) is not Ref or bool(call.writes) != (into is not None):
@@ -86,12 +86,14 @@ def element_of(
         found = supports(op, kinds, attributes)
     except TypeError:  # an attribute that is no key
         return None
-    return Element(op, operands, attributes, found, into) if found == out.dtype else None
+    if found is None or found != out.dtype:
+        return None
+    return Element(op, operands, attributes, found, into)
 
 
 def _assigned(call: Call, values: Sequence[Value]) -> Element | None:
     """Return a copy into an array that lies there, of a whole other one of its form."""
-    target, source = call.args
+    target, source = call.args[:2]
     if type(target) is not Ref or type(source) is not Ref:
         return None
     form, own = values[target.index], values[source.index]

@@ -11,7 +11,8 @@ from typing import Any
 from . import base
 from .element_programs import dtypes_of_values
 from .element_table import SUPPORTED
-from .numpy_backend import as_array
+from .fusion_steps import EXACT
+from .numpy_backend import as_array, numpy_backend
 from .program import Call, Program, Ref, Value, refs_in, root_of
 
 _FILLS = {"zeros_like": 0, "ones_like": 1}
@@ -110,8 +111,7 @@ class Folding:
         if not refs or any(i not in self.numbers for i in refs):
             return call
         if size_of(value.shape) > 1:
-            if call.slot == "broadcast_to":
-                self.numbers[out.index] = self.numbers[refs[0]]
+            self._spread(call, out.index)
             return call
         if any(i not in self._known for i in refs):
             return call
@@ -126,6 +126,17 @@ class Folding:
             return call
         self._keep(index, found)
         return None
+
+    def _spread(self, call: Call, index: int) -> None:
+        """Note the number that a larger array holds everywhere."""
+        args = [self.numbers[arg.index] if type(arg) is Ref else arg for arg in call.args]
+        if call.slot in EXACT:
+            with numpy_backend.quiet():
+                found = as_array(getattr(numpy_backend, call.slot)(*args))
+            if found.dtype == self.values[index].dtype:
+                self.numbers[index] = found
+        elif call.slot in _VIEWS:
+            self.numbers[index] = args[0]
 
     def _keep(self, index: int, array: Any) -> None:
         """Make a value a constant."""
