@@ -13,6 +13,7 @@ from .fused_elements import FusedElements, fits, form_of
 from .fusion_steps import EXACT, Element
 from .program import Call, Program, Ref, refs_in, root_of
 from .program_folding import size_of
+from .program_passes import without_dead_calls
 
 FUNCTION_WEIGHT = 16  # of a step such as exp beside one such as add
 
@@ -228,8 +229,9 @@ class _Builder:
         apart: Callable[[int, int], bool],
     ) -> Call:  # fmt: skip
         inputs, targets = list(dict.fromkeys(inputs)), list(self.targets.values())
-        args = list(dict.fromkeys([*inputs, *targets]))
         results = [*needed, *([] if self.result is None else [self.result])]
+        alone = self.alone(calls, list(dict.fromkeys([*inputs, *targets])), results, targets)
+        args = list(alone.inputs)
         forms = [form_of(*self.values[i][1:4]) for i in results]
         folded = None
         if self.reduction is not None:
@@ -248,27 +250,40 @@ class _Builder:
         run = FusedElements(
             made, self.shape, tuple([form for form in forms if form is not None]),
             tuple([args.index(i) for i in targets]), folded, tuple(doubtful), quiet,
-            self.alone(calls, args, results),
+            alone,
         )  # fmt: skip
         return Call(
             "fused_elements", run, tuple(map(Ref, args)), tuple(map(Ref, results)), tuple(targets),
             (), calls[0].unless, quiet,
         )  # fmt: skip
 
-    def alone(self, calls: list[Call], args: list[int], results: list[int]) -> Program:
+    def alone(
+        self, calls: list[Call], args: list[int], results: list[int], targets: list[int]
+    ) -> Program:
         """Return the calls as a program of the fused call's arguments and results.
 
-        Views and constants that the fused call does without are made in it.
+        Views and constants that the fused call does without are made in it; what else it needs
+        becomes an argument more.
         """
-        found = [call._replace(unless=None) for call in calls]
-        known = {*args, *self.program.held, *[i for one in found for i in refs_in(one.outs)]}
-        due = [i for one in found for i in refs_in(one.args)]
+        own = tuple([call._replace(unless=None) for call in calls])
+        whole = Program(own, self.values, {}, {}, tuple(args), (*results, *targets))
+        own = without_dead_calls(whole).calls
+        fixed = self.program.held.keys() - self.program.fresh.keys()
+        known = {*args, *[i for call in own for i in refs_in(call.outs)]}
+        due = [i for call in own for i in refs_in(call.args)]
+        made: set[int] = set()
+        held: dict[int, Any] = {}
         while due:
             index = due.pop()
-            if index not in known:
-                known.add(index)
-                found.insert(0, self.makers[index])
+            if index in known:
+                continue
+            known.add(index)
+            if index in self.makers:
+                made.add(index)
                 due += refs_in(self.makers[index].args)
-        used = {i for call in found for i in call.uses} - set(args)
-        held = {i: array for i, array in self.program.held.items() if i in used}
-        return Program(tuple(found), self.values, held, {}, tuple(args), tuple(results))
+            elif index in fixed and self.values[index].kind == "constant":
+                held[index] = self.program.held[index]
+            else:
+                args = [*args, index]
+        before = [call for index, call in self.makers.items() if index in made]
+        return Program((*before, *own), self.values, held, {}, tuple(args), tuple(results))

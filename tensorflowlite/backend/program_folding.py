@@ -110,7 +110,7 @@ class Folding:
         refs = list(refs_in(call.args))
         if not refs or any(i not in self.numbers for i in refs):
             return call
-        if size_of(value.shape) > 1:
+        if size_of(value.shape) != 1:
             self._spread(call, out.index)
             return call
         if any(i not in self._known for i in refs):
