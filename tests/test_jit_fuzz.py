@@ -1,7 +1,7 @@
 """Random programs under `jit` against themselves without it: the same bits, call by call.
 
 Runs of elementwise calls are fused however small they are; with ``fusion="all"`` values may differ
-as they do when the arguments are off by some roundings.
+as they do when every result is off by some roundings.
 
 ``TENSORFLOWLITE_FUZZ=5000`` runs so many; ``TENSORFLOWLITE_FUZZ_SEED`` says where to begin.
 """
@@ -201,6 +201,7 @@ class Program:
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
+        self.noise: Any = None
         self.rng = rng = np.random.default_rng([seed, 1])
         self.steps: list[tuple[tuple[int, ...], Callable[..., Any]]] = []
         self.backward = one_of(rng, ["backward", "backward", "grad", "kept", "second", "none"])
@@ -243,7 +244,9 @@ class Program:
         with tfl.no_grad():
             world.states[0].add_(1.0)
         for places, step in self.steps:
-            pool.append(step(*[pool[i] for i in places]))
+            made = step(*[pool[i] for i in places])
+            alone = all(made.array is not x.array for x in pool)
+            pool.append(self._off(made) if alone else made)
         due = [x for x in pool if x.requires_grad]
         total = None
         for x in due:
@@ -267,6 +270,12 @@ class Program:
             raise ValueError("a state that has a history is none")
         return [x.detach() for x in pool[-self.shown :]], found
 
+    def _off(self, x: Any) -> Any:
+        """Return a tensor that is no view off by some roundings, where there is noise."""
+        if self.noise is None or x.array.dtype.kind != "f" or x.array.base is not None:
+            return x
+        return x * tfl.tensor(1 + NUDGE * self.noise.standard_normal(x.shape), dtype=x.dtype)
+
     @staticmethod
     def _drop(world: World) -> None:
         for leaf in world.leaves:
@@ -284,15 +293,17 @@ class Program:
                 loss.backward()
         return [None if g is None else g.detach() for g in found]
 
-    def played(self, fusion: str = "", nudge: float = 1.0) -> tuple[list[Any], int]:
+    def played(self, fusion: str = "", noise: Any = None) -> tuple[list[Any], int]:
         """Return what is seen after each call, by `jit` with a kind of fusion, and how many.
 
-        ``nudge`` is what the leaves and arguments are multiplied by.
+        ``noise``, a generator, puts leaves, arguments and instructions' results off by some
+        roundings.
         """
         seeded(self.seed)
+        self.noise = noise
         world = World(self.seed)
         for leaf in world.leaves:
-            leaf.array *= np.float32(nudge)
+            leaf.array[...] = self._off(leaf).array
 
         def step(*args: Any) -> Any:
             return self.run(world, *args)
@@ -300,7 +311,7 @@ class Program:
         call = tfl.jit(step, fusion=fusion) if fusion else step
         seen = []
         for i in range(CALLS):
-            args = [x * nudge for x in self.arguments(i)]
+            args = [self._off(x) for x in self.arguments(i)]
             seen.append([snapshot(call(*args)), world.seen()])
         return seen, call.cache_info().replayed if fusion else 0
 
@@ -308,7 +319,7 @@ class Program:
 def alike(given: Any, expected: Any, nudged: Any = None) -> bool:
     """Whether trees of values are the same; one NaN is like another.
 
-    With ``nudged``, the values of arguments that are another by some roundings, as near as those.
+    With ``nudged``, what came of results that were put off by some roundings: as near as those.
     """
     if isinstance(given, list):
         others = nudged or [None] * len(expected)
@@ -344,7 +355,7 @@ def test_random_programs(fusion: str, monkeypatch: pytest.MonkeyPatch) -> None:
                 continue
             nudged: Any = [None] * CALLS
             if fusion == "all":
-                nudged, _ = program.played(nudge=1 + NUDGE)
+                nudged, _ = program.played(noise=np.random.default_rng(seed))
             try:
                 given, count = program.played(fusion)
             except CaptureError as error:
