@@ -12,6 +12,7 @@ from tensorflowlite.backend import dtypes
 from tensorflowlite.errors import CaptureError
 
 from .backends import TestBackend
+from .fusion_checks import small as small  # a fixture: runs of any size are fused
 from .op_properties import mapped
 from .op_table import Constant, Row, Sample, all_rows
 from .test_vmap_table import _BY_VALUE, arrays_in, drawn, function_of, spread

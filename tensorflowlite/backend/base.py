@@ -221,6 +221,10 @@ changing: dict[str, tuple[int, ...] | str] = {"assign": (0,)}
 later: dict[str, str] = {}
 
 
+# Numbers of operations on devices, kept by the core: 0-d arrays that nobody changes.
+device_constants: dict[Any, Any] = {}
+
+
 def accepting(implementation: Any, accepts: Callable[..., bool]) -> Any:
     """Return a slot's implementation, marked with the arguments that it is for.
 

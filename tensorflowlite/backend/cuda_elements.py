@@ -80,21 +80,25 @@ class Elements:
         self.xp, self.kernels = xp, kernels
 
     def bind(
-        self, program: ElementProgram, arrays: Sequence[Any], outs: Sequence[Any]
-    ) -> Launch | None:
+        self, program: ElementProgram, arrays: Sequence[Any], outs: Sequence[Any],
+        checked: tuple[int, ...] | None = None,
+    ) -> Launch | None:  # fmt: skip
         """Return what runs a program over these arrays; it takes no arguments.
 
         None where it has no kernel: the arrays have too many axes that don't lie together, or the
         compiler is missing. ``arrays`` and ``outs`` are as for `native_elements.bind`; the caller
-        sees to it that an output overlaps no array but one of the same layout.
+        sees to it that an output overlaps no array but one of the same layout. ``checked`` is the
+        common shape where such arrays were bound before: they aren't looked at again.
 
         Raises
         ------
         ArgumentError
             The program isn't well formed, or the arrays aren't its own.
         """
-        validate(program)
-        shape = shape_of(program, arrays, outs)
+        shape = checked
+        if shape is None:
+            validate(program)
+            shape = shape_of(program, arrays, outs)
         layout = _layout_of(program, shape, arrays, outs)
         if len(layout.sizes) > MOST_AXES:
             return None

@@ -88,7 +88,7 @@ def cupy_backend() -> Backend:
         raise DeviceError(f"cuda: a usable NVIDIA GPU is needed, got none: {reason}") from error
 
     # They take 10 ms to import, which a program without a GPU shouldn't.
-    from . import cuda_slots
+    from . import cuda_fused_slots, cuda_slots
     from .cupy_driver import CupyDriver
     from .kernels import Kernels
 
@@ -101,7 +101,9 @@ def cupy_backend() -> Backend:
 
     slots["filled"] = filled
     library = library_slots.finder(cupy, slots)
-    slots.update(cuda_slots.slots(cupy, Kernels(CupyDriver(cupy)), library))
+    kernels = Kernels(CupyDriver(cupy))
+    slots.update(cuda_slots.slots(cupy, kernels, library))
+    slots.update(cuda_fused_slots.slots(cupy, kernels))
     backend = CupyBackend("cuda", cupy, cupy.ndarray, slots)
     register(backend)
     return backend

@@ -40,6 +40,7 @@ _LATER = {
         "pinv lstsq vector_norm expm expm_along adjugate adjugate_along"
     ),
     "fft_slots": "fourier fourier_of_real fourier_to_real",
+    "fused_slots": "fused_elements exact_powers",
 }
 later.update({name: module for module, names in _LATER.items() for name in names.split()})
 

@@ -252,6 +252,7 @@ def listing(program: Program) -> str:
         changes += "" if call.unless is None else f"  unless %{call.unless}"
         memory = f"  [{size} bytes]" if size else ""
         lines.append(f"{left + ' = ' if left else ''}{call.slot}({args}){memory}{changes}")
+        lines += [f"    {line}" for line in getattr(call.run, "lines", ())]  # of a fused call
     return "\n".join(lines)
 
 

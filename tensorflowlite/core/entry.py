@@ -20,6 +20,7 @@ from ..backend import (
     ndarray,
     number_types,
 )  # fmt: skip
+from ..backend.base import device_constants
 from ..errors import DtypeError
 from ..runtime import mode, shared, tick
 from .messages import explain
@@ -44,7 +45,6 @@ _ready = (float, int)
 # -- numbers and arrays as operands ----------------------------------------------------------------
 constants: dict[Any, dict[Any, Any]] = {dtype: {} for dtype in dtypes.inexact}
 _float32_constants = constants[dtypes.float32]
-_device_constants: dict[tuple[str, Any, str], Any] = {}
 
 
 def constant(value: Any, dtype: Any) -> Any:
@@ -67,12 +67,12 @@ def constant(value: Any, dtype: Any) -> Any:
 def _on_device(array: Any, value: Any, like: Tensor) -> Any:
     """Return a constant where ``like`` lives, kept: a transfer would cost more than its use."""
     key = (repr(value), like.array.dtype, like.device)
-    found = _device_constants.get(key)
+    found = device_constants.get(key)
     if found is None:
-        if len(_device_constants) > 1024:
-            _device_constants.clear()
+        if len(device_constants) > 1024:
+            device_constants.clear()
         found = by_array_type[type(like.array)].from_host(array, like.device)
-        _device_constants[key] = found
+        device_constants[key] = found
     return found
 
 

@@ -9,7 +9,9 @@ from typing import Any
 from ..backend import Backend
 from ..backend.capture import Capture
 from ..backend.captured_array import CapturedArray
-from ..backend.program import Ref, compiled, refs_in, root_of
+from ..backend.execution import runner
+from ..backend.program import Ref, refs_in, root_of
+from ..backend.program_fusion import passes
 from ..backend.program_passes import optimized
 from ..backend.program_text import Stored, StoredCall
 from ..core.messages import explain
@@ -66,7 +68,8 @@ def made_of(
         call._replace(quiet=one.quiet)
         for call, one in zip(program.calls, stored.calls, strict=True)
     ]
-    return compiled(optimized(program._replace(calls=tuple(calls)))), values
+    made = optimized(program._replace(calls=tuple(calls)), passes("exact"))
+    return runner(made, inputs), values
 
 
 def _last_uses(stored: Stored) -> dict[int, list[int]]:

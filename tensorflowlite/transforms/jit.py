@@ -22,7 +22,7 @@ from ..core.tensor import Tensor
 from ..errors import ArgumentError, CaptureError, DtypeError
 from ..ops import amp
 from ..runtime import mode, seed, shared
-from .jit_recording import Recording, record
+from .jit_recording import Options, Recording, record
 from .sites import user_line
 from .tree import Structure, flatten
 
@@ -33,6 +33,7 @@ _WARN_AFTER, _STOP_AFTER = 4, 16  # recordings of one key
 
 _PATIENCE = 10.0  # seconds to wait while another thread records, which may wait for this one
 _INEXACT = (float, complex)
+_FUSIONS = ("none", "exact", "all")
 
 
 class CacheInfo(NamedTuple):
@@ -72,8 +73,8 @@ class Jitted:
     (tensor([2., 8.]), 2)
     """
 
-    def __init__(self, function: Callable[..., Any], static_outputs: bool = False) -> None:
-        self._function, self._static_outputs = function, static_outputs
+    def __init__(self, function: Callable[..., Any], options: Options | None = None) -> None:
+        self._function, self._options = function, options or Options()
         self._keys: OrderedDict[Any, _Key] = OrderedDict()
         self._replayed = self._recorded = self._eager = 0
         functools.update_wrapper(self, function, updated=())
@@ -96,7 +97,7 @@ class Jitted:
             for recording in found.ready:
                 if not recording.guards.holds():
                     self._replayed += 1
-                    return recording.replay(leaves, self._static_outputs)
+                    return recording.replay(leaves)
         return self._miss(key, found, leaves, args, kwargs)
 
     def _miss(self, key: Any, found: _Key | None, leaves: list[Any], args: Any, kwargs: Any) -> Any:
@@ -134,6 +135,7 @@ class Jitted:
             found.escaped = True
             self._eager += 1
             return
+        recording.options = self._options
         self._recorded += 1
         found.recorded += 1
         found.escaped = False
@@ -289,18 +291,28 @@ def _locate(error: CaptureError) -> None:
         error.args = (f"{error.args[0]}; in {line}", *error.args[1:])
 
 
-def jit(function: Callable[..., Any] | None = None, *, static_outputs: bool = False) -> Any:
+def jit(
+    function: Callable[..., Any] | None = None, *, fusion: str = "exact",
+    static_outputs: bool = False,
+) -> Any:  # fmt: skip
     """Record a function as a program of array calls, and replay it without its Python.
 
     For a whole training step (forward pass, ``backward``, the optimizer's step) or inference alone.
     The first call runs as it is; the second and third are recorded; where both gave the same
-    program, later calls replay it. The results are those of the function itself, bit for bit.
+    program, later calls replay it. The results are those of the function itself, bit for bit but
+    for what NaN is made of, and unless ``fusion="all"``.
 
     Parameters
     ----------
     function : callable
         Takes and returns tensors, nested in tuples, lists and dicts; other arguments must be
         hashable, and a change of one records anew. Without it, jit is a decorator.
+    fusion : str
+        Which runs of elementwise operations become one pass over memory. ``"exact"``, the default:
+        those whose results have the bits of the operations themselves (arithmetic, comparisons,
+        ``where``, casts, ``relu``, ``sqrt`` ...). ``"all"``: also functions such as ``exp`` and
+        ``tanh`` and the sums, means and extremes that end a run; float32 and float64 may then
+        differ in the last bits. ``"none"``: no run.
     static_outputs : bool
         Let every replay of a program write its results and gradients where the last one did,
         instead of into new memory: then it allocates nothing. What an earlier call returned is
@@ -313,6 +325,8 @@ def jit(function: Callable[..., Any] | None = None, *, static_outputs: bool = Fa
 
     Raises
     ------
+    ArgumentError
+        ``function`` can't be called, or ``fusion`` is none of the three.
     CaptureError
         While recording, with the line: a value is read (``item()``, ``bool()``, ``print``), a
         shape depends on data, an argument is changed in place, a tensor from outside is exchanged
@@ -323,6 +337,8 @@ def jit(function: Callable[..., Any] | None = None, *, static_outputs: bool = Fa
     Arrays, parameters, gradients, optimizer states, random numbers, learning rates and the
     attributes of modules are followed. Side effects on other Python objects happen when the
     function is recorded, not when it is replayed: a counter that is raised, a list that grows.
+    Fused operations don't warn of infinities and NaN; where NumPy shall raise for them
+    (``np.errstate``), they run one by one.
 
     On a GPU the third replay makes CUDA graphs of the program, and later ones launch those. What
     can't be in one, such as a sort or a linear solver, runs between them; `Jitted.explain` tells
@@ -347,8 +363,11 @@ def jit(function: Callable[..., Any] | None = None, *, static_outputs: bool = Fa
     >>> losses[5] < losses[0], step.cache_info().replayed
     (True, 3)
     """
+    if fusion not in _FUSIONS:
+        known = ", ".join(map(repr, _FUSIONS))
+        raise ArgumentError(f"jit: fusion must be one of {known}, got {fusion!r}")
     if function is None:
-        return functools.partial(jit, static_outputs=static_outputs)
+        return functools.partial(jit, fusion=fusion, static_outputs=static_outputs)
     if not callable(function):
         raise ArgumentError(f"jit: function must be callable, got {type(function).__name__}")
-    return Jitted(function, static_outputs)
+    return Jitted(function, Options(fusion, static_outputs))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from ..backend import backend_of
 from ..backend.captured_array import CapturedArray
@@ -27,17 +27,24 @@ class EscapeError(CaptureError):
     """A tensor made while recording lives on: as a state does that is made at its first use."""
 
 
-def explained(run: Any, error: Exception) -> Exception:
-    """Return what to raise for an error in a replay: what the operation itself would have."""
-    parts = {id(one.__code__): one for one in getattr(run, "parts", (run,))}
-    trace: Any = error.__traceback__
+def _frame_of(runs: Sequence[Any], trace: Any) -> tuple[Any, Any]:
+    """Return which of some functions a traceback has passed, and where; None if it has none."""
+    parts = {id(one.__code__): one for one in runs}
     while trace is not None and id(trace.tb_frame.f_code) not in parts:
         trace = trace.tb_next
-    if trace is None:
+    return (None, None) if trace is None else (parts[id(trace.tb_frame.f_code)], trace)
+
+
+def explained(run: Any, error: Exception) -> Exception:
+    """Return what to raise for an error in a replay: what the operation itself would have."""
+    run, trace = _frame_of(getattr(run, "parts", (run,)), error.__traceback__)
+    if run is None:
         return error
-    run = parts[id(trace.tb_frame.f_code)]
     call = call_at(run, trace.tb_lineno)
-    op = None if call is None else registry.get(call.slot)
+    fused: Any = None if call is None else call.run
+    if hasattr(fused, "plain") and _frame_of((fused.plain,), trace)[0] is not None:
+        return explained(fused.plain, error)  # it ran call by call
+    op = None if call is None else registry.get(getattr(fused, "slot", call.slot))
     if call is None or op is None:
         return error
     places = trace.tb_frame.f_locals
@@ -48,6 +55,13 @@ def explained(run: Any, error: Exception) -> Exception:
     ]  # fmt: skip
     attributes = tuple([arg for arg in call.args if type(arg) is not Ref])
     return explain(op, error, arrays, attributes)
+
+
+class Options(NamedTuple):
+    """What `jit` was told: see there."""
+
+    fusion: str = "exact"
+    static_outputs: bool = False
 
 
 class Recording:
@@ -81,15 +95,16 @@ class Recording:
         self.structure, self.results, self.gradients = structure, results, gradients
         self.changed = changed
         self._static: list[Any] = []  # the memory of the last results, where it is used again
+        self.options = Options()
         self._run: Callable[..., tuple[Any, ...]] | None = None
 
-    def replay(self, leaves: list[Any], static_outputs: bool = False) -> Any:
+    def replay(self, leaves: list[Any]) -> Any:
         """Run the program on other arguments of the same form, and return the function's result."""
         arrays = [leaves[i].array for i in self.places]
         run = self._run
         if run is None:
-            run = self._run = runner(optimized(self.program), arrays, static_outputs)
-        if static_outputs:
+            run = self._run = runner(self._optimized(), arrays, self.options.static_outputs)
+        if self.options.static_outputs:
             self._overwrite(arrays)
         for reference, _, first in self.gradients:
             if first:  # its memory is free for the program
@@ -98,7 +113,7 @@ class Recording:
             values = run(*arrays)
         except Exception as error:
             raise explained(run, error) from error
-        if static_outputs:
+        if self.options.static_outputs:
             self._static = [weakref.ref(owner_of(one)) for one in values if one is not None]
         for reference, place, _ in self.gradients:
             found = None if place is None else values[place]
@@ -146,7 +161,12 @@ class Recording:
     def listing(self) -> str:
         """Return the program as text, and what is known of how it runs."""
         notes = getattr(self._run, "notes", "")
-        return listing(optimized(self.program)) + (f"\n{notes}" if notes else "")
+        return listing(self._optimized()) + (f"\n{notes}" if notes else "")
+
+    def _optimized(self) -> Program:
+        from ..backend.program_fusion import passes  # at the first replay: not at import
+
+        return optimized(self.program, passes(self.options.fusion))
 
 
 def _equal(one: Any, other: Any) -> bool:
