@@ -375,3 +375,13 @@ def is_array(value: Any) -> bool:
     return kind in by_array_type or (
         kind.__module__.partition(".")[0] == "cupy" and kind.__name__ == "ndarray"
     )
+
+
+number_types: tuple[type[Any], ...] = (bool, int, float, complex, numpy.generic)
+
+
+def as_array(value: Any, dtype: Any = None) -> Any:
+    """Return NumPy's scalars and numbers as 0-d arrays; any library's arrays as they are."""
+    if isinstance(value, (numpy.ndarray, *number_types)):
+        return numpy.asarray(value, dtype)
+    return value

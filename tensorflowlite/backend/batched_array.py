@@ -18,8 +18,8 @@ from typing import Any
 
 from ..errors import BatchingError
 from .array_operators import attach
-from .base import by_array_type
-from .numpy_backend import as_array, numpy_backend
+from .base import as_array, by_array_type
+from .numpy_backend import numpy_backend
 
 _numbers = itertools.count(1)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import BatchingError, DtypeError, GradientError
 from ..runtime import owner_of
-from .base import Backend, Device, backend_for, by_array_type, decompositions
+from .base import Backend, Device, as_array, backend_for, by_array_type, decompositions
 from .batched_array import (
     BatchedArray,
     BatchedStrides,
@@ -31,7 +31,6 @@ from .batched_array import (
 from .batching_networks import RULES as NETWORK_RULES
 from .batching_rules import RULES, depends_on_values, elementwise, of_family
 from .batching_slots import slots as boundary
-from .numpy_backend import as_array
 
 VIEWS = frozenset(
     ("getitem", "reshape", "permute_dims", "broadcast_to", "diagonal", "mT", "read_view",

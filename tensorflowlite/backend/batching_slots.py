@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .base import by_array_type
+from .base import as_array, by_array_type
 from .batched_array import BatchedArray, Level
-from .numpy_backend import as_array
 
 Place = tuple[Level, int | None]
 

@@ -9,10 +9,10 @@ from typing import Any
 from ..errors import CaptureError
 from ..runtime import mode, owner_of
 from . import dtypes
-from .base import Backend, Device, backend_for, by_array_type, changing
+from .base import Backend, Device, as_array, backend_for, by_array_type, changing
 from .batching_slots import slots as boundary
 from .captured_array import CapturedArray, unreadable
-from .numpy_backend import as_array, is_quiet
+from .numpy_backend import is_quiet
 from .program import Call, Program, Ref, Value, root_of
 
 # Slots whose results have shapes that depend on values.

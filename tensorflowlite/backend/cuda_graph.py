@@ -15,9 +15,8 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import Any, NamedTuple, Protocol
 
-from .base import Backend, Watcher, choices
+from .base import Backend, Watcher, as_array, choices
 from .cuda_graph_plan import NEVER, Part, Plan, is_dense, last_uses, plan, prepared
-from .numpy_backend import as_array
 from .program import Call, Program, Ref, compiled, root_of
 
 MOST_REFUSED = 3  # slots that a recording may fail for; then the program runs as it is

@@ -11,18 +11,10 @@ from ..errors import DtypeError, ShapeError
 from . import cpu as cpu  # gives NumPy's arrays their memory
 from . import dtypes, library_slots, native_slots
 from . import threads as threads  # lets BLAS run on the kernels' threads
-from .base import Backend, by_array_type, register
+from .base import Backend, as_array, by_array_type, register
 
 ndarray = numpy.ndarray
 host_array = numpy.asarray  # for results of NumPy: makes its scalars 0-d arrays
-number_types: tuple[type[Any], ...] = (bool, int, float, complex, numpy.generic)
-
-
-def as_array(value: Any, dtype: Any = None) -> Any:
-    """Return NumPy's scalars and numbers as 0-d arrays; any library's arrays as they are."""
-    if isinstance(value, (numpy.ndarray, *number_types)):
-        return numpy.asarray(value, dtype)
-    return value
 
 
 def settled(result: Any, like: Any, crosses: bool) -> Any:

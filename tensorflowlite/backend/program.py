@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from .base import backend_of
-from .numpy_backend import as_array
+from .base import as_array, backend_of
 
 
 class Ref:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from . import base
+from .base import as_array
 from .element_programs import dtypes_of_values
 from .element_table import SUPPORTED
 from .fusion_steps import EXACT
-from .numpy_backend import as_array, numpy_backend
+from .numpy_backend import numpy_backend
 from .program import Call, Program, Ref, Value, refs_in, root_of
 
 _FILLS = {"zeros_like": 0, "ones_like": 1}
