@@ -15,6 +15,7 @@ from ..core.capture import Outside, Session, hooks_of
 from ..core.nodes import Leaf
 from ..core.tensor import Tensor
 from ..errors import CaptureError
+from .jit_identity import unchanged
 from .jit_variables import (
     Missing,
     class_attributes,
@@ -60,7 +61,9 @@ class Guards:
             self._add_variables(variables, read)
         for module in modules.values():
             _check_arguments(arguments, _attributes(module))
-            self._add_owner(type(module).__name__, module, _attributes, _attributes(module))
+            self._add_owner(
+                type(module).__name__, module, _attributes, _attributes(module), _values_of
+            )
         source = "\n".join(["def holds():", *self._lines, "    return -1"])
         exec(compile(source, "<guards>", "exec"), self._names)
         self._holds: Callable[[], int] = self._names["holds"]
@@ -101,14 +104,23 @@ class Guards:
         self._check("t is None or type(t.node) is not Leaf or t.node.grad is not None",
                     f"{what}, has one", r=weakref.ref(tensor))  # fmt: skip
 
-    def _add_owner(self, name: str, owner: Any, values: Any, found: Any) -> None:
-        self._check("differs(r#(), v#, f#)", f"an attribute of {name}",
-                    r=weakref.ref(owner), v=values, f=_remembered(found))  # fmt: skip
+    def _add_owner(
+        self, name: str, owner: Any, values: Any, found: Any, quick: Any = None
+    ) -> None:
+        """Compare values of an object; what they follow from is ``quick`` of it."""
+        quick = quick or values
+        self._lines.append(f"    o = r{len(self._tell)}()")
+        self._check("o is None or not same#(q#(o)) and differs(o, v#, f#)",
+                    f"an attribute of {name}", r=weakref.ref(owner), q=quick,
+                    same=unchanged(quick(owner)), v=values, f=_remembered(found))  # fmt: skip
 
     def _add_variables(self, variables: Any, read: tuple[Any, ...]) -> None:
         names = ", ".join(variables.names)
-        self._check("differs(True, v#, f#)", f"a variable of {variables.where}: one of {names}",
-                    v=lambda _, read=variables.read: read(), f=_remembered(read))  # fmt: skip
+        quick = variables.values or variables.read
+        self._check("not same#(q#()) and differs(True, v#, f#)",
+                    f"a variable of {variables.where}: one of {names}", q=quick,
+                    same=unchanged(quick()), v=lambda _, read=variables.read: read(),
+                    f=_remembered(read))  # fmt: skip
 
 
 def _check_arguments(arguments: set[int], values: Any) -> None:
@@ -121,8 +133,12 @@ def _check_arguments(arguments: set[int], values: Any) -> None:
             )
 
 
+def _values_of(module: Any) -> tuple[Any, ...]:
+    return (*module.__dict__.values(), *class_attributes(type(module)))
+
+
 def _attributes(module: Any) -> Any:
-    return contents((*module.__dict__.values(), *class_attributes(type(module))))
+    return contents(_values_of(module))
 
 
 def _remembered(values: tuple[Any, ...]) -> tuple[tuple[int, ...], tuple[Any, ...]]:

@@ -12,16 +12,20 @@ from ..core.tensor import Tensor
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 _DEFINITIONS = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType)
 _PACKAGE = __name__.partition(".")[0]
-_DEPTH = 3  # of lists in lists
+DEPTH = 3  # of lists in lists
 Missing: Any = object()
 
 
 class Variables(NamedTuple):
-    """Some variables: whose they are, their names, and what gives their contents now."""
+    """Some variables: whose they are, their names, and what gives their contents now.
+
+    ``values`` gives the variables themselves, where their contents follow from them.
+    """
 
     where: str
     names: tuple[str, ...]
     read: Callable[[], tuple[Any, ...]]
+    values: Callable[[], tuple[Any, ...]] | None = None
 
 
 def is_plain(value: Any) -> bool:
@@ -29,7 +33,7 @@ def is_plain(value: Any) -> bool:
     return type(value) in _PLAIN
 
 
-def contents(values: Iterable[Any], depth: int = _DEPTH) -> tuple[Any, ...]:
+def contents(values: Iterable[Any], depth: int = DEPTH) -> tuple[Any, ...]:
     """Return values, and what lists, tuples and dicts among them hold; of objects, their tensors.
 
     Of the latter no more, for counters and the like change at every call; but of namespaces and
@@ -45,12 +49,22 @@ def contents(values: Iterable[Any], depth: int = _DEPTH) -> tuple[Any, ...]:
             found += contents(value, depth - 1)
         elif kind is dict:
             found += contents(value.values(), depth - 1)
-        elif not isinstance(value, _DEFINITIONS) and not hasattr(value, "named_modules"):
-            found += _fields(value)
+        elif has_contents(value):
+            found += fields(value)
     return tuple(found)
 
 
-def _fields(value: Any) -> list[Any]:
+def has_contents(value: Any) -> bool:
+    """Whether `fields` of an object are looked at: not of definitions and modules."""
+    return (
+        hasattr(value, "__dict__")
+        and not isinstance(value, _DEFINITIONS)
+        and not hasattr(value, "named_modules")
+    )
+
+
+def fields(value: Any) -> list[Any]:
+    """Return what an object holds that is compared: of most, the tensors."""
     held = getattr(value, "__dict__", None)
     if not held:
         return []
@@ -128,21 +142,30 @@ def _of_one(value: Any) -> Iterator[Variables]:
         return
     cells = function.__closure__ or ()
     if cells:
-        yield Variables(where, code.co_freevars, lambda: contents(map(_content, cells)))
+        yield _followed(where, code.co_freevars, lambda: tuple(map(_content, cells)))
     variables = function.__globals__
     names = tuple(dict.fromkeys([name for name in _names(code) if name in variables]))
     if names:
-        yield Variables(
-            where, names, lambda: contents([variables.get(name, Missing) for name in names])
+        yield _followed(
+            where, names, lambda: tuple([variables.get(name, Missing) for name in names])
         )
+
+
+def _followed(where: str, names: tuple[str, ...], values: Any) -> Variables:
+    return Variables(where, names, lambda: contents(values()), values)
+
+
+@functools.lru_cache(maxsize=1024)
+def _users_classes(kind: type) -> tuple[type, ...]:
+    classes = [one for one in kind.__mro__ if one is not object]
+    return tuple([one for one in classes if _package_of(one) != _PACKAGE])
 
 
 def class_attributes(kind: type) -> list[Any]:
     """Return the plain values and tensors that classes of the user's hold for all their objects."""
     return [
         value
-        for one in kind.__mro__
-        if one is not object and _package_of(one) != _PACKAGE
+        for one in _users_classes(kind)
         for name, value in vars(one).items()
         if not name.startswith("__") and (type(value) in _PLAIN or type(value) is Tensor)
     ]
