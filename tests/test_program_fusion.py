@@ -9,9 +9,16 @@ import numpy as np
 import pytest
 
 import tensorflowlite as tfl
-from tensorflowlite.backend import fused_elements, fused_program, native, program_fusion
+from tensorflowlite.backend import (
+    dtypes,
+    fused_elements,
+    fused_program,
+    native,
+    program_fusion,
+)
 from tensorflowlite.backend.capture import Capture
 from tensorflowlite.backend.numpy_backend import numpy_backend
+from tensorflowlite.backend.program import compiled
 from tensorflowlite.backend.program_passes import optimized
 from tensorflowlite.core.entry import constant
 
@@ -231,6 +238,18 @@ def test_python_numbers_are_as_weak_as_the_slot_has_them(
     hold(before, fused(before), array)
 
 
+def test_bfloat16_is_compared_with_the_number_itself() -> None:
+    x = np.array([0.1, 0.2, 1.0], dtypes.bfloat16)
+    for slot in ("equal", "less", "greater_equal"):
+
+        def run(capture: Capture, x: Any, slot: str = slot) -> Any:
+            y = capture.call(slot, getattr(np, slot), (x, 0.1))
+            return capture.call("logical_not", np.logical_not, (y,))
+
+        before = built(run, x)
+        hold(before, fused(before), x)
+
+
 def test_layouts_of_inputs_and_results() -> None:
     x, y = drawn(4, 6).T, drawn(12, 8)[::2, ::-2]
     check(lambda x, y: (x * 2 + y[:, :4]) * x, x, y, groups=1, rest=("getitem",))
@@ -348,6 +367,67 @@ def test_a_target_read_through_a_view_closes_the_group() -> None:
     assert slots(after) == [FUSED, "permute_dims", FUSED]
 
 
+def test_a_target_is_read_when_it_has_been_written() -> None:
+    state = tfl.Tensor(drawn(6))
+
+    def run(x: Any) -> Any:
+        with tfl.no_grad():
+            state.mul_(2.0).add_(x)
+        return tfl.sort(state), x * 3
+
+    after = check(run, drawn(6), groups=1, rest=("sort", "multiply"))
+    assert slots(after)[0] == FUSED
+
+
+def test_an_older_view_of_a_target_sees_the_change() -> None:
+    def run(capture: Capture, x: Any, y: Any) -> Any:
+        state = capture.call("multiply", np.multiply, (x, x))
+        view = capture.call("mT", numpy_backend.mT, (state,))
+        a = capture.call("add", np.add, (state, y))
+        capture.call("assign", numpy_backend.assign, (state, a))
+        return capture.call("subtract", np.subtract, (view, y)), state
+
+    arrays = drawn(3, 3), drawn(3, 3, seed=1)
+    before = built(run, *arrays)
+    after = fused(before)
+    assert slots(after) == ["multiply", "mT", FUSED, "subtract"]
+    hold(before, after, *arrays)
+
+
+def test_what_is_no_array_of_its_own_stays_that() -> None:
+    def run(capture: Capture, x: Any) -> Any:
+        same = capture.call("positive", lambda x: x, (x,))
+        y = capture.call("reshape", np.ndarray.reshape, (same, (6,)))
+        z = capture.call("cast", lambda x, dtype: x.view(), (y, F4))
+        return z, capture.call("multiply", np.multiply, (z, 2.0))
+
+    x = drawn(2, 3)
+    after = fused(built(run, x))
+    assert np.shares_memory(compiled(after)(x)[0], x)
+
+
+def test_results_of_constants_are_made_anew() -> None:
+    def run(capture: Capture, x: Any) -> Any:
+        number = capture.constant(constant(1.5, F4))
+        twice = capture.call("add", np.add, (number, number))
+        return twice, capture.call("multiply", np.multiply, (x, twice))
+
+    replay = compiled(fused(built(run, drawn(6))))
+    one, other = replay(drawn(6))[0], replay(drawn(6))[0]
+    assert one == 3 and one.flags.writeable and not np.shares_memory(one, other)
+
+
+def test_constants_of_two_devices() -> None:
+    def run(x: Any) -> Any:
+        x = x.detach().requires_grad_()
+        y = (x * 2 + 1).to("shadow")
+        return tfl.autograd.grad(y.sum(), [x])[0]
+
+    before = optimized(recorded(run, drawn(6)))
+    assert "ones_like" in slots(before)
+    hold(before, fused(before), drawn(6))
+
+
 def test_a_target_whose_other_view_was_read_is_left() -> None:
     state = tfl.Tensor(drawn(3, 3))
 
@@ -438,6 +518,14 @@ def test_one_reduction_and_a_value_that_goes_on() -> None:
         return y * 3, y.sum(0), y.sum(1)
 
     check(run, drawn(4, 5), groups=1, rest=("sum",), fusion="all", tolerance=1e-6)
+
+
+def test_what_reads_the_reduction_comes_after_it() -> None:
+    def run(x: Any) -> Any:
+        y = x * 2
+        return y.sum(0, keepdims=True) * 3 + y  # of the very same shape
+
+    check(run, drawn(1, 5), groups=2, fusion="all", tolerance=1e-6)
 
 
 def test_sums_of_broadcast_gradients() -> None:

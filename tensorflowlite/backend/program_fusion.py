@@ -206,7 +206,8 @@ class _Fusion:
                 len(lead) + i for i, (new, old) in enumerate(rest) if new == 1 and old != 1
             ])  # fmt: skip
             op, keepdims = "sum", True
-        if not axes or folded_dtype(op, value.dtype) != out.dtype:
+        dtype = folded_dtype(op, value.dtype)
+        if not axes or dtype is None or dtype != out.dtype:
             return None
         # Sums are rounded by their order, and of zeros it decides the sign of the greatest.
         if self.exact and (value.dtype.kind not in "bi" or op == "mean"):
