@@ -29,7 +29,7 @@ std::size_t rounded(std::size_t size) {
 
 class Cache {
  public:
-  void* take(std::size_t wanted, bool zeroed) {
+  void* take(std::size_t wanted, bool zeroed, bool* waited) {
     if (wanted > SIZE_MAX / 4) return nullptr;
     const std::size_t size = rounded(wanted);
     std::unique_lock<std::mutex> lock(mutex_);
@@ -40,6 +40,7 @@ class Cache {
       ++figures_.hits;
       hand_out(pointer, size);
       lock.unlock();
+      if (waited) *waited = true;
       if (zeroed) std::memset(pointer, 0, wanted);
       return pointer;
     }
@@ -51,6 +52,7 @@ class Cache {
       pointer = map(size);
     }
     if (!pointer) return nullptr;
+    if (waited) *waited = false;
     hand_out(pointer, size);
     const auto address = reinterpret_cast<std::uintptr_t>(pointer);
     if (address < lowest_.load()) lowest_.store(address);
@@ -189,7 +191,9 @@ Cache& cache() {
 
 }  // namespace
 
-void* take_block(std::size_t size, bool zeroed) { return cache().take(size, zeroed); }
+void* take_block(std::size_t size, bool zeroed, bool* waited) {
+  return cache().take(size, zeroed, waited);
+}
 bool give_block(void* pointer) { return cache().may_hold(pointer) && cache().give(pointer); }
 std::size_t size_of_block(const void* pointer) {
   return cache().may_hold(pointer) ? cache().size_of(pointer) : 0;

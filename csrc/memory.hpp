@@ -20,8 +20,8 @@ struct MemoryFigures {
 };
 
 // Returns a block of at least `size` bytes, aligned to 64; null where the system has none. `zeroed`
-// says whether it must hold zeros.
-void* take_block(std::size_t size, bool zeroed);
+// says whether it must hold zeros; `*waited` tells whether the block was there.
+void* take_block(std::size_t size, bool zeroed, bool* waited = nullptr);
 // Whether `pointer` is the cache's; if so the block is kept or given back.
 bool give_block(void* pointer);
 // The size of one of the cache's blocks; 0 for any other pointer.

@@ -34,18 +34,19 @@ constexpr const char* capsule_name = "mem_handler";
 
 const Allocator* numpy_allocator = nullptr;  // for what isn't the cache's
 
-void* take_unplanned(std::size_t size, bool zeroed) {
-  if (size >= least_cached) return take_block(size, zeroed);
+void* take_unplanned(std::size_t size, bool zeroed, bool* waited) {
+  if (size >= least_cached) return take_block(size, zeroed, waited);
   if (zeroed) return numpy_allocator->allocate_zeroed(numpy_allocator->context, size, 1);
   return numpy_allocator->allocate(numpy_allocator->context, size);
 }
 
 void* take(std::size_t size, bool zeroed) {
-  if (!plan_serves()) return take_unplanned(size, zeroed);
+  if (!plan_serves()) return take_unplanned(size, zeroed, nullptr);
   void* pointer = take_planned(size, zeroed);
   if (pointer) return pointer;
-  pointer = take_unplanned(size, zeroed);
-  note_taken(pointer, size);
+  bool waited = false;
+  pointer = take_unplanned(size, zeroed, &waited);
+  note_taken(pointer, size, !waited);
   return pointer;
 }
 
@@ -68,7 +69,7 @@ void* reallocate(void*, void* pointer, std::size_t size) {
   if (before == 0) {
     note_given(pointer);
     void* moved = numpy_allocator->reallocate(numpy_allocator->context, pointer, size);
-    note_taken(moved, size);
+    if (plan_serves()) note_taken(moved, size, true);
     return moved;
   }
   void* moved = take(size, false);
@@ -127,7 +128,7 @@ py::object run_planned(MemoryPlan& plan, const py::object& function, const py::t
 py::dict plan_figures(MemoryPlan& plan) {
   const PlanFigures figures = plan.figures();
   return py::dict("arena_bytes"_a = figures.arena, "lasting_bytes"_a = figures.lasting,
-                  "requests"_a = figures.requests, "allocations"_a = figures.others,
+                  "requests"_a = figures.requests, "allocations"_a = figures.fresh,
                   "traced"_a = figures.traced);
 }
 

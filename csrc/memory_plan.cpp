@@ -56,9 +56,11 @@ Places places_of(const std::vector<BlockLife>& lives, bool keeps) {
   blocks.resize(lives.size());
   std::vector<std::size_t> order;
   for (std::size_t i = 0; i < lives.size(); ++i) {
-    blocks[i] = {lives[i].size, 0, lives[i].gone == never, {}};
-    if (blocks[i].lasts) places.lasting += lives[i].size;
-    if (keeps || !blocks[i].lasts) order.push_back(i);
+    const bool lasts = lives[i].gone == never;
+    const bool placed = keeps || (!lasts && lives[i].size < least_cached);
+    blocks[i] = {lives[i].size, 0, lasts, placed, {}};
+    if (lasts) places.lasting += lives[i].size;
+    if (placed) order.push_back(i);
   }
   // The largest first, each as low as it goes.
   std::stable_sort(order.begin(), order.end(), [&](std::size_t one, std::size_t other) {
@@ -85,10 +87,10 @@ Places places_of(const std::vector<BlockLife>& lives, bool keeps) {
   }
   // Of those that lay there before only the last: it has had to wait for the others.
   for (std::size_t i = 0; i < lives.size(); ++i) {
-    if (blocks[i].lasts) continue;
+    if (blocks[i].lasts || !blocks[i].placed) continue;
     std::vector<Interval> open{{blocks[i].offset, blocks[i].offset + room_of(lives[i].size)}};
     for (std::size_t j = i; j-- > 0 && !open.empty();) {
-      if (blocks[j].lasts) continue;
+      if (blocks[j].lasts || !blocks[j].placed) continue;
       const Interval place{blocks[j].offset, blocks[j].offset + room_of(lives[j].size)};
       if (subtract(open, place)) blocks[i].before.push_back(j);
     }
@@ -158,15 +160,12 @@ struct Run {
   MemoryPlan* plan = nullptr;
   Arena* arena = nullptr;
   std::shared_ptr<const Places> places;
-  std::size_t requests = 0, others = 0;
-  bool keeps = false;
+  std::size_t requests = 0, fresh = 0;
   bool traces = false;
   bool unlike = false;  // to the run that was written down
   std::size_t clock = 0;
   std::vector<BlockLife> lives;
   std::unordered_map<void*, std::size_t> numbers;
-
-  bool has_place(const PlannedBlock& block) const { return arena && (keeps || !block.lasts); }
 };
 
 thread_local Run run;
@@ -225,11 +224,10 @@ bool MemoryPlan::begin() {
     if (keeps_) held_ = arena;
   }
   run.plan = this;
-  run.keeps = keeps_;
   run.arena = arena;
   run.places = places_;
   run.traces = !places_;
-  run.requests = run.others = run.clock = 0;
+  run.requests = run.fresh = run.clock = 0;
   run.unlike = false;
   running_ = true;
   return true;
@@ -239,7 +237,7 @@ void MemoryPlan::end() {
   const std::lock_guard<std::mutex> lock(mutex_);
   running_ = false;
   requests_ = run.requests;
-  others_ = run.others;
+  fresh_ = run.fresh;
   run.plan = nullptr;
   if (run.traces) {
     if (run.lives.size() > most_blocks) run.lives.clear();
@@ -263,7 +261,7 @@ void MemoryPlan::end() {
 PlanFigures MemoryPlan::figures() {
   const std::lock_guard<std::mutex> lock(mutex_);
   const bool known = places_ != nullptr;
-  return {known ? places_->size : 0, known ? places_->lasting : 0, requests_, others_, traced_};
+  return {known ? places_->size : 0, known ? places_->lasting : 0, requests_, fresh_, traced_};
 }
 
 bool plan_serves() { return run.plan != nullptr; }
@@ -273,7 +271,7 @@ void* take_planned(std::size_t size, bool zeroed) {
   if (!run.traces && !run.unlike) {
     const std::vector<PlannedBlock>& blocks = run.places->blocks;
     run.unlike = number >= blocks.size() || blocks[number].size != size;
-    if (!run.unlike && run.has_place(blocks[number])) {
+    if (!run.unlike && blocks[number].placed) {
       for (const std::size_t before : blocks[number].before)
         run.unlike = run.unlike || !run.arena->is_free(before);
       if (!run.unlike) {
@@ -283,11 +281,11 @@ void* take_planned(std::size_t size, bool zeroed) {
       }
     }
   }
-  ++run.others;
   return nullptr;
 }
 
-void note_taken(void* pointer, std::size_t size) {
+void note_taken(void* pointer, std::size_t size, bool fresh) {
+  if (fresh) ++run.fresh;
   if (!run.traces || !pointer) return;
   run.numbers[pointer] = run.lives.size();
   run.lives.push_back({size, run.clock++, never});

@@ -17,14 +17,15 @@ struct PlanFigures {
   std::size_t arena;     // bytes of the arena
   std::size_t lasting;   // bytes of the blocks that outlive a run
   std::size_t requests;  // of the last run
-  std::size_t others;    // those of them that went to the next allocator
+  std::size_t fresh;     // those of them that got memory which neither was planned nor waited
   std::size_t traced;    // how many runs were written down
 };
 
 struct PlannedBlock {
   std::size_t size;
   std::size_t offset;
-  bool lasts;
+  bool lasts;   // is never given back
+  bool placed;  // has a place
   std::vector<std::size_t> before;  // blocks whose places it takes: they must be free by then
 };
 
@@ -40,16 +41,18 @@ struct Places {
   std::size_t lasting = 0;  // bytes that are never given back
 };
 
-// Returns places such that blocks that live at one time lie apart. Blocks that are never given back
-// have places, and for themselves, where `keeps`; else none.
+// Returns places such that blocks that live at one time lie apart. Where `keeps`, every block has
+// one, and those that are never given back for themselves. Else only small blocks have that are
+// given back: for large ones the cache's blocks are as quick, and the memory that one of them leaves
+// serves the next, where an arena has to be there for the whole run.
 Places places_of(const std::vector<BlockLife>& lives, bool keeps);
 
 class Arena;
 
 class MemoryPlan {
  public:
-  // `keeps`: blocks that outlive a run have places too, the same in every run, and the arena is
-  // held between runs.
+  // `keeps`: all blocks have places, the same in every run, also those that outlive it, and the
+  // arena is held between runs.
   explicit MemoryPlan(bool keeps) : keeps_(keeps) {}
   ~MemoryPlan();
   MemoryPlan(const MemoryPlan&) = delete;
@@ -67,16 +70,16 @@ class MemoryPlan {
   std::mutex mutex_;
   bool running_ = false;
   std::shared_ptr<const Places> places_;
-  std::size_t traced_ = 0, unlike_ = 0, requests_ = 0, others_ = 0;
+  std::size_t traced_ = 0, unlike_ = 0, requests_ = 0, fresh_ = 0;
   Arena* held_ = nullptr;
 };
 
 // What the handler of NumPy's memory asks.
 bool plan_serves();                                 // whether a plan serves this thread
 void* take_planned(std::size_t size, bool zeroed);  // null: the next allocator is to serve
-void note_taken(void* pointer, std::size_t size);   // the next allocator has
-bool give_planned(void* pointer);                   // whether it was an arena's
-void note_given(void* pointer);                     // the next allocator gets it
-std::size_t size_of_planned(const void* pointer);   // 0: it is no arena's
+void note_taken(void* pointer, std::size_t size, bool fresh);  // it has, perhaps of what waited
+bool give_planned(void* pointer);                              // whether it was an arena's
+void note_given(void* pointer);                                // the next allocator gets it
+std::size_t size_of_planned(const void* pointer);              // 0: it is no arena's
 
 }  // namespace tfl

@@ -1,8 +1,9 @@
 """Running a recorded program on a CPU in memory that is planned once (``csrc/memory_plan.hpp``).
 
 A replay asks for the same arrays in the same order every time. The first one is written down; from
-then on each array has its place in one stretch of memory, over arrays that are gone by then. Only
-what comes out is allocated, and with static outputs that isn't either.
+then on each small array has its place in one stretch of memory, over arrays that are gone by then.
+Large ones get blocks of the cache that wait for them, so that a replay holds no more memory than
+the function did; with static outputs all have places.
 """
 
 from __future__ import annotations
@@ -58,5 +59,5 @@ class Planned:
             return ""
         return (
             f"memory: {found['arena_bytes']} bytes planned, {found['lasting_bytes']} of results; "
-            f"{found['requests']} arrays, {found['allocations']} of them allocated in the last run"
+            f"{found['requests']} arrays in the last run, {found['allocations']} of them allocated"
         )

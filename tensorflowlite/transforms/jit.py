@@ -207,9 +207,10 @@ class Jitted:
         -------
         dict
             ``arena_bytes`` of memory that was planned, ``lasting_bytes`` of results, how many
-            arrays were asked for (``requests``) and how many of them allocated (``allocations``),
-            and how many replays were written down to plan (``traced``). Empty before a replay, on
-            another device, and without the native extension.
+            arrays were asked for (``requests``), for how many of them memory was allocated that
+            was neither planned nor waiting in the cache (``allocations``), and how many replays
+            were written down to plan (``traced``). Empty before a replay, on another device, and
+            without the native extension.
 
         Examples
         --------
