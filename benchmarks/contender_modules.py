@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -23,14 +24,18 @@ class Modules:
         Returns a copy of a tensor as a NumPy array.
     compiled
         Wraps what is to be compiled: a network, or a function of tensors.
+    whole
+        Wraps a whole step, or an operation with its backward.
     adamw
         Options of its AdamW.
     """
 
     def __init__(self, lib: Any, numpy_of: Callable[[Any], np.ndarray],
-                 compiled: Callable[[Any], Any] | None = None, **adamw: Any) -> None:  # fmt: skip
+                 compiled: Callable[[Any], Any] | None = None,
+                 whole: Callable[[Any], Any] | None = None, **adamw: Any) -> None:  # fmt: skip
         self.lib, self.numpy_of = lib, numpy_of
         self.compiled = compiled or (lambda what: what)
+        self.whole = whole
         self.adamw = {"lr": 1e-3, **adamw}
 
     def versions(self) -> dict[str, str]:
@@ -56,6 +61,7 @@ class Modules:
         if held.keys() != weights.keys():
             raise AssertionError(f"{spec['model']}: parameters {[*held]}, weights {[*weights]}")
         optimizer: Any = None
+        first: dict[str, Any] = {}  # the optimizer's state in the beginning
 
         def load() -> None:
             with lib.no_grad():
@@ -65,7 +71,11 @@ class Modules:
         def renew() -> None:
             nonlocal optimizer
             load()
-            optimizer = lib.optim.AdamW(network.parameters(), **self.adamw)
+            if optimizer is None or self.whole is None:
+                optimizer = lib.optim.AdamW(network.parameters(), **self.adamw)
+                first.update(copy.deepcopy(optimizer.state_dict()))
+            else:  # what is recorded is recorded of this optimizer
+                optimizer.load_state_dict(copy.deepcopy(first))
             optimizer.zero_grad()
 
         load()
@@ -83,6 +93,8 @@ class Modules:
             loss = gradients()
             optimizer.step()
             return loss
+
+        step = self.whole(step) if self.whole else step
 
         def outcome() -> Outcome:
             renew()
@@ -123,6 +135,7 @@ class Modules:
             return out
 
         call = both if leaves else forward
+        call = self.whole(call) if self.whole else call
 
         def outcome() -> Outcome:
             found = {"out": self.numpy_of(call())}
@@ -155,6 +168,13 @@ def tensorflowlite(threads: int) -> Modules:
 
     tfl.set_num_threads(threads)
     return Modules(tfl, lambda tensor: np.array(tensor.detach().numpy()))
+
+
+def tensorflowlite_jit(threads: int) -> Modules:
+    """Return our own with steps, and operations with their backward, under `jit`."""
+    found = tensorflowlite(threads)
+    found.whole = found.lib.jit
+    return found
 
 
 def torch(threads: int) -> Modules:

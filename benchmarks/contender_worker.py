@@ -22,6 +22,8 @@ from .cpu_memory import give_back, peak_of, reset_peak, resident_of
 # Where each contender is made, and by which function of its threads.
 MAKERS = {
     "tensorflowlite": ("contender_modules", "tensorflowlite"),
+    "tensorflowlite-jit": ("contender_modules", "tensorflowlite_jit"),
+    "eager": ("contender_modules", "tensorflowlite"),
     "torch": ("contender_modules", "torch"),
     "torch-compile": ("contender_modules", "torch_compile"),
     "jax": ("contender_jax", "jax"),

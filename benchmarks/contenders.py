@@ -21,7 +21,7 @@ from .cpu_load import Elsewhere
 
 START = Path(__file__).resolve().with_name("start.py")
 OURS = "tensorflowlite"
-PEERS = ("torch", "torch-compile", "jax", "numpy")
+PEERS = ("torch", "torch-compile", "jax", "numpy", "eager")
 
 
 class Failed(Exception):

@@ -57,6 +57,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add("--against", default="torch", metavar="NAME,...", help=f"of {', '.join(PEERS)}")
     add("--suite", default=",".join(SUITES), metavar="NAME,...", help=f"of {', '.join(SUITES)}")
     add("--rows", metavar="NAME,...", help="only these rows of ops, steps and memory")
+    add("--jit", action="store_true",
+        help="ours under jit; the peer eager is ours without")  # fmt: skip
     add("--quick", action="store_true", help="fewer rounds: a look, no result to keep")
     add("--tiny", action="store_true", help="the smallest sizes: only that the code runs")
     add("--threads", type=int, default=len(usable_cores()), metavar="N",
@@ -99,7 +101,7 @@ def main(arguments: list[str]) -> int:
     options = parse(arguments)
     bench = Bench(
         options.against, options.threads, options.quick, options.tiny, options.pythons,
-        lambda text: print(text, flush=True),
+        options.jit, lambda text: print(text, flush=True),
     )  # fmt: skip
     path = _path(options)
     content: dict[str, Any] = {"kind": "cpu", "device": "cpu", "started": cuda_results.now()}
@@ -124,7 +126,7 @@ def _head(bench: Bench, options: argparse.Namespace, arguments: list[str],
     return {
         "machine": cpu_results.describe(versions, options.threads), "threads": options.threads,
         "versions": versions, "against": list(bench.against), "suites": options.suite,
-        "quick": options.quick, "tiny": options.tiny,
+        "quick": options.quick, "tiny": options.tiny, "jit": options.jit,
         "whole": False,
         "settings": vars(bench.plan), "command": "python -m benchmarks " + " ".join(arguments),
         "notes": [], "rows": [],
@@ -166,7 +168,7 @@ def _path(options: argparse.Namespace) -> Path | None:
     """Return where the result goes; None for a run that is only printed."""
     if options.save is None or options.save != Path():
         return options.save
-    return cpu_results.default_path(machine())
+    return cpu_results.default_path(machine(), jit=options.jit)
 
 
 def _conclude(content: dict[str, Any], options: argparse.Namespace, path: Path | None) -> int:

@@ -29,6 +29,7 @@ class Bench:
     quick: bool = False
     tiny: bool = False
     pythons: dict[str, str] = field(default_factory=dict)
+    jit: bool = False
     say: Callable[[str], None] = print
     workers: dict[str, Process] = field(default_factory=dict)
 
@@ -38,7 +39,8 @@ class Bench:
 
     def start(self, name: str, threads: int | None = None) -> Process:
         """Return a new process of a contender."""
-        return Process(name, threads or self.threads, self.pythons.get(name))
+        maker = f"{OURS}-jit" if name == OURS and self.jit else name
+        return Process(maker, threads or self.threads, self.pythons.get(name))
 
     def hire(self) -> dict[str, dict[str, str]]:
         """Start every contender; say which can't be had. Return the versions of those that can."""

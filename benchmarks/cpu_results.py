@@ -34,11 +34,13 @@ def describe(versions: dict[str, dict[str, str]], threads: int) -> dict[str, Any
     return {**found, "system": platform.platform(), "threads": threads}
 
 
-def default_path(machine: dict[str, Any], folder: Path | None = None) -> Path:
+def default_path(
+    machine: dict[str, Any], folder: Path | None = None, jit: bool = False
+) -> Path:
     """Return ``results/<date>-<cpu>.json``, numbered where there is one already."""
     folder = FOLDER if folder is None else folder
     name = re.sub(r"[^a-z0-9]+", "-", str(machine["cpu"]).lower()).strip("-")
-    stem = f"{cuda_results.now()[:10]}-cpu-{name}"
+    stem = f"{cuda_results.now()[:10]}-cpu-{name}{'-jit' * jit}"
     numbered = (f"{stem}{number and f'-{number}'}.json" for number in ("", *range(2, 1000)))
     return next(folder / name for name in numbered if not (folder / name).exists())
 
@@ -200,6 +202,7 @@ def is_cpu_result(content: Any) -> bool:
         isinstance(content, dict)
         and content.get("kind") == "cpu"
         and content.get("whole") is True
+        and not content.get("jit")
         and content.get("quick") is False
     )
 

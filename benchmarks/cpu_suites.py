@@ -82,7 +82,7 @@ def _alone(bench: Bench, peers: Sequence[str], threads: int, work: Callable[[Ben
     """Run some rows with some of the peers, and threads of their own."""
     part = Bench(
         [name for name in bench.against if name in peers], threads, bench.quick, bench.tiny,
-        bench.pythons, bench.say,
+        bench.pythons, bench.jit, bench.say,
     )  # fmt: skip
     with hired(part):
         return work(part)

@@ -62,11 +62,16 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
 
     def target_weights(target: Any, *rest: Any) -> Any:
         """Where no class has a weight: one for each target that isn't ignored."""
-        _, ignored, dtype = rest
+        classes, ignored, dtype = rest
+        if not 0 <= ignored < classes:
+            return numpy.ones(target.shape, dtype)
         return (target != ignored).astype(dtype)
 
     def accepts_targets(target: Any, *rest: Any) -> bool:
-        return len(rest) == 3 and target.size > 0 and target.min() >= 0 and target.max() < rest[0]
+        if len(rest) != 3 or target.size == 0 or target.dtype != dtypes.int64:
+            return False
+        unsigned = target.view(numpy.uint64)  # in which negative numbers are the largest
+        return bool(unsigned.max() < rest[0])
 
     accepting(softmax_cross_entropy, accepts)
     accepting(gradient, accepts_gradient)
