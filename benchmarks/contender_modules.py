@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -61,7 +60,6 @@ class Modules:
         if held.keys() != weights.keys():
             raise AssertionError(f"{spec['model']}: parameters {[*held]}, weights {[*weights]}")
         optimizer: Any = None
-        first: dict[str, Any] = {}  # the optimizer's state in the beginning
 
         def load() -> None:
             with lib.no_grad():
@@ -71,11 +69,11 @@ class Modules:
         def renew() -> None:
             nonlocal optimizer
             load()
+            new = lib.optim.AdamW(network.parameters(), **self.adamw)
             if optimizer is None or self.whole is None:
-                optimizer = lib.optim.AdamW(network.parameters(), **self.adamw)
-                first.update(copy.deepcopy(optimizer.state_dict()))
-            else:  # what is recorded is recorded of this optimizer
-                optimizer.load_state_dict(copy.deepcopy(first))
+                optimizer = new
+            else:  # what is recorded is recorded of the first one
+                optimizer.load_state_dict(new.state_dict())
             optimizer.zero_grad()
 
         load()

@@ -16,7 +16,16 @@ import numpy as np
 import pytest
 
 import tensorflowlite as tfl
-from benchmarks import contenders, cpu, cpu_data, cpu_lab, cpu_rows_ops, cpu_rows_steps, cpu_suites
+from benchmarks import (
+    contenders,
+    cpu,
+    cpu_data,
+    cpu_lab,
+    cpu_results,
+    cpu_rows_ops,
+    cpu_rows_steps,
+    cpu_suites,
+)
 from benchmarks.agreement import compare
 from benchmarks.contender_base import Case, LeftOut
 from benchmarks.contender_modules import Modules
@@ -367,6 +376,21 @@ def test_a_small_run_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert content["rates"]["matmul"] > 1e8 and content["settings"]["rounds"] == 3
     assert "| layer norm 4096×1024 (tiny) |" in output and "share of the floor" in output
     assert (tmp_path / "result-ratios.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_ours_under_jit(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    arguments = [
+        "--jit", "--against", "eager", "--suite", "steps,ops,memory", "--rows", "mlp-16,layer-norm",
+        "--quick", "--tiny", "--threads", "1", "--save", str(path),
+    ]  # fmt: skip
+    assert cpu.main(arguments) == 0
+    content = json.loads(path.read_text())
+    suites = [row["suite"] for row in content["rows"]]
+    assert content["jit"] and suites == ["steps", "ops", "memory"]
+    for row in content["rows"][:2]:
+        assert row["ratios"]["eager"] > 0 and row["contenders"]["eager"]["compared"]["arrays"] > 0
+    assert not cpu_results.is_cpu_result({**content, "whole": True, "quick": False})
 
 
 def test_a_run_that_is_ended_leaves_its_rows(
