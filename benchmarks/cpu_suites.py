@@ -29,7 +29,7 @@ def _peak(bench: Bench, name: str, row: Row) -> int:
     with bench.start(name) as worker:
         small = cpu_rows_steps.tiny(row)
         worker.ask("build", spec=small.spec)
-        worker.ask("warm", seconds=0.0, least=2)
+        worker.ask("warm", seconds=0.0, least=5)
         worker.ask("build", spec=bench.sized(row).spec)
         found = worker.ask("memory", calls=STEPS)
     return max(0, found["peak"] - found["before"])

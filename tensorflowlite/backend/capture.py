@@ -191,8 +191,12 @@ class Capture:
             by_array_type[type(array)].assign(array, before)
 
     def program(self, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> Program:
-        """Return what was recorded."""
-        held = {i: array for i, array in self.held.items() if self.values[i].kind != "input"}
+        """Return what was recorded; arrays from outside that it doesn't use aren't kept alive."""
+        needed = self.used | set(outputs) | {call.unless for call in self.calls}
+        held = {
+            i: array for i, array in self.held.items()
+            if self.values[i].kind == "constant" or (self.values[i].kind != "input" and i in needed)
+        }  # fmt: skip
         return Program(tuple(self.calls), tuple(self.values), held, self.originals, inputs, outputs)
 
 

@@ -195,20 +195,28 @@ def _target(outs: Any) -> str:
 
 
 def same(first: Program, second: Program) -> str:
-    """Return how two recordings of one function differ; "" where they don't."""
+    """Return how two recordings of one function differ, numbers aside; "" where they don't."""
+    twins = dict(zip(first.inputs, second.inputs, strict=True))
     for one, other in zip(first.calls, second.calls, strict=False):
         if one.slot != other.slot:
             return f"{one.slot} the first time, {other.slot} the second"
-        if not _alike(one.args, other.args):
+        if not _alike(_values_of(one), _values_of(other), twins):
             return f"the arguments of {one.slot}"
     if len(first.calls) != len(second.calls):
         return f"{len(first.calls)} calls the first time, {len(second.calls)} the second"
-    if first.outputs != second.outputs:
+    if not _alike([Ref(i) for i in first.outputs], [Ref(i) for i in second.outputs], twins):
         return "the results"
-    for index, value in enumerate(first.values):
-        if value.kind == "constant" and not _equal(*[
-            one.fresh.get(index, one.held[index]) for one in (first, second)
-        ]):  # fmt: skip
+    if len(set(twins.values())) < len(twins):
+        return "which arrays are the same"
+    for index, twin in twins.items():
+        value = first.values[index]
+        if value.kind != second.values[twin].kind:
+            return f"the {value.kind} value %{index}"
+        if value.kind == "outside" and first.held[index] is not second.held[twin]:
+            return f"a tensor from outside, {value.dtype.name} {tuple(value.shape)}"
+        if value.kind == "constant" and not _equal(
+            first.fresh.get(index, first.held[index]), second.fresh.get(twin, second.held[twin])
+        ):
             return (
                 f"a constant, {value.dtype.name} {tuple(value.shape)}, made anew at each call; "
                 "pass it as an argument, or draw it with tfl.random"
@@ -216,13 +224,20 @@ def same(first: Program, second: Program) -> str:
     return ""
 
 
-def _alike(one: Any, other: Any) -> bool:
+def _values_of(call: Call) -> tuple[Any, ...]:
+    return (call.args, call.outs, None if call.unless is None else Ref(call.unless))
+
+
+def _alike(one: Any, other: Any, twins: dict[int, int]) -> bool:
+    """Whether arguments are alike; values met for the first time become twins."""
     if type(one) is not type(other):
         return False
     if type(one) is Ref:
-        return bool(one.index == other.index)
+        return twins.setdefault(one.index, other.index) == int(other.index)
     if isinstance(one, tuple | list):
-        return len(one) == len(other) and all(map(_alike, one, other))
+        return len(one) == len(other) and all(
+            _alike(mine, yours, twins) for mine, yours in zip(one, other, strict=True)
+        )
     try:
         return one is other or bool(one == other) or (one != one and other != other)
     except Exception:

@@ -32,7 +32,8 @@ turn = threading.Lock()
 class Outside:
     """A tensor from outside: what it held when the recording began, and its gradient then.
 
-    ``grad`` is ``"none"``, ``"kept"`` (added to) or ``"set"`` (whatever it was).
+    ``grad`` is ``"none"``, ``"kept"`` (added to), ``"set"`` (whatever it was) or ``"ignored"``
+    (nothing has asked for it).
     """
 
     __slots__ = (
@@ -83,6 +84,7 @@ class Session:
         self.inputs: list[tuple[Tensor, Any]] = []
         self.grads_set = Marks()
         self.grads_before = Marks()  # with the gradient at first
+        self.grads_read = Marks()
         self.grads_missing = Marks()
         self.observed: dict[int, tuple[Any, Any, tuple[Any, ...]]] = {}
         self.collecting = False
@@ -198,14 +200,22 @@ class Session:
             self.enter(grad)
 
     def note_grad(self, x: Tensor, how: str) -> None:
-        """Remember that the gradient of a leaf was set, or found missing."""
+        """Remember that the gradient of a leaf was set, read, or found missing."""
+        array = x.array
+        if type(array) is CapturedArray:
+            values = self.capture.values
+            if values[root_of(values, array.index)].kind == "made":
+                return  # a leaf of the function's own
         grad = x.node.grad
         self.grads_before.add(x, grad)
         if how == "written":
             self.grads_set.add(x)
             self.enter(x)
             self._forget_grad(x, grad)
-        elif grad is None and x not in self.grads_set:
+            return
+        self.grads_read.add(x)
+        self.enter(x)
+        if grad is None and x not in self.grads_set:
             self.grads_missing.add(x)
 
     def _forget_grad(self, x: Tensor, grad: Tensor | None) -> None:
@@ -218,6 +228,23 @@ class Session:
                     one.grad, one.before = "set", None
             elif grad is not None and one.tensor() is grad:
                 one.needed = one.captured.index in self.capture.used
+
+    def ignore_grads(self) -> None:
+        """Let the gradients that nothing has asked for or changed be whatever they are."""
+        used = self.capture.used
+        ignored = set()
+        for one in self.outside:
+            x = one.tensor()
+            if one.grad == "set" or x is None or type(x.node) is not Leaf:
+                continue
+            asked = x in self.grads_set or x in self.grads_read or x.node.grad is not one.before
+            if asked or (one.before is not None and one.before.array.index in used):
+                continue
+            ignored.add(id(one.before))
+            one.grad, one.before = "ignored", None
+        for one in self.outside:
+            if id(one.tensor()) in ignored:
+                one.needed = False
 
     def _fresh_among(self, places: set[int]) -> set[int]:
         """Return the values that came in while recording: no tensor from before holds them."""

@@ -535,7 +535,7 @@ class Tensor:
         memo[id(self)] = copied
         if self.node is not None:
             copied.node = make_leaf(copied.array)
-            copied.node.grad = copy.deepcopy(self.node.grad, memo)
+            copied.node.grad = copy.deepcopy(self.grad, memo)
         return copied
 
     def __reduce__(self) -> Any:

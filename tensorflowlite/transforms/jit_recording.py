@@ -220,6 +220,7 @@ def _finish(session: Session, function: Any, leaves: list[Any], places: tuple[in
     outs, structure = flatten(result)
     outputs: list[int] = []
     results = [_result(session, leaves, one, outputs) for one in outs]
+    session.ignore_grads()
     gradients, kept = _gradients(session, outputs)
     _check_rest(session, [x for x in outs if type(x) is Tensor] + kept)
     del outs, kept
@@ -275,7 +276,7 @@ def _gradients(session: Session, outputs: list[int]) -> tuple[list[Any], list[Te
                 "jit: whether a tensor from outside requires grad must be after the function as it "
                 f"was before, got {tensor.dtype.name} {tensor.shape}; change it outside"
             )
-        if not one.differentiated:
+        if not one.differentiated or one.grad == "ignored":
             continue
         grad = tensor.node.grad
         if grad is None:
