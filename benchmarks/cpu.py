@@ -73,6 +73,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     if options.device != "cpu":
         parser.error(f'--device: must be "cpu" or "cuda", got {options.device!r}')
     options.against = _names(options.against, "--against", PEERS, parser)
+    if "eager" in options.against and not options.jit:
+        parser.error("--against: eager is ours without --jit, got no --jit")
     options.suite = _names(options.suite, "--suite", SUITES, parser)
     if not options.suite:
         parser.error(f"--suite: must name some of {', '.join(SUITES)}")

@@ -68,9 +68,7 @@ void* reallocate(void*, void* pointer, std::size_t size) {
   if (before == 0 && pointer) before = size_of_block(pointer);
   if (before == 0) {
     note_given(pointer);
-    void* moved = numpy_allocator->reallocate(numpy_allocator->context, pointer, size);
-    if (plan_serves()) note_taken(moved, size, true);
-    return moved;
+    return numpy_allocator->reallocate(numpy_allocator->context, pointer, size);
   }
   void* moved = take(size, false);
   if (!moved) return nullptr;

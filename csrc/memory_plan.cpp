@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <map>
+#include <new>
 #include <numeric>
 #include <unordered_map>
 #include <utility>
@@ -16,7 +17,7 @@ namespace {
 
 constexpr std::size_t alignment = 64;
 // The time to find the places grows with the square of the number of blocks.
-constexpr std::size_t most_blocks = 10000;
+constexpr std::size_t most_blocks = 5000;
 constexpr std::size_t most_traces = 4;
 constexpr std::size_t unlike_before_trace = 2;
 
@@ -186,15 +187,21 @@ Arena* arena_of(const void* pointer) {
 Arena* Arena::make(const Places& places, bool keeps) {
   auto* start = static_cast<char*>(take_block(places.size, false));
   if (!start) return nullptr;
-  auto* arena = new Arena(start, places.size, places.blocks.size());
+  Arena* arena = nullptr;
+  try {
+    arena = new Arena(start, places.size, places.blocks.size());
+    const std::lock_guard<std::mutex> lock(arenas().mutex);
+    arenas().by_start[start] = arena;
+  } catch (const std::bad_alloc&) {
+    delete arena;
+    give_block(start);
+    return nullptr;
+  }
+  arenas().count.fetch_add(1);
   // Of blocks that last here: they are handed out while an array of the last run may hold them.
   for (std::size_t i = 0; keeps && i < places.blocks.size(); ++i) {
     if (places.blocks[i].lasts) arena->write_header(i, places.blocks[i]);
   }
-  Arenas& all = arenas();
-  const std::lock_guard<std::mutex> lock(all.mutex);
-  all.by_start[start] = arena;
-  all.count.fetch_add(1);
   return arena;
 }
 
@@ -210,7 +217,7 @@ void Arena::destroy() {
 }
 
 MemoryPlan::~MemoryPlan() {
-  if (held_) held_->let_go();
+  drop_arena();
 }
 
 bool MemoryPlan::begin() {
@@ -233,29 +240,53 @@ bool MemoryPlan::begin() {
   return true;
 }
 
-void MemoryPlan::end() {
+void MemoryPlan::end() noexcept {
   const std::lock_guard<std::mutex> lock(mutex_);
   running_ = false;
   requests_ = run.requests;
   fresh_ = run.fresh;
   run.plan = nullptr;
-  if (run.traces) {
-    if (run.lives.size() > most_blocks) run.lives.clear();
-    places_ = std::make_shared<const Places>(places_of(run.lives, keeps_));
-    ++traced_;
-    run.lives.clear();
-    run.numbers.clear();
-  }
+  if (run.traces) write_down();
   unlike_ = run.unlike ? unlike_ + 1 : 0;
   if (unlike_ >= unlike_before_trace && traced_ < most_traces) {
     unlike_ = 0;
     places_.reset();
-    if (held_) held_->let_go();
-    held_ = nullptr;
+    drop_arena();
   }
+  if (held_ && left_over()) drop_arena();
   if (run.arena && !keeps_) run.arena->let_go();
   run.arena = nullptr;
   run.places.reset();
+}
+
+// Makes the places, of a run in which this thread has asked for any.
+void MemoryPlan::write_down() {
+  try {
+    if (run.lives.size() > most_blocks) run.lives.clear();
+    if (run.requests > 0) {
+      places_ = std::make_shared<const Places>(places_of(run.lives, keeps_));
+      ++traced_;
+    }
+  } catch (const std::bad_alloc&) {
+    places_.reset();
+  }
+  run.lives.clear();
+  run.numbers.clear();
+}
+
+// Whether the run has left in the arena what the next one would write over, or may have: what holds
+// an exception's frames, or came in between, such as a signal's handler.
+bool MemoryPlan::left_over() const {
+  if (run.unlike || run.requests != places_->blocks.size()) return true;
+  for (std::size_t i = 0; i < places_->blocks.size(); ++i) {
+    if (!places_->blocks[i].lasts && !held_->is_free(i)) return true;
+  }
+  return false;
+}
+
+void MemoryPlan::drop_arena() {
+  if (held_) held_->let_go();
+  held_ = nullptr;
 }
 
 PlanFigures MemoryPlan::figures() {
@@ -287,8 +318,12 @@ void* take_planned(std::size_t size, bool zeroed) {
 void note_taken(void* pointer, std::size_t size, bool fresh) {
   if (fresh) ++run.fresh;
   if (!run.traces || !pointer) return;
-  run.numbers[pointer] = run.lives.size();
-  run.lives.push_back({size, run.clock++, never});
+  try {
+    run.numbers[pointer] = run.lives.size();
+    run.lives.push_back({size, run.clock++, never});
+  } catch (const std::bad_alloc&) {
+    run.numbers.erase(pointer);
+  }
 }
 
 bool give_planned(void* pointer) {

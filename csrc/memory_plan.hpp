@@ -60,12 +60,16 @@ class MemoryPlan {
 
   // From `begin` to `end`, on one thread, what it asks for is the plan's. False where it can't be:
   // another plan serves the thread, another thread runs a plan that keeps its blocks, or there is
-  // no memory. Then there is no `end`.
+  // no memory. Then there is no `end`. `end` may come while an exception is on its way.
   bool begin();
-  void end();
+  void end() noexcept;
   PlanFigures figures();
 
  private:
+  void write_down();
+  bool left_over() const;
+  void drop_arena();
+
   const bool keeps_;
   std::mutex mutex_;
   bool running_ = false;

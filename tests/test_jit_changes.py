@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -410,3 +412,26 @@ def the_seed_is_set_inside(jit):
 @pytest.mark.parametrize(("function", "least"), world.found)
 def test_a_change_is_seen(function: World, least: int) -> None:
     check(function, least)
+
+
+def test_what_a_function_changes_after_it_used_it() -> None:
+    """The recording is of the weight decay that the step found, not of the one it left."""
+
+    def world(jit: Any) -> Any:
+        model = nn.Linear(3, 2)
+        opt = optim.SGD(model.parameters(), lr=0.1, weight_decay=0.5)
+
+        @jit
+        def step(x):
+            opt.zero_grad()
+            model(x).sum().backward()
+            opt.step()
+            opt.param_groups[0]["weight_decay"] = 0.0
+
+        for i in range(2 * CALLS):
+            if i < 3:
+                opt.param_groups[0]["weight_decay"] = 0.5
+            step(batch(i, 4, 3))
+            yield state_of(model)
+
+    check(world, 0)

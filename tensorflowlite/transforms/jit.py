@@ -338,6 +338,7 @@ def jit(
     Arrays, parameters, gradients, optimizer states, random numbers, learning rates and the
     attributes of modules are followed. Side effects on other Python objects happen when the
     function is recorded, not when it is replayed: a counter that is raised, a list that grows.
+    Where a replay raises, the gradients that it would have set may be gone, as after `zero_grad`.
     Fused operations don't warn of infinities and NaN; where NumPy shall raise for them
     (``np.errstate``), they run one by one.
 

@@ -15,7 +15,7 @@ from ..core.capture import Outside, Session, hooks_of
 from ..core.nodes import Leaf
 from ..core.tensor import Tensor
 from ..errors import CaptureError
-from .jit_identity import unchanged
+from .jit_identity import never, unchanged
 from .jit_variables import (
     Missing,
     class_attributes,
@@ -109,10 +109,13 @@ class Guards:
     ) -> None:
         """Compare values of an object; what they follow from is ``quick`` of it."""
         quick = quick or values
+        # The function may have changed them after it used them.
+        as_found = tuple(map(id, values(owner))) == tuple(map(id, found))
+        same = unchanged(quick(owner)) if as_found else never
         self._lines.append(f"    o = r{len(self._tell)}()")
         self._check("o is None or not same#(q#(o)) and differs(o, v#, f#)",
                     f"an attribute of {name}", r=weakref.ref(owner), q=quick,
-                    same=unchanged(quick(owner)), v=values, f=_remembered(found))  # fmt: skip
+                    same=same, v=values, f=_remembered(found))  # fmt: skip
 
     def _add_variables(self, variables: Any, read: tuple[Any, ...]) -> None:
         names = ", ".join(variables.names)

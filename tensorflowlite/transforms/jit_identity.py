@@ -12,6 +12,13 @@ from typing import Any
 from ..core.tensor import Tensor
 from .jit_variables import DEPTH, fields, has_contents, is_plain
 
+_MOST = 200  # lists and the like; a look at more takes as long as comparing them
+
+
+def never(values: Any) -> bool:
+    """Return that something was exchanged, or may have been."""
+    return False
+
 
 def unchanged(values: Iterable[Any]) -> Callable[[Any], bool]:
     """Return a function of values: whether they, and what they hold, are the objects of now.
@@ -34,6 +41,8 @@ def unchanged(values: Iterable[Any]) -> Callable[[Any], bool]:
 
     def look(source: str, found: tuple[Any, ...], depth: int) -> None:
         number = len(names)
+        if number > 2 * _MOST:
+            return
         names[f"i{number}"] = tuple(map(id, found))
         names[f"p{number}"] = [one for one in found if is_plain(one)]
         lines.append(f"    v{number} = tuple({source})")
@@ -48,6 +57,8 @@ def unchanged(values: Iterable[Any]) -> Callable[[Any], bool]:
                 look(f"fields({inner})", tuple(fields(value)), 0)
 
     look("values", tuple(values), DEPTH)
+    if len(names) > 2 * _MOST:
+        return never
     lines.append("    return True")
     exec(compile("\n".join(lines), "<guard>", "exec"), names)
     same: Callable[[Any], bool] = names["same"]

@@ -94,7 +94,14 @@ class Recording:
         self.program, self.guards, self.places = program, guards, places
         self.structure, self.results, self.gradients = structure, results, gradients
         self.changed = changed
-        self._static: list[Any] = []  # the memory of the last results, where it is used again
+        # Where results are static: which of the outputs are the program's own, and the arrays that
+        # have held such and are alive.
+        values = program.values
+        self._own = [
+            place for place, index in enumerate(program.outputs)
+            if values[root_of(values, index)].kind == "made"
+        ]  # fmt: skip
+        self._static: list[Any] = []
         self.options = Options()
         self._run: Callable[..., tuple[Any, ...]] | None = None
 
@@ -114,7 +121,8 @@ class Recording:
         except Exception as error:
             raise explained(run, error) from error
         if self.options.static_outputs:
-            self._static = [weakref.ref(owner_of(one)) for one in values if one is not None]
+            own = [values[place] for place in self._own if values[place] is not None]
+            self._static += [weakref.ref(owner_of(one)) for one in own]
         for reference, place, _ in self.gradients:
             found = None if place is None else values[place]
             reference().node.grad = None if found is None else wrap(found, None)
@@ -132,11 +140,15 @@ class Recording:
 
     def _overwrite(self, arrays: list[Any]) -> None:
         """Say that the last results are written over, and copy inputs that lie there."""
-        found = [reference() for reference in self._static]
-        alive = {id(one): one for one in found if one is not None}
+        self._static = [one for one in self._static if one() is not None]
+        alive = {id(one): one for one in [one() for one in self._static] if one is not None}
         for place, array in enumerate(arrays):
-            if id(owner_of(array)) in alive:
-                arrays[place] = backend_of(array).copy(array)
+            library = backend_of(array)
+            if any(
+                backend_of(one) is library and library.may_share_memory(array, one)
+                for one in alive.values()
+            ):
+                arrays[place] = library.copy(array)
         note_changes(alive.values(), "a replay of jit, whose results are static")
 
     def difference(self, other: Recording) -> str:

@@ -189,6 +189,74 @@ TFL_CHECK(a_block_that_is_still_held_is_not_written_over) {
   EXPECT(wrong == 0, wrong, " wrong");
 }
 
+// As the frames of an exception hold them: of any run, of a plan that keeps its blocks.
+TFL_CHECK(what_a_run_leaves_behind_is_not_written_over) {
+  MemoryPlan plan(true);
+  int wrong = 0;
+  std::vector<unsigned char*> left;
+  for (int turn = 0; turn < 12; ++turn) {
+    EXPECT(plan.begin(), "begin");
+    const bool fails = turn % 3 == 2;
+    std::vector<unsigned char*> held;
+    for (int i = 0; i < 20; ++i) {
+      held.push_back(take(200 + 50 * static_cast<std::size_t>(i)));
+      std::memset(held.back(), 100 + turn, 200 + 50 * static_cast<std::size_t>(i));
+      if (fails && i == 7 + turn) break;
+      if (held.size() > 4) {
+        give(held.front());
+        held.erase(held.begin());
+      }
+    }
+    plan.end();
+    for (unsigned char* place : held) {
+      if (fails) left.push_back(place);
+      else give(place);
+    }
+    for (unsigned char* place : left) wrong += place[0] != place[150];
+  }
+  std::size_t number = 0;
+  for (unsigned char* place : left) wrong += (place[0] - 100) % 3 != 2 || ++number == 0;
+  EXPECT(wrong == 0, wrong, " wrong");
+  for (unsigned char* place : left) give(place);
+}
+
+// As a handler of signals, which keeps what it has made.
+TFL_CHECK(what_came_in_between_is_not_written_over) {
+  MemoryPlan plan(true);
+  int wrong = 0;
+  std::vector<unsigned char*> others;
+  for (int turn = 0; turn < 9; ++turn) {
+    EXPECT(plan.begin(), "begin");
+    for (int i = 0; i < 6; ++i) {
+      unsigned char* place = take(300);
+      std::memset(place, 1, 300);
+      if (turn % 2 == 1 && i == 2) {
+        others.push_back(take(300));
+        std::memset(others.back(), 9, 300);
+      }
+      give(place);
+    }
+    plan.end();
+    for (unsigned char* place : others) wrong += place[0] != 9 || place[299] != 9;
+  }
+  EXPECT(wrong == 0, wrong, " wrong");
+  for (unsigned char* place : others) give(place);
+}
+
+TFL_CHECK(an_empty_run_is_not_written_down) {
+  MemoryPlan plan(false);
+  EXPECT(plan.begin(), "begin");
+  plan.end();
+  EXPECT(plan.figures().traced == 0, "traced");
+  int wrong = 0;
+  for (int turn = 0; turn < 2; ++turn) {
+    EXPECT(plan.begin(), "begin");
+    for (unsigned char* place : work(500, &wrong)) give(place);
+    plan.end();
+  }
+  EXPECT(plan.figures().traced == 1 && plan.figures().fresh == 0 && wrong == 0, "planned");
+}
+
 TFL_CHECK(another_size_is_written_down_anew) {
   MemoryPlan plan(false);
   int wrong = 0;
