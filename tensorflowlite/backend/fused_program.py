@@ -155,8 +155,11 @@ class _Builder:
         if not inputs or not (outputs or ends):
             return [], False
         made = self.program_of(live, inputs, outputs)
-        if not fits(lowered(made)):
+        low = lowered(made)
+        if not fits(low):
             return None
+        if low.reduction and self.targets and low.reduction[1] < len(low.inputs):
+            return [], False  # executors write before they fold, perhaps over this input
         cheap = all(self.steps[i].op in EXACT for i in steps)
         size = size_of(self.shape) * (1 if cheap else FUNCTION_WEIGHT)
         saved = len(steps) + self.copies + len(self.targets) + len(ends)

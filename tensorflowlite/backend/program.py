@@ -6,6 +6,8 @@ what goes in, what lies outside (parameters, states), constants, and what the ca
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -254,7 +256,19 @@ def _equal(one: Any, other: Any) -> bool:
 
 
 def listing(program: Program) -> str:
-    """Return the program for people to read: a line per call."""
+    """Return the program for people to read: a line per call.
+
+    Values from outside that it doesn't use have no numbers.
+    """
+    dropped = [
+        i for i, value in enumerate(program.values)
+        if value.kind == "outside" and i not in program.held
+    ]  # fmt: skip
+    text = _listed(program)
+    return re.sub(r"%(\d+)", lambda m: f"%{int(m[1]) - bisect_left(dropped, int(m[1]))}", text)
+
+
+def _listed(program: Program) -> str:
     lines = []
     for call in program.calls:
         outs = list(refs_in(call.outs))

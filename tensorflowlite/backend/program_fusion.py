@@ -286,6 +286,8 @@ class _Fusion:
             return into == root and into != group.result
         if group.targets.get(root, into) != into:
             return False
+        if any(self._share(root, target) for target in group.targets):
+            return False
         beside = {root_of(self.values, i): i for i in (*group.inputs, *operands) if i != into}
         return root not in beside and not any(self._share(root, other) for other in beside)
 

@@ -225,8 +225,9 @@ class _Alive:
         paths = [self._paths[id(p)] for p in parents_of(main) if id(p) in self._paths]
         if not paths:
             return operation_of(main)
-        owner, dot, _ = paths[0].strip("'").rpartition(".")
-        return f"{operation_of(main)} in {owner!r}" if dot else operation_of(main)
+        model, _, path = paths[0].rstrip("'").rpartition("'")
+        owner, dot, _ = path.rpartition(".")
+        return f"{operation_of(main)} in {model}{owner!r}" if dot else operation_of(main)
 
     def _note(self, array: Any, origin: str, sure: int) -> None:
         array = array.array if type(array) is Tensor else array
