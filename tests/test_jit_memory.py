@@ -289,3 +289,8 @@ def test_gradients_go_before_the_program_runs() -> None:
     tfl.cpu.reset_peak_memory_stats()
     step(x)
     assert tfl.cpu.memory_stats()["peak_bytes"] - used < model.weight.nbytes // 2
+
+
+def test_static_outputs_is_a_bool() -> None:
+    with pytest.raises(tfl.errors.ArgumentError, match="static_outputs must be True or False, got"):
+        tfl.jit(tfl.sin, static_outputs="yes")

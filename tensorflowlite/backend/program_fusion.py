@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from .base import backend_of
-from .element_table import folded_dtype
+from .element_table import FOLDS, folded_dtype
 from .fused_elements import form_of
 from .fused_program import FUNCTION_WEIGHT, Member, built
 from .fusion_steps import Element, element_of, is_exact
@@ -27,7 +27,7 @@ from .reduction_slots import Kept
 LEAST = 32768
 _MOST_MEMBERS = 64
 _MOST_OPEN = 8  # groups at a time
-_FOLDS = ("sum", "mean", "max", "min", "sum_to")
+_FOLDS = (*FOLDS, "sum_to")
 Form = tuple[Any, ...]  # the common shape, and the flag that leaves a call out
 
 

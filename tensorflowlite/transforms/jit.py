@@ -327,7 +327,8 @@ def jit(
     Raises
     ------
     ArgumentError
-        ``function`` can't be called, or ``fusion`` is none of the three.
+        ``function`` can't be called, ``fusion`` is none of the three, or ``static_outputs`` is no
+        bool.
     CaptureError
         While recording, with the line: a value is read (``item()``, ``bool()``, ``print``), a
         shape depends on data, an argument is changed in place, a tensor from outside is exchanged
@@ -368,6 +369,10 @@ def jit(
     if fusion not in _FUSIONS:
         known = ", ".join(map(repr, _FUSIONS))
         raise ArgumentError(f"jit: fusion must be one of {known}, got {fusion!r}")
+    if not isinstance(static_outputs, bool):
+        raise ArgumentError(
+            f"jit: static_outputs must be True or False, got {static_outputs!r:.60}"
+        )
     if function is None:
         return functools.partial(jit, fusion=fusion, static_outputs=static_outputs)
     if not callable(function):
