@@ -2,6 +2,7 @@
 namespace tfl {
 namespace TFL_INSTRUCTIONS {
 
+#include "squares.inl"
 #include "convolution_tiles.inl"
 #include "convolution_transpose.inl"
 #include "convolution_packing.inl"

@@ -1,19 +1,5 @@
 // The innermost loops of convolutions: tiles of a result that stay in registers.
 
-template <typename T>
-struct Vectors {
-  static constexpr Index lanes = TFL_VECTOR_BYTES / sizeof(T);
-  typedef T type __attribute__((vector_size(TFL_VECTOR_BYTES)));
-  // The same anywhere in memory.
-  typedef T loose __attribute__((vector_size(TFL_VECTOR_BYTES), aligned(alignof(T)), may_alias));
-};
-
-template <typename T>
-struct IntegerOf {
-  typedef std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t> item;
-  typedef item type __attribute__((vector_size(TFL_VECTOR_BYTES)));
-};
-
 // Whether the product of zero with every one of the numbers is zero: none is infinite or NaN.
 template <typename T>
 static bool all_finite(const T* numbers, Index count) {

@@ -78,6 +78,39 @@ py::array gradient(const py::array& g, const py::array& softmax, const py::array
   return dx;
 }
 
+py::array target_weights(const py::array& target, const OptionalArray& weight, std::int64_t classes,
+                         std::int64_t ignored, const py::dtype& dtype) {
+  constexpr const char* op = "target_weights";
+  if (!py::isinstance<py::array_t<std::int64_t>>(target))
+    refuse(op, "target must be int64", py::str(target.dtype()).cast<std::string>());
+  if (!(target.flags() & py::array::c_style) ||
+      !(target.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_))
+    refuse(op, "target must be C-contiguous and aligned", "another memory order");
+  py::array out(dtype, std::vector<py::ssize_t>(target.shape(), target.shape() + target.ndim()));
+  const Checker check(op, "dtype", out, out.ndim());
+  const auto* indices = static_cast<const std::int64_t*>(target.data());
+  if (weight) check.vector("weight", *weight, classes);
+  const std::size_t count = static_cast<std::size_t>(target.size());
+  const auto run = [&](auto one) {
+    using T = decltype(one);
+    T* to = static_cast<T*>(out.mutable_data());
+    const T* weights = data<T>(weight);
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::int64_t index = indices[i];
+      if (index == ignored) {
+        to[i] = T(0);
+      } else if (index >= 0 && index < classes) {
+        to[i] = weights ? weights[index] : T(1);
+      } else {
+        throw py::index_error(std::string(op) + ": target must lie in [0, " +
+                              std::to_string(classes) + "), got " + std::to_string(index));
+      }
+    }
+  };
+  check.is_double ? run(1.0) : run(1.0f);
+  return out;
+}
+
 }  // namespace
 
 void add_losses(py::module_& module) {
@@ -88,6 +121,10 @@ void add_losses(py::module_& module) {
   module.def("softmax_cross_entropy_gradient", &gradient, "g"_a.noconvert(),
              "softmax"_a.noconvert(), "target"_a.noconvert(), "weight"_a.noconvert(), "ignored"_a,
              "smoothing"_a, "The gradient of each row's loss, taken to the logits.");
+  module.def("target_weights", &target_weights, "target"_a.noconvert(), "weight"_a.noconvert(),
+             "classes"_a, "ignored"_a, "dtype"_a,
+             "What each target counts: its class's weight, 0 where it is ignored. IndexError for a "
+             "target that is no class.");
 }
 
 }  // namespace tfl

@@ -1,5 +1,6 @@
 #include "arguments.hpp"
 #include "families.hpp"
+#include "matrix_transpose.hpp"
 #include "product.hpp"
 
 namespace tfl {
@@ -64,11 +65,34 @@ void product(const py::array& x, const py::array& y, py::array out) {
   }
 }
 
+template <typename T>
+MatrixCopy<T> copy_of(const py::array& x, py::array& out) {
+  return {x.shape(0), x.shape(1), x.shape(1), static_cast<const T*>(x.data()),
+          static_cast<T*>(out.mutable_data())};
+}
+
+py::array transposed(const py::array& x) {
+  const Checker check("transposed", "x", x, 2);
+  py::array out(x.dtype(), std::vector<py::ssize_t>{x.shape(1), x.shape(0)});
+  if (check.is_double) {
+    const auto copy = copy_of<double>(x, out);
+    const py::gil_scoped_release release;
+    transpose_kernels().transpose_double(copy);
+  } else {
+    const auto copy = copy_of<float>(x, out);
+    const py::gil_scoped_release release;
+    transpose_kernels().transpose_float(copy);
+  }
+  return out;
+}
+
 }  // namespace
 
 void add_product(py::module_& module) {
   module.def("product", &product, "x"_a.noconvert(), "y"_a.noconvert(), "out"_a.noconvert(),
              "x @ y of two matrices, written to out.");
+  module.def("transposed", &transposed, "x"_a.noconvert(),
+             "A copy of a matrix with rows and columns exchanged.");
 }
 
 }  // namespace tfl

@@ -136,3 +136,25 @@ def test_binding_refuses(native_module: ModuleType) -> None:
     for bad in (3, -1):
         with pytest.raises(IndexError, match="target must lie in"):
             native_module.softmax_cross_entropy(x, target + bad, None, -100, 0.0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("ignored", [-100, 3])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_weights_of_targets(native_module: ModuleType, dtype, ignored: int, weighted: bool) -> None:
+    target = np.array([[0, 3, 6], [ignored, 3, 1]])
+    weight = np.arange(2, 9).astype(dtype) if weighted else None
+    found = native_module.target_weights(target, weight, 7, ignored, np.dtype(dtype))
+    values = np.ones(target.shape) if weight is None else (target + 2)
+    assert found.dtype == dtype and found.shape == target.shape
+    np.testing.assert_array_equal(found, np.where(target == ignored, 0, values))
+    for bad in (-1, 7):
+        with pytest.raises(IndexError, match=rf"target must lie in \[0, 7\), got {bad}"):
+            native_module.target_weights(np.array([bad]), weight, 7, ignored, np.dtype(dtype))
+
+
+def test_a_weight_of_a_wrong_target_is_refused_in_the_words_of_every_device() -> None:
+    logits, target = tfl.ones(2, 3), tfl.tensor([1, 5])
+    words = r"cross_entropy: class indices must lie in \[0, 3\), got 5; only ignore_index"
+    with pytest.raises(OutOfRangeError, match=words):
+        F.cross_entropy(logits, target)

@@ -225,7 +225,9 @@ later: dict[str, str] = {}
 device_constants: dict[Any, Any] = {}
 
 
-def accepting(implementation: Any, accepts: Callable[..., bool]) -> Any:
+def accepting(
+    implementation: Any, accepts: Callable[..., bool], by_form: bool = False
+) -> Any:  # fmt: skip
     """Return a slot's implementation, marked with the arguments that it is for.
 
     Parameters
@@ -235,12 +237,17 @@ def accepting(implementation: Any, accepts: Callable[..., bool]) -> Any:
     accepts
         Called with the slot's arguments: whether it takes them. For others the library's slot runs,
         or the decomposition.
+    by_form
+        Whether the answer follows from shapes, dtypes and strides, and from what is no array, but
+        not from values or alignment: a replay asks once.
 
     Examples
     --------
     >>> accepting(abs_of_floats := lambda x: abs(x), lambda x: x.dtype.kind == "f") is abs_of_floats
     True
     """
+    if by_form:
+        accepts.by_form = True  # type: ignore[attr-defined]
     implementation.accepts = accepts
     return implementation
 
@@ -274,11 +281,16 @@ def guarded(
     def choose(*args: Any) -> Any:
         return implementation(*args) if accepts(*args) else otherwise(*args)
 
+    def chosen(args: tuple[Any, ...]) -> Callable[..., Any]:
+        return implementation if accepts(*args) else otherwise
+
     def watched_by(watcher: Watcher | None) -> None:
         nonlocal accepts
         accepts = asked if watcher is None else watcher.asking(slot, asked, instead)
 
     choose.watched_by = watched_by  # type: ignore[attr-defined]
+    if getattr(asked, "by_form", False):  # once is for all arguments of the same form
+        choose.chosen = chosen  # type: ignore[attr-defined]
     choices.add(choose)
     return choose
 

@@ -88,6 +88,6 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
         )
 
     return {
-        "attention": accepting(attention, accepts),
-        "attention_gradient": accepting(attention_gradient, accepts_gradient),
+        "attention": accepting(attention, accepts, by_form=True),
+        "attention_gradient": accepting(attention_gradient, accepts_gradient, by_form=True),
     }

@@ -115,9 +115,9 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
     def accepts_weight(y: Any, x: Any, shape: Any, *geometry: Any) -> bool:
         return native.accepts(y, x, x.shape, shape, *geometry)
 
-    accepting(convolution, accepts)
-    accepting(convolution_input_gradient, accepts_input)
-    accepting(convolution_weight_gradient, accepts_weight)
+    accepting(convolution, accepts, by_form=True)
+    accepting(convolution_input_gradient, accepts_input, by_form=True)
+    accepting(convolution_weight_gradient, accepts_weight, by_form=True)
     return {
         "convolution": convolution,
         "convolution_input_gradient": convolution_input_gradient,

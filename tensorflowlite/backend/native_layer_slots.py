@@ -15,6 +15,7 @@ from .random_slots import take_stream
 
 # Elements from which adding a bias on several threads is quicker than NumPy's addition.
 _THREADS_FROM = 1 << 14
+_FEW_ROWS = 64
 _FLOATS = (dtypes.float32, dtypes.float64)
 
 
@@ -34,9 +35,9 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
         if x.ndim > 2:
             rows = product(x.reshape(-1, x.shape[-1]), w)
             return rows.reshape(*x.shape[:-1], w.shape[0])
-        if x.shape[0] <= 32 and w.size >= 16384:
-            # OpenBLAS runs the tall product in half the time of the wide one.
-            return numpy.ascontiguousarray(threads.product(w, x.T).T)
+        if x.shape[0] <= _FEW_ROWS and w.size >= 16384:
+            # OpenBLAS runs the tall product in less time than the wide one, down to a half.
+            return module.transposed(threads.product(w, x.T))
         return threads.product(x, w.T)
 
     def activate(z: Any, bias: Any, activation: str | None, channels: bool) -> tuple[Any, Any]:
@@ -140,16 +141,16 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
         # A probability that rounds to 1 needs a threshold of 33 bits.
         return x.dtype in _FLOATS and round(probability * 2**32) < 2**32
 
-    accepting(linear_act, accepts_linear)
-    accepting(conv_act, accepts_conv)
-    accepting(bias_activation_gradient, accepts_gradient)
-    accepting(product_activation_gradient, accepts_product)
+    accepting(linear_act, accepts_linear, by_form=True)
+    accepting(conv_act, accepts_conv, by_form=True)
+    accepting(bias_activation_gradient, accepts_gradient, by_form=True)
+    accepting(product_activation_gradient, accepts_product, by_form=True)
     return {
         "linear_act": linear_act,
         "conv_act": conv_act,
         "bias_activation_gradient": bias_activation_gradient,
         "product_activation_gradient": product_activation_gradient,
-        "dropout": accepting(dropout, accepts_dropout),
+        "dropout": accepting(dropout, accepts_dropout, by_form=True),
         **_gated_slots(module, library, frozenset(from_output)),
     }
 
@@ -188,7 +189,7 @@ def _gated_slots(
         )
 
     return {
-        "gated_activation": accepting(gated_activation, accepts),
-        "gated_activation_gradient": accepting(gated_activation_gradient, accepts),
-        "product_gated_gradient": accepting(product_gated_gradient, accepts_product),
+        "gated_activation": accepting(gated_activation, accepts, by_form=True),
+        "gated_activation_gradient": accepting(gated_activation_gradient, accepts, by_form=True),
+        "product_gated_gradient": accepting(product_gated_gradient, accepts_product, by_form=True),
     }

@@ -9,13 +9,19 @@ import numpy
 
 from . import dtypes
 from .base import accepting
-from .native import in_c_order, is_in_c_order
+from .native import in_c_order
 
 _FLOATS = (dtypes.float32, dtypes.float64)
 
 
 def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str, Any]:
     """Return the slots; ``module`` is the extension, ``library`` finds NumPy's slots by name."""
+
+    def in_numpys_words(slot: str, *args: Any) -> Any:
+        """Let NumPy's slot raise: it says which target it was, as on every device."""
+        from . import loss_slots
+
+        return loss_slots.slots(numpy)[slot](*args)
 
     def softmax_cross_entropy(x: Any, target: Any, *rest: Any) -> tuple[Any, Any]:
         *weights, ignored, smoothing = rest
@@ -25,16 +31,14 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
                 in_c_order(x), in_c_order(target), weight, ignored,
                 smoothing,
             )  # fmt: skip
-        except IndexError:  # NumPy's slot says which one, in the words of every device
-            from . import loss_slots
-
-            return loss_slots.slots(numpy)["softmax_cross_entropy"](x, target, *rest)
+        except IndexError:
+            return in_numpys_words("softmax_cross_entropy", x, target, *rest)
 
     def gradient(g: Any, softmax: Any, target: Any, *rest: Any) -> Any:
         *weights, ignored, smoothing = rest
         weight = in_c_order(weights[0]) if weights else None
         return module.softmax_cross_entropy_gradient(
-            in_c_order(g), softmax, in_c_order(target), weight, ignored,
+            in_c_order(g), in_c_order(softmax), in_c_order(target), weight, ignored,
             smoothing,
         )  # fmt: skip
 
@@ -56,26 +60,28 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
         return (
             g.dtype == softmax.dtype
             and g.shape == softmax.shape[:1]
-            and is_in_c_order(softmax)
             and accepts_classes(softmax, target, rest)
         )
 
     def target_weights(target: Any, *rest: Any) -> Any:
-        """Where no class has a weight: one for each target that isn't ignored."""
-        classes, ignored, dtype = rest
-        if not 0 <= ignored < classes:
-            return numpy.ones(target.shape, dtype)
-        return (target != ignored).astype(dtype)
+        *weights, classes, ignored, dtype = rest
+        weight = in_c_order(weights[0]) if weights else None
+        try:
+            return module.target_weights(in_c_order(target), weight, classes, ignored, dtype)
+        except IndexError:
+            return in_numpys_words("target_weights", target, *rest)
 
     def accepts_targets(target: Any, *rest: Any) -> bool:
-        if len(rest) != 3 or target.size == 0 or target.dtype != dtypes.int64:
-            return False
-        unsigned = target.view(numpy.uint64)  # in which negative numbers are the largest
-        return bool(unsigned.max() < rest[0])
+        *weights, _, _, dtype = rest
+        return (
+            target.dtype == dtypes.int64
+            and dtype in _FLOATS
+            and all(one.dtype == dtype for one in weights)
+        )
 
-    accepting(softmax_cross_entropy, accepts)
-    accepting(gradient, accepts_gradient)
-    accepting(target_weights, accepts_targets)
+    accepting(softmax_cross_entropy, accepts, by_form=True)
+    accepting(gradient, accepts_gradient, by_form=True)
+    accepting(target_weights, accepts_targets, by_form=True)
     return {
         "softmax_cross_entropy": softmax_cross_entropy,
         "softmax_cross_entropy_gradient": gradient,

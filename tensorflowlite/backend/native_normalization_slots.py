@@ -35,7 +35,7 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
             out, statistics = module.normalize_rows(x, *flat(parameters), ndim, eps, centered)
             return out, statistics.reshape(2, *lead, *[1] * ndim)
 
-        accepting(run, accepts_last)
+        accepting(run, accepts_last, by_form=True)
         return run
 
     def accepts_last(x: Any, *rest: Any) -> bool:
@@ -84,8 +84,8 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
         wide = centered or axes != parameter_axes
         return wide and statistics.shape == (2, *kept) and all(w.size == parameter for w in weights)
 
-    accepting(batch_norm, accepts_batch)
-    accepting(norm_gradient, accepts_gradient)
+    accepting(batch_norm, accepts_batch, by_form=True)
+    accepting(norm_gradient, accepts_gradient, by_form=True)
     return {
         "layer_norm": over_last(True),
         "rms_norm": over_last(False),

@@ -124,11 +124,11 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
     def accepts_spread(y: Any, shape: Any, *rest: Any) -> bool:
         return accepts_average(y, *rest)
 
-    accepting(max_pool, accepts_max)
-    accepting(max_pool_scatter, accepts_scatter)
-    accepting(max_pool_gather, accepts_gather)
-    accepting(avg_pool, accepts_average)
-    accepting(avg_pool_gradient, accepts_spread)
+    accepting(max_pool, accepts_max, by_form=True)
+    accepting(max_pool_scatter, accepts_scatter, by_form=True)
+    accepting(max_pool_gather, accepts_gather, by_form=True)
+    accepting(avg_pool, accepts_average, by_form=True)
+    accepting(avg_pool_gradient, accepts_spread, by_form=True)
     return {
         "max_pool": max_pool,
         "max_pool_scatter": max_pool_scatter,

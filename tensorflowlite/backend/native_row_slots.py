@@ -26,7 +26,7 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
         def slot(x: Any, axis: int) -> Any:
             return run(in_c_order(x))
 
-        accepting(slot, accepts_last)
+        accepting(slot, accepts_last, by_form=True)
         return slot
 
     def softmax_gradient(g: Any, out: Any, axis: int, logs: bool) -> Any:
@@ -66,7 +66,7 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
         )
 
     accepting(softmax_gradient, accepts_gradient)
-    accepting(scatter_add, accepts_scatter)
+    accepting(scatter_add, accepts_scatter, by_form=True)
     return {
         "softmax": over_last(module.softmax),
         "log_softmax": over_last(module.log_softmax),

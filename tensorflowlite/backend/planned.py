@@ -34,7 +34,7 @@ class Planned:
     """
 
     def __init__(self, program: Program, static_outputs: bool, module: Any) -> None:
-        self._run = compiled(program)
+        self._run = compiled(program, settling=True)
         self._plan = module.MemoryPlan(static_outputs)
         self._on_plan = self._plan.run
 

@@ -97,11 +97,12 @@ def refs_in(tree: Any) -> Iterator[int]:
             yield from refs_in(one)
 
 
-def compiled(program: Program) -> Callable[..., tuple[Any, ...]]:
+def compiled(program: Program, settling: bool = False) -> Callable[..., tuple[Any, ...]]:
     """Return a function of the inputs that makes the calls and returns the outputs.
 
     It is straight-line code with a local name for every value, which is dropped after its last
-    use: memory is held no longer than by the function that was recorded.
+    use: memory is held no longer than by the function that was recorded. Where ``settling``, a slot
+    that chooses an implementation by the form of its arguments does so in the first run alone.
     """
     library = backend_of(next(iter(program.held.values()), as_array(0)))
     names: dict[str, Any] = {
@@ -120,7 +121,8 @@ def compiled(program: Program) -> Callable[..., tuple[Any, ...]]:
     last = _last_uses(program)
     held = program.held.keys() | set(program.inputs) | set(program.outputs)
     for number, call in enumerate(program.calls):
-        names[f"f{number}"] = call.run
+        chooses = settling and hasattr(call.run, "chosen")
+        names[f"f{number}"] = _settling(names, f"f{number}", call.run) if chooses else call.run
         args = ", ".join(_text(arg, names) for arg in call.args)
         made = list(refs_in(call.outs))
         target = f"{_target(call.outs)} = " if made else ""
@@ -140,6 +142,16 @@ def compiled(program: Program) -> Callable[..., tuple[Any, ...]]:
     replay: Callable[..., tuple[Any, ...]] = names["replay"]
     replay.calls = tuple(calls_by_line)  # type: ignore[attr-defined]
     return replay
+
+
+def _settling(names: dict[str, Any], name: str, choose: Any) -> Callable[..., Any]:
+    """Return a function that puts the implementation which ``choose`` takes in its own place."""
+
+    def first(*args: Any) -> Any:
+        found = names[name] = choose.chosen(args)
+        return found(*args)
+
+    return first
 
 
 def call_at(replay: Any, line: int) -> Call | None:

@@ -17,3 +17,11 @@ def gradient(make: Maker) -> Iterator[Arguments]:
     arrays = {"g": make.normals(5), "softmax": make.normals(5, 7), "target": make.integers(0, 7, 5)}
     yield arrays | {"weight": None, "ignored": -100, "smoothing": 0.0}
     yield arrays | {"weight": make.normals(7), "ignored": 3, "smoothing": 0.1}
+
+
+@call("target_weights")
+def target_weights(make: Maker) -> Iterator[Arguments]:
+    target = make.integers(0, 7, 5)
+    of = {"target": target, "classes": 7, "ignored": -100, "dtype": make.dtype}
+    yield of | {"weight": None}
+    yield of | {"weight": make.normals(7), "ignored": 3}
