@@ -17,7 +17,14 @@ struct Forward {
   T slope;
 };
 
-// dz = g * act'(saved), and db = its sums where db isn't null. dz may be g or saved itself.
+// Writes rows [row, row + count) of a gradient, before they are read.
+struct Fill {
+  void (*call)(const void* context, std::size_t row, std::size_t count) = nullptr;
+  const void* context = nullptr;
+};
+
+// dz = g * act'(saved), and db = its sums where db isn't null. dz may be g or saved itself. For
+// channels, `fill` may make g as it is needed, in the order of memory.
 template <typename T>
 struct Backward {
   const T* g;
@@ -25,6 +32,7 @@ struct Backward {
   T* dz;
   T* db;
   T slope;
+  Fill fill = {};
 };
 
 // Arrays are (rows, columns) with one bias per column, or (outer, channels, inner) with one per

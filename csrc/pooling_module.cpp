@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "arguments.hpp"
+#include "bias_activation.hpp"
 #include "families.hpp"
 #include "pooling.hpp"
 
@@ -143,6 +144,69 @@ void by_places(const char* op, const py::array& from, const py::array& places, p
   }
 }
 
+// The scatter of a gradient, some planes at a time.
+template <typename T>
+struct Scatter {
+  PoolShape shape;
+  const T* y;
+  const std::uint8_t* places;
+  T* out;
+
+  static void fill(const void* context, std::size_t row, std::size_t count) {
+    const auto& whole = *static_cast<const Scatter*>(context);
+    PoolShape part = whole.shape;
+    part.planes = count;
+    const std::size_t windows = row * part.rows.count * part.columns.count;
+    T* out = whole.out + row * part.rows.size * part.columns.size;
+    if constexpr (sizeof(T) == 4) {
+      pooling_kernels().scatter_float(part, whole.y + windows, whole.places + windows, out);
+    } else {
+      pooling_kernels().scatter_double(part, whole.y + windows, whole.places + windows, out);
+    }
+  }
+};
+
+void pool_activation_gradient(const py::array& y, const py::array& places, const py::array& saved,
+                              const std::string& activation, py::array dz, py::array db,
+                              Pair kernel, Pair stride, Pair padding, Pair dilation) {
+  constexpr const char* op = "pool_activation_gradient";
+  const int index = activation_index(op, activation);
+  const Checker check(op, "y", y, 3);
+  check_array(check, "saved", saved);
+  check_array(check, "dz", dz);
+  if (dz.shape(0) != saved.shape(0) || dz.shape(1) != saved.shape(1) ||
+      dz.shape(2) != saved.shape(2)) {
+    refuse(op, "dz must have shape " + shape_text(saved), shape_text(dz));
+  }
+  check_places(check, places, y);
+  check.vector("db", db, db.size());
+  check.written("dz", dz, {}, {&y, &places, &saved});
+  check.written("db", db, {}, {&y, &places, &saved, &dz});
+  const PoolShape shape = shape_of(op, saved, y, {kernel, stride, padding, dilation});
+  const std::size_t channels = static_cast<std::size_t>(db.size());
+  if (y.size() == 0 || saved.size() == 0 || channels == 0 || shape.planes % channels != 0) {
+    refuse(op, "there must be images, of as many planes as db is long",
+           shape_text(saved) + " and " + shape_text(db));
+  }
+  const Channels rows{shape.planes / channels, channels, shape.rows.size * shape.columns.size};
+  const auto run = [&](auto zero, auto backward) {
+    using T = decltype(zero);
+    T* to = static_cast<T*>(dz.mutable_data());
+    const Scatter<T> scatter{shape, static_cast<const T*>(y.data()),
+                             static_cast<const std::uint8_t*>(places.data()), to};
+    const Backward<T> arguments{to,      static_cast<const T*>(saved.data()),     to,
+                                static_cast<T*>(db.mutable_data()), T(0.01),
+                                {Scatter<T>::fill, &scatter}};
+    py::gil_scoped_release release;
+    backward(index, arguments, rows);
+  };
+  if (check.is_double) {
+    run(0.0, bias_activation_kernels().backward_channels_double);
+  } else {
+    run(0.0f, bias_activation_kernels().backward_channels_float);
+  }
+}
+
 void by_mean(const char* op, const py::array& from, py::array to, const Window& window,
              const Divisors& rows, const Divisors& columns, bool spread) {
   const Checker check(op, spread ? "y" : "x", from, 3);
@@ -180,6 +244,11 @@ void add_pooling(py::module_& module) {
       },
       "y"_a.noconvert(), "places"_a.noconvert(), "out"_a.noconvert(), "kernel"_a, "stride"_a,
       "padding"_a, "dilation"_a, "Zeros with y added at each window's place, written to out.");
+  module.def("pool_activation_gradient", &pool_activation_gradient, "y"_a.noconvert(),
+             "places"_a.noconvert(), "saved"_a.noconvert(), "activation"_a, "dz"_a.noconvert(),
+             "db"_a.noconvert(), "kernel"_a, "stride"_a, "padding"_a, "dilation"_a,
+             "max_pool_scatter to an activation that saved (planes, rows, columns), its derivative "
+             "to dz, and the sums of its channels to db.");
   module.def(
       "max_pool_gather",
       [](const py::array& x, const py::array& places, py::array out, Pair kernel, Pair stride,

@@ -13,6 +13,7 @@ from tensorflowlite.errors import ArgumentError, ShapeError
 from tensorflowlite.ops import activation as act
 from tensorflowlite.ops.activation_gradients import ACTIVATIONS
 from tensorflowlite.ops.fused import _conv_act, linear
+from tensorflowlite.ops.pooling import max_pool2d
 
 NAMES = [None, *ACTIVATIONS]
 generator = np.random.default_rng(0)
@@ -42,7 +43,10 @@ def gradients(function, tensors, weight):
 def calls(monkeypatch):
     """Count the calls of the slots of fused backward."""
     seen = []
-    names = ("activation_gradient", "bias_activation_gradient", "product_activation_gradient")
+    names = (
+        "activation_gradient", "bias_activation_gradient", "product_activation_gradient",
+        "pool_activation_gradient", "max_pool_scatter",
+    )  # fmt: skip
     for name in names:
         op = registry[name]
         run = op.implementations[np.ndarray]
@@ -216,6 +220,31 @@ def test_a_convolution_takes_the_activation_after_it(calls):
     assert calls[0] == "bias_activation_gradient"
     mask = h.detach().numpy() > 0
     np.testing.assert_allclose(b.grad.numpy(), 2 * mask.sum(axis=(0, 2, 3)))
+
+
+@pytest.mark.parametrize("inside", ["relu", "gelu", None])
+@pytest.mark.parametrize("between", [act.relu, tfl.tanh, act.gelu])
+def test_a_convolution_takes_the_pooling_after_it(calls, inside, between):
+    x, w, b = leaves(array(2, 3, 8, 7), array(4, 3, 3, 3), array(4))
+    h = _conv_act(x, w, b, (1, 1), ((1, 1), (1, 1)), (1, 1), 1, inside)
+    y = (max_pool2d(h if inside else between(h), 2) ** 2).sum()
+    calls.clear()
+    found = autograd.grad(y, [x, w, b], retain_graph=True)
+    assert calls[0] == "pool_activation_gradient" and "max_pool_scatter" not in calls
+    # Without deferral: something looks at what lies between.
+    plain = autograd.grad(y, [h, x, w, b])[1:]
+    for g, e in zip(found, plain, strict=True):
+        np.testing.assert_allclose(g.numpy(), e.numpy(), rtol=1e-12, atol=1e-12)
+
+
+def test_a_pooling_without_bias_or_activation_before_it_is_evaluated(calls):
+    x, w = leaves(array(2, 3, 8, 8), array(4, 3, 3, 3))
+    h = _conv_act(x, w, (1, 1), ((0, 0), (0, 0)), (1, 1), 1, "relu")
+    y = max_pool2d(h, 2).sum()
+    calls.clear()
+    y.backward()
+    assert "pool_activation_gradient" not in calls and "activation_gradient" in calls
+    assert w.grad.shape == w.shape
 
 
 def test_a_changed_activation_is_noticed_through_deferral():

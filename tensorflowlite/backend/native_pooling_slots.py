@@ -58,6 +58,7 @@ def _planes(x: Any) -> Any:
 
 def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str, Any]:
     """Return the slots; ``module`` is the extension, ``library`` finds NumPy's slots by name."""
+    activations = frozenset(module.activations())
 
     def max_pool(x: Any, *args: Any) -> tuple[Any, Any]:
         window, (ceil, keep) = args[:4], args[4:]
@@ -84,6 +85,24 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
             and where.dtype == dtypes.uint8
             and where.shape == y.shape
             and _two_axes(*geometry[:4]) is not None
+        )
+
+    def pool_activation_gradient(
+        y: Any, where: Any, saved: Any, activation: str, *geometry: Any
+    ) -> tuple[Any, Any]:
+        dz, db = numpy.empty(saved.shape, y.dtype), numpy.empty(saved.shape[1], y.dtype)
+        module.pool_activation_gradient(
+            _planes(y), _planes(where), _planes(saved), activation, _planes(dz), db,
+            *_two_axes(*geometry[:4]),
+        )  # fmt: skip
+        return dz, db
+
+    def accepts_pooled(y: Any, where: Any, saved: Any, activation: str, *geometry: Any) -> bool:
+        return (
+            accepts_scatter(y, where, saved.shape, *geometry)
+            and activation in activations
+            and y.size > 0
+            and saved.dtype == y.dtype
         )
 
     def max_pool_gather(x: Any, where: Any, *geometry: Any) -> Any:
@@ -126,12 +145,14 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
 
     accepting(max_pool, accepts_max, by_form=True)
     accepting(max_pool_scatter, accepts_scatter, by_form=True)
+    accepting(pool_activation_gradient, accepts_pooled, by_form=True)
     accepting(max_pool_gather, accepts_gather, by_form=True)
     accepting(avg_pool, accepts_average, by_form=True)
     accepting(avg_pool_gradient, accepts_spread, by_form=True)
     return {
         "max_pool": max_pool,
         "max_pool_scatter": max_pool_scatter,
+        "pool_activation_gradient": pool_activation_gradient,
         "max_pool_gather": max_pool_gather,
         "avg_pool": avg_pool,
         "avg_pool_gradient": avg_pool_gradient,

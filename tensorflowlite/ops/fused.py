@@ -62,7 +62,17 @@ product_activation_gradient = fused(
 
 
 # -- what is handed over ---------------------------------------------------------------------------
-class ProductGradient(Deferred):
+class LayerGradient(Deferred):
+    """Stands for a gradient whose making may go on through an activation and a bias."""
+
+    __slots__ = ()
+
+    def activated(self, k: Any, saved: Any, activation: str, axis: int) -> Any:
+        """Return what `bias_activation_gradient` makes of it."""
+        raise NotImplementedError
+
+
+class ProductGradient(LayerGradient):
     """Stands for ``g @ w``: the gradient that a linear layer gives its input."""
 
     __slots__ = ("g", "w")
@@ -72,6 +82,9 @@ class ProductGradient(Deferred):
 
     def evaluate(self, k: Any) -> Any:
         return k.matmul(self.g, self.w)
+
+    def activated(self, k: Any, saved: Any, activation: str, axis: int) -> Any:
+        return k.product_activation_gradient(self.g, self.w, saved, activation)
 
 
 class ActivationGradient(Deferred):
@@ -93,9 +106,9 @@ def _layer_gradients(
     """Return the gradients of a layer's pre-activation and bias, whatever form ``g`` comes in."""
     if isinstance(g, ActivationGradient):
         g, saved, activation = g.g, g.saved, g.activation
-    if isinstance(g, ProductGradient):
+    if isinstance(g, LayerGradient):
         if activation is not None and wants_bias:
-            return k.product_activation_gradient(g.g, g.w, saved, activation)
+            return g.activated(k, saved, activation, axis)
         g = g.evaluate(k)
     if activation is not None:
         if wants_bias:
@@ -337,25 +350,31 @@ def _gelu_payload(g: Any, x: Any, approximate: str) -> ActivationGradient:
     return ActivationGradient(g, x, GELUS[approximate])
 
 
+_ACTIVATIONS: dict[str, Any] = {
+    "relu": _activation.relu,
+    "sigmoid": _activation.sigmoid,
+    "tanh": _elementwise.tanh,
+    "silu": _activation.silu,
+}
+
+
 def _declare_deferrals() -> None:
     layers: list[Primitive] = [_linear_act.primitive, _conv_act.primitive]
-    separate = {
-        "relu": _activation.relu,
-        "sigmoid": _activation.sigmoid,
-        "tanh": _elementwise.tanh,
-        "silu": _activation.silu,
-    }
-    function: Any
-    for name, function in separate.items():
+    for name, function in _ACTIVATIONS.items():
         payload = _payload(name, ACTIVATIONS[name].saves_output)
         for layer in layers:
             defer(function.primitive, layer, payload)
-        defer(_linear_act.primitive, function.primitive)
-    gelu = primitive("gelu")
     for layer in layers:
-        defer(gelu, layer, _gelu_payload)
-    defer(_linear_act.primitive, gelu)
+        defer(primitive("gelu"), layer, _gelu_payload)
+    defer_to_activations(_linear_act.primitive)
     defer(_linear_act.primitive, _linear_act.primitive)
+
+
+def defer_to_activations(consumer: Primitive) -> None:
+    """Let an operation that makes a `LayerGradient` hand it to the activations of layers."""
+    for function in _ACTIVATIONS.values():
+        defer(consumer, function.primitive)
+    defer(consumer, primitive("gelu"))
 
 
 _declare_deferrals()

@@ -7,6 +7,8 @@ from typing import Any
 
 from ..backend import dtypes
 from ..backend.windows import Lengths, Padding, out_length
+from ..core.fused import fused
+from ..core.tape import DEFER, defer
 from ..core.tensor import Tensor
 from ..errors import ArgumentError, ShapeError
 from . import casting as _casting
@@ -16,14 +18,31 @@ from . import reduction as _reduction
 from .arguments import as_tensor, public
 from .conv import AXES, batched, lengths
 from .declare import general
+from .fused import LayerGradient, _conv_act, defer_to_activations
 from .indexing import take, take_along_axis
 
 _MAX = ("kernel", "stride", "padding", "dilation", "ceil")
 _AVERAGE = ("kernel", "stride", "padding", "ceil", "padded", "divisor")
 
 
-def _max_rule(k, g, x_shape, residual, kernel, stride, padding, dilation, ceil):
-    return k.max_pool_scatter(g, residual, x_shape, kernel, stride, padding, dilation, ceil)
+class PoolGradient(LayerGradient):
+    """Stands for the gradient that the pooling of maxima gives its input."""
+
+    __slots__ = ("g", "where", "shape", "window")
+
+    def __init__(self, g: Any, where: Any, shape: Any, window: tuple[Any, ...]) -> None:
+        self.g, self.where, self.shape, self.window = g, where, shape, window
+
+    def evaluate(self, k: Any) -> Any:
+        return k.max_pool_scatter(self.g, self.where, self.shape, *self.window)
+
+    def activated(self, k: Any, saved: Any, activation: str, axis: int) -> Any:
+        return k.pool_activation_gradient(self.g, self.where, saved, activation, *self.window)
+
+
+def _max_rule(k, g, need, x_shape, residual, kernel, stride, padding, dilation, ceil):
+    gradient = PoolGradient(g, residual, x_shape, (kernel, stride, padding, dilation, ceil))
+    return gradient if need[0] is DEFER else gradient.evaluate(k)
 
 
 def _scatter_rule(k, g, where, kernel, stride, padding, dilation, ceil):
@@ -56,6 +75,21 @@ _max_pool_scatter = general(
     "Zeros of ``shape`` with ``y`` added at the chosen place of each window.",
     attributes=("shape", *_MAX),
 )
+def _pool_activation_gradient(
+    k: Any, y: Any, where: Any, saved: Any, activation: str, *window: Any
+) -> Any:
+    g = k.max_pool_scatter(y, where, saved.shape, *window)
+    return k.bias_activation_gradient(g, saved, activation, 1)
+
+
+pool_activation_gradient = fused(
+    "pool_activation_gradient",
+    ("y", "where", "saved"),
+    _pool_activation_gradient,
+    attributes=("activation", *_MAX),
+    outputs=2,
+    doc="`bias_activation_gradient` of `max_pool_scatter`: of a convolution before a pooling.",
+)
 _max_pool_gather = general(
     "max_pool_gather",
     ("x", "where"),
@@ -85,6 +119,10 @@ _avg_pool_gradient = general(
     "The gradient ``y`` of `avg_pool2d`'s output, taken to its images of ``shape``.",
     attributes=("shape", *_AVERAGE),
 )
+
+
+defer(_max_pool.primitive, _conv_act.primitive)
+defer_to_activations(_max_pool.primitive)
 
 
 def _geometry(name: str, x: Tensor, axes: int, kernel_size: Any, stride: Any, padding: Any,

@@ -28,6 +28,13 @@ def scatter(make: Maker) -> Iterator[Arguments]:
     yield places(make) | {"y": make.normals(*WINDOWS), "out": make.empty(*IMAGES)}
 
 
+@call("pool_activation_gradient", writes=("dz", "db"))
+def pool_activation_gradient(make: Maker) -> Iterator[Arguments]:
+    arrays = {"saved": make.normals(*IMAGES), "dz": make.empty(*IMAGES), "db": make.empty(2)}
+    for name in ("relu", "gelu"):
+        yield places(make) | arrays | {"y": make.normals(*WINDOWS), "activation": name}
+
+
 @call("max_pool_gather", writes=("out",))
 def gather(make: Maker) -> Iterator[Arguments]:
     yield places(make) | {"x": make.normals(*IMAGES), "out": make.empty(*WINDOWS)}

@@ -127,6 +127,31 @@ def product_activation_gradient(x, w, saved, activation):
     return bias_activation_gradient(x @ w, saved, activation, -1)
 
 
+def pooled_slopes(draw):
+    two, one, none = (2, 2), (1, 1), ((0, 0), (0, 0))
+    for activation in NAMES:
+        places = draw.integers(0, 4, 2, 3, 2, 2).astype(np.uint8)
+        yield Sample(draw(2, 3, 2, 2), places, draw(2, 3, 4, 5), activation, two, two, none, one,
+                     False)  # fmt: skip
+    places = draw.integers(0, 6, 1, 2, 3, 3).astype(np.uint8)
+    yield Sample(draw(1, 2, 3, 3), places, draw(1, 2, 5, 4), "relu", (3, 2), (2, 1),
+                 ((1, 1), (0, 0)), one, False)  # fmt: skip
+    places = draw.integers(0, 2, 2, 3, 2).astype(np.uint8)
+    yield Sample(draw(2, 3, 2), places, draw.strided(2, 3, 4), "silu", (2,), (2,), ((0, 0),), (1,),
+                 False)  # fmt: skip
+
+
+def pool_activation_gradient(y, where, saved, activation, kernel, stride, padding, dilation, ceil):
+    g = np.zeros(saved.shape, y.dtype)
+    for window in np.ndindex(y.shape):
+        places = np.unravel_index(where[window], kernel)
+        axes = zip(window[2:], places, stride, padding, dilation, saved.shape[2:], strict=True)
+        at = [(w * s + place * d - before[0], size) for w, place, s, before, d, size in axes]
+        if all(0 <= place < size for place, size in at):
+            g[(*window[:2], *[place for place, _ in at])] += y[window]
+    return bias_activation_gradient(g, saved, activation, 1)
+
+
 # -- gated features --------------------------------------------------------------------------------
 def gates(draw):
     for activation in NAMES:
@@ -209,6 +234,8 @@ rows = [
     Row(traced.product_activation_gradient, product_activation_gradient, samples=products,
         dtypes=parts, tolerance=sums,
         covers=("product_activation_gradient", "bias_activation_gradient")),
+    Row(traced.pool_activation_gradient, pool_activation_gradient, samples=pooled_slopes,
+        dtypes=parts, tolerance=sums, covers=("pool_activation_gradient",)),
     Row(gated.gated, lambda gate, x, name: applied(gate, name) * x, samples=gates,
         tolerance=sums, covers=("gated_activation",), errors=[
             ((two[0], two[0], "swish"), ArgumentError,
