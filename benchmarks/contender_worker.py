@@ -98,8 +98,8 @@ class Server:
             call()
         return (time.perf_counter() - start) / number
 
-    def memory(self, calls: int) -> dict[str, int]:
-        """Return the bytes resident before some calls, and the most while they ran."""
+    def memory(self, first: int, calls: int) -> dict[str, int]:
+        """Return the bytes resident before any call, and the most in the first ones and later."""
         assert self.case is not None
         gc.collect()
         if self.contender is not None:
@@ -108,9 +108,13 @@ class Server:
         reset_peak()
         before = resident_of()
         self.case.renew()
-        for _ in range(calls):
-            self.case.call()
-        return {"before": before, "peak": peak_of()}
+        peaks = []
+        for number in (first, calls):
+            for _ in range(number):
+                self.case.call()
+            peaks.append(peak_of())
+            reset_peak()
+        return {"before": before, "first_peak": peaks[0], "peak": peaks[1]}
 
     def measure(self, **how: Any) -> dict[str, Any]:
         """Return the rates of products and copies, where this process measures them."""

@@ -120,21 +120,25 @@ def times_table(content: dict[str, Any], rows: list[dict[str, Any]]) -> str:
 
 
 def memory_table(rows: list[dict[str, Any]]) -> str:
-    """Return rows of peak memory above the model's."""
+    """Return rows of peak memory above the model's, and of that of the first calls in brackets."""
     names = peers_of(rows)
     heads = ["", "ours", *names, *(f"ours / {name}" for name in names)]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for row in rows:
         told = row.get("contenders", {})
-        cells = [
-            f"{told[name]['above_bytes'] / 1e6:.1f} MB" if "above_bytes" in told.get(name, {})
-            else "—" for name in (OURS, *names)
-        ]  # fmt: skip
+        cells = [_bytes(told.get(name, {})) for name in (OURS, *names)]
         cells += [_number(ratio(row, name)) for name in names]
         lines.append("| " + " | ".join([row["title"], *cells]) + " |")
-    if {"jax", "torch-compile"} & set(names):
-        lines.append("\nWhat jax and torch-compile need to compile in the first of them counts.")
+    if any("first_bytes" in one for row in rows for one in row.get("contenders", {}).values()):
+        lines.append("\nIn brackets: of the first calls, in which a library may compile or record.")
     return "\n".join(lines)
+
+
+def _bytes(told: dict[str, Any]) -> str:
+    if "above_bytes" not in told:
+        return "—"
+    first = f" ({told['first_bytes'] / 1e6:.1f})" if "first_bytes" in told else ""
+    return f"{told['above_bytes'] / 1e6:.1f} MB{first}"
 
 
 TITLES = {

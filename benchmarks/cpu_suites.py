@@ -16,23 +16,28 @@ from .contenders import OURS, START, Failed, environment
 from .cpu_lab import Bench, hired, take
 from .cpu_rows_steps import Row
 
-STEPS = 3  # whose peak is taken
+# Calls whose peak is taken, after those in which a library compiles or records.
+STEPS, FIRST = 3, 6
 
 
 # -- memory ----------------------------------------------------------------------------------------
-def _peak(bench: Bench, name: str, row: Row) -> int:
+def _peaks(bench: Bench, name: str, row: Row) -> dict[str, int]:
     """Return the bytes above the process's size with the model built, in a fresh process.
 
-    A step of a tiny network comes first: code that is loaded late isn't memory of the step. The
-    optimizer's state counts: some libraries make it in the first step.
+    ``above_bytes`` of the later calls, ``first_bytes`` of the first ones, in which a library may
+    compile or record. A step of a tiny network comes before: code that is loaded late isn't memory
+    of the step. The optimizer's state counts: some libraries make it in the first step.
     """
     with bench.start(name) as worker:
         small = cpu_rows_steps.tiny(row)
         worker.ask("build", spec=small.spec)
         worker.ask("warm", seconds=0.0, least=5)
         worker.ask("build", spec=bench.sized(row).spec)
-        found = worker.ask("memory", calls=STEPS)
-    return max(0, found["peak"] - found["before"])
+        found = worker.ask("memory", first=FIRST, calls=STEPS)
+    return {
+        name: max(0, found[peak] - found["before"])
+        for name, peak in (("above_bytes", "peak"), ("first_bytes", "first_peak"))
+    }
 
 
 def memory_row(bench: Bench, row: Row) -> dict[str, Any]:
@@ -44,7 +49,7 @@ def memory_row(bench: Bench, row: Row) -> dict[str, Any]:
     }  # fmt: skip
     for name in (OURS, *bench.against):
         try:
-            told[name] = {"above_bytes": _peak(bench, name, row)}
+            told[name] = _peaks(bench, name, row)
         except LeftOut as reason:
             told[name] = {"left_out": str(reason)}
         except Failed as failure:

@@ -1,5 +1,8 @@
 #include "memory.hpp"
 
+#ifdef __linux__
+#include <malloc.h>
+#endif
 #include <pthread.h>
 #include <sys/mman.h>
 
@@ -200,7 +203,12 @@ std::size_t size_of_block(const void* pointer) {
 }
 MemoryFigures memory_figures() { return cache().figures(); }
 void reset_peak() { cache().reset_peak(); }
-void empty_cache() { cache().empty(); }
+void empty_cache() {
+  cache().empty();
+#ifdef __GLIBC__
+  malloc_trim(0);  // small arrays' memory, which the C library keeps
+#endif
+}
 void limit_cache(std::size_t bytes) { cache().limit(bytes); }
 
 }  // namespace tfl

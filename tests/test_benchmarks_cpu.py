@@ -334,18 +334,21 @@ def test_work_elsewhere_is_seen() -> None:
 
 # -- memory ----------------------------------------------------------------------------------------
 def test_the_peak_of_a_call_is_measured() -> None:
-    size = 40 * 2**20
+    """Of the first calls apart: they may compile."""
+    sizes = [80 * 2**20, 40 * 2**20, 40 * 2**20]
+    left = list(sizes)
 
     def call() -> None:
-        bytearray(size)  # past NumPy's allocator, which may have some at hand
+        bytearray(left.pop(0))  # past NumPy's allocator, which may have some at hand
 
     server = Server()
     server.case = Case(call, dict, "")
-    found = server.memory(1)
-    assert 0.95 * size < found["peak"] - found["before"] < 1.5 * size  # counts are in batches
+    found = server.memory(1, 2)
+    for peak, size in (("first_peak", sizes[0]), ("peak", sizes[1])):  # counts are in batches
+        assert 0.95 * size < found[peak] - found["before"] < 1.5 * size
     server.case = Case(lambda: None, dict, "")
-    found = server.memory(1)
-    assert found["peak"] - found["before"] < size / 4
+    found = server.memory(1, 1)
+    assert found["peak"] - found["before"] < sizes[1] / 4
 
 
 # -- whole runs ------------------------------------------------------------------------------------
@@ -370,6 +373,7 @@ def test_a_small_run_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert rows[0]["ratios"]["numpy"] > 0 and rows[1]["ratios"] == {}
     assert rows[1]["contenders"]["numpy"]["left_out"] == "only perceptrons are written by hand"
     assert rows[3]["contenders"]["numpy"]["above_bytes"] >= 0
+    assert rows[3]["contenders"]["numpy"]["first_bytes"] >= 0
     assert content["threads"] == 1 and content["quick"] and not content["whole"]
     assert content["versions"]["numpy"] == {"numpy": np.__version__}
     assert content["machine"]["tensorflowlite"] == tfl.__version__ and content["notes"] == []

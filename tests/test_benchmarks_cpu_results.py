@@ -131,9 +131,12 @@ def test_the_table() -> None:
     assert "| title of gelu | wrong: torch / and ours differ |" in text
     assert "The machine was busy elsewhere while these were timed: sum." in text
     assert "compile" not in text
-    jax = result()
-    jax["rows"][3]["contenders"]["jax"] = {"above_bytes": 1}
-    assert "jax and torch-compile need to compile" in cpu_results.table(jax)
+    assert "| 3.0 MB | 4.0 MB |" in text and "In brackets" not in text
+    later = result()
+    later["rows"][3]["contenders"]["torch"]["first_bytes"] = 9_000_000
+    text = cpu_results.table(later)
+    assert "| 3.0 MB | 4.0 MB (9.0) |" in text
+    assert "In brackets: of the first calls, in which a library may compile or record." in text
 
 
 def test_the_block_holds_the_newest_whole_result(tmp_path: Path) -> None:

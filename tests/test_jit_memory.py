@@ -273,6 +273,33 @@ def test_the_peak_is_no_higher_than_the_steps_own(name: str) -> None:
     assert peaks[1] <= peaks[0]
 
 
+def test_what_recording_took_is_given_back() -> None:
+    """It copies what the step changes, to roll back: neither that nor its cycles stay."""
+    model = nn.Linear(700, 700)
+    optimizer = optim.Adam(model.parameters())
+    x = batch(0, 2, 700)
+
+    @tfl.jit
+    def step(x):
+        optimizer.zero_grad()
+        model(x).sum().backward()
+        optimizer.step()
+
+    step(x)
+    gc.collect()
+    gc.disable()
+    try:
+        tfl.cpu.empty_cache()
+        used = tfl.cpu.memory_stats()["used_bytes"]
+        for _ in range(RECORDING):
+            step(x)
+            assert tfl.cpu.memory_stats()["used_bytes"] <= used
+    finally:
+        gc.enable()
+    found = tfl.cpu.memory_stats()
+    assert found["held_bytes"] - used < 2 * model.weight.nbytes
+
+
 def test_gradients_go_before_the_program_runs() -> None:
     """Two sets of them are never there at one time, as in the step itself."""
     model = nn.Linear(1000, 1000, bias=False)

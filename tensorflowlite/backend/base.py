@@ -198,6 +198,9 @@ class Backend:
 
         return cpu.memory_stats()
 
+    def release_unused(self) -> None:
+        """Give memory back that is kept for arrays to come, where that costs little."""
+
     def asked_bytes(self, error: BaseException) -> int | None:
         """Return the size that couldn't be allocated; None where the error doesn't say it."""
         shape, dtype = getattr(error, "shape", None), getattr(error, "dtype", None)

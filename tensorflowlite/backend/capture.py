@@ -190,6 +190,10 @@ class Capture:
             array = self.held[index]
             by_array_type[type(array)].assign(array, before)
 
+    def close(self) -> None:
+        """Let go of arrays: what was captured refers to this, and this to it."""
+        self._known, self._objects, self.held, self.undo = {}, {}, {}, {}
+
     def program(self, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> Program:
         """Return what was recorded; arrays from outside that it doesn't use aren't kept alive."""
         needed = self.used | set(outputs) | {call.unless for call in self.calls}

@@ -28,3 +28,9 @@ def runner(
         if found is not None:
             return found
     return compiled(program)
+
+
+def release_unused(program: Program) -> None:
+    """Give back what recording a program has left behind: it needs more memory than a run."""
+    for kind in dict.fromkeys(map(type, program.held.values())):
+        by_array_type[kind].release_unused()

@@ -43,6 +43,11 @@ class NumpyBackend(Backend):
 
         return executor(program, static_outputs)
 
+    def release_unused(self) -> None:
+        from . import cpu
+
+        cpu.empty_cache()
+
 
 # Every family of slots is listed in library_slots: add a new family there.
 def _slot(name: str) -> Callable[..., Any]:

@@ -109,6 +109,9 @@ class Session:
         self._restore()
         if isinstance(exception[1], CaptureError):  # any other leaves what it leaves without jit
             self._roll_back()
+        # The recording's arrays go now, not when the collector finds a cycle.
+        self.capture.close()
+        del self.capture.session, self.capture.fresh_among  # type: ignore[attr-defined]
         if self.collecting:
             gc.enable()
 

@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from ..backend.execution import release_unused
 from ..backend.settings import settings
 from ..core.capture import turn
 from ..core.primitive import watch
@@ -147,6 +148,7 @@ class Jitted:
             difference = one.difference(recording)
             found.unproven.remove(one)
             if not difference:
+                release_unused(recording.program)
                 found.ready.insert(0, recording)
                 del found.ready[_MOST_RECORDINGS:]
                 return
