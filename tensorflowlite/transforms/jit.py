@@ -74,11 +74,21 @@ class Jitted:
     (tensor([2., 8.]), 2)
     """
 
-    def __init__(self, function: Callable[..., Any], options: Options | None = None) -> None:
+    def __init__(
+        self, function: Callable[..., Any], options: Options | None = None,
+        dynamic_batch: bool = False,
+    ) -> None:  # fmt: skip
         self._function, self._options = function, options or Options()
         self._keys: OrderedDict[Any, _Key] = OrderedDict()
+        self._most_keys = _MOST_KEYS
         self._replayed = self._recorded = self._eager = 0
         functools.update_wrapper(self, function, updated=())
+        self._batches: Any = None
+        if dynamic_batch:
+            from .jit_batches import MOST_SIZES, Batches  # at first use: not at import
+
+            self._batches = Batches(function, self._called, self._options)
+            self._most_keys = MOST_SIZES
 
     @property
     def _called(self) -> str:
@@ -104,11 +114,13 @@ class Jitted:
     def _miss(self, key: Any, found: _Key | None, leaves: list[Any], args: Any, kwargs: Any) -> Any:
         if found is None:
             found = self._keys[key] = _Key()
-            if len(self._keys) > _MOST_KEYS:
+            if len(self._keys) > self._most_keys:
                 self._keys.popitem(last=False)
         self._keys.move_to_end(key)
         found.calls += 1
-        if found.calls == 1 or found.stopped:
+        sizes = None if self._batches is None else self._batches.sizes_of(key, leaves)
+        plain = found.calls == 1 and not (sizes is not None and sizes.paddable)
+        if plain or found.stopped or (sizes is not None and sizes.runs_plainly):
             self._eager += 1
             return self._function(*args, **kwargs)
         self._tell(found)
@@ -124,6 +136,8 @@ class Jitted:
                 self._function, leaves, args, kwargs, forgiving=not found.escaped
             )
             self._keep(found, fitting, recording)
+            if sizes is not None and recording is not None:
+                self._pad(found, sizes, recording, key, leaves)
         except CaptureError as error:
             _locate(error)
             raise
@@ -155,6 +169,18 @@ class Jitted:
             found.reason = difference
         found.unproven.append(recording)
         del found.unproven[:-_MOST_RECORDINGS]
+
+    def _pad(
+        self, found: _Key, sizes: Any, recording: Recording, key: Any, leaves: list[Any]
+    ) -> None:
+        """Let a program for larger batches run calls such as the one that was recorded."""
+        ready = self._batches.ready(sizes, recording, key, leaves)
+        if ready is None:
+            self._batches.trim(self._keys)
+            return
+        found.ready.insert(0, ready)
+        del found.ready[_MOST_RECORDINGS:]
+        found.unproven.clear()
 
     def _tell(self, found: _Key) -> None:
         """Warn of a function that is recorded again and again, and in the end let it be."""
@@ -189,8 +215,14 @@ class Jitted:
         >>> tfl.jit(tfl.sin).cache_info()
         CacheInfo(replayed=0, recorded=0, eager=0, programs=0)
         """
-        programs = sum(len(one.ready) + len(one.unproven) for one in self._keys.values())
-        return CacheInfo(self._replayed, self._recorded, self._eager, programs)
+        programs = [one for key in self._keys.values() for one in (*key.ready, *key.unproven)]
+        recorded = self._recorded
+        if self._batches is not None:
+            recorded += self._batches.recorded
+            programs += self._batches.programs()
+        # Padded batches of many sizes have one program.
+        distinct = {id(getattr(one, "recording", one)) for one in programs}
+        return CacheInfo(self._replayed, recorded, self._eager, len(distinct))
 
     def cache_clear(self) -> None:
         """Forget all recordings.
@@ -201,6 +233,8 @@ class Jitted:
         >>> tfl.jit(tfl.sin).cache_clear()
         """
         self._keys.clear()
+        if self._batches is not None:
+            self._batches.clear()
 
     def memory_stats(self) -> dict[str, int]:
         """Return what the last replay of the newest program took of memory, on a CPU.
@@ -248,7 +282,8 @@ class Jitted:
         recording = self._newest()
         if recording is None:
             return f"{self._called}: nothing is recorded yet"
-        return recording.listing()
+        note = "" if self._batches is None else self._batches.note()
+        return recording.listing() + (f"\n{note}" if note else "")
 
 
 def _is_watched() -> bool:
@@ -296,7 +331,7 @@ def _locate(error: CaptureError) -> None:
 
 def jit(
     function: Callable[..., Any] | None = None, *, fusion: str = "exact",
-    static_outputs: bool = False,
+    static_outputs: bool = False, dynamic_batch: bool = False,
 ) -> Any:  # fmt: skip
     """Record a function as a program of array calls, and replay it without its Python.
 
@@ -319,7 +354,16 @@ def jit(
     static_outputs : bool
         Let every replay of a program write its results and gradients where the last one did,
         instead of into new memory: then it allocates nothing. What an earlier call returned is
-        overwritten (copy what is to stay); where a backward needs it, that raises.
+        overwritten (copy what is to stay); where a backward needs it, that raises. Results of
+        padded batches are copies, which stay.
+    dynamic_batch : bool
+        Let batches of many sizes share programs: for inference. Which arguments are batched is seen
+        when their leading axes change together. A batch of two or more samples is then padded to
+        the next power of two, at least 8, by repeating its last sample; the rows of the results
+        that belong to padding are cut off. That is done only where every operation keeps the rows
+        apart; otherwise each size has a program of its own, and `Jitted.explain` says why. Each
+        size is recorded once, to see that the function does the same for it. Products may round
+        otherwise for other numbers of rows. Empty batches run as they are.
 
     Returns
     -------
@@ -329,8 +373,8 @@ def jit(
     Raises
     ------
     ArgumentError
-        ``function`` can't be called, ``fusion`` is none of the three, or ``static_outputs`` is no
-        bool.
+        ``function`` can't be called, ``fusion`` is none of the three, or ``static_outputs`` or
+        ``dynamic_batch`` is no bool.
     CaptureError
         While recording, with the line: a value is read (``item()``, ``bool()``, ``print``), a
         shape depends on data, an argument is changed in place, a tensor from outside is exchanged
@@ -371,12 +415,13 @@ def jit(
     if fusion not in _FUSIONS:
         known = ", ".join(map(repr, _FUSIONS))
         raise ArgumentError(f"jit: fusion must be one of {known}, got {fusion!r}")
-    if not isinstance(static_outputs, bool):
-        raise ArgumentError(
-            f"jit: static_outputs must be True or False, got {static_outputs!r:.60}"
-        )
+    for name, given in (("static_outputs", static_outputs), ("dynamic_batch", dynamic_batch)):
+        if not isinstance(given, bool):
+            raise ArgumentError(f"jit: {name} must be True or False, got {given!r:.60}")
     if function is None:
-        return functools.partial(jit, fusion=fusion, static_outputs=static_outputs)
+        return functools.partial(
+            jit, fusion=fusion, static_outputs=static_outputs, dynamic_batch=dynamic_batch
+        )
     if not callable(function):
         raise ArgumentError(f"jit: function must be callable, got {type(function).__name__}")
-    return Jitted(function, Options(fusion, static_outputs))
+    return Jitted(function, Options(fusion, static_outputs), dynamic_batch)

@@ -73,6 +73,10 @@ class Guards:
         failed = self._holds()
         return "" if failed < 0 else self._tell[failed]
 
+    def watches(self) -> tuple[str, ...]:
+        """Return what is compared, in words: the same for guards that look at the same things."""
+        return tuple(self._tell)
+
     def _check(self, condition: str, tell: str, **names: Any) -> None:
         number = len(self._tell)
         self._tell.append(tell)

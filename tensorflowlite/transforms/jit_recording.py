@@ -191,12 +191,14 @@ def _equal(one: Any, other: Any) -> bool:
 def record(
     function: Callable[..., Any], leaves: list[Any], args: Any, kwargs: Any,
     forgiving: bool = False, check: Callable[[Session, Recording], None] | None = None,
+    trial: bool = False,
 ) -> tuple[Any, Recording | None]:  # fmt: skip
     """Call a function while everything that it computes is written down.
 
     There is no recording where something was left out for what a value was this time, or where,
     ``forgiving``, a tensor that was made lives on: as a state that is made at its first use.
-    ``check`` may refuse a recording with a `CaptureError`: everything is as it was before then.
+    ``check`` may refuse a recording with a `CaptureError`: everything is as it was before then. On
+    ``trial``, it is so whatever the function raises.
     """
     random.make_states()
     with Session() as session:
@@ -212,7 +214,12 @@ def record(
                     )
                 places.append(place)
                 inputs.append(session.add_input(leaf))
-        result = function(*args, **kwargs)
+        try:
+            result = function(*args, **kwargs)
+        except Exception as error:
+            if not trial:
+                raise
+            raise CaptureError(f"{type(error).__name__}: {error}") from error
         if session.skipped:
             return result, None
         try:
