@@ -1,127 +1,24 @@
 """Which values of a program hold a row per sample, so that more samples change none of the others.
 
-A function was recorded for two sizes of a batch. Where both programs are the same but for the sizes,
-each value is *free*, the same for any batch; or it has *rows*: the part of the larger value that
-belongs to the first samples is the smaller value; or it is *mixed*, and nothing is known of it.
-What a call makes of these is in `row_rules`, slot by slot; a slot that isn't there mixes.
+A function was recorded for two sizes of a batch. Where both programs are the same but for the
+sizes, each value is *free*, the same for any batch; or it has *rows*: the part of the larger value
+that belongs to the first samples is the smaller value; or it is *mixed*, and nothing is known of
+it. What a call makes of these is in `row_rules`, slot by slot; a slot that isn't there mixes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from .base import backend_of
 from .program import Call, Program, Ref, refs_in, root_of
-
-
-class Rows(NamedTuple):
-    """Where the batch lies in a value: along ``axis``, of length ``before * samples * after``."""
-
-    axis: int
-    before: int = 1
-    after: int = 1
-
-
-class Mixed(NamedTuple):
-    """Nothing is known of a value, and why."""
-
-    reason: str
-
-
-State = Rows | Mixed | None  # None: free of the batch
-
-
-class MixesError(Exception):
-    """A call takes rows of several samples together: the message says how."""
+from .row_rules import rule_of
+from .row_states import Mixed, MixesError, Operand, Rows, Seen, State, differing
 
 
 class DiffersError(Exception):
     """Two programs aren't the same but for the sizes."""
-
-
-class Operand:
-    """An array among the arguments of a call, at both sizes."""
-
-    __slots__ = ("state", "small", "large")
-
-    def __init__(self, state: State, small: tuple[int, ...], large: tuple[int, ...]) -> None:
-        self.state, self.small, self.large = state, small, large
-
-    @property
-    def ndim(self) -> int:
-        return len(self.small)
-
-    @property
-    def rows(self) -> Rows | None:
-        return self.state if type(self.state) is Rows else None
-
-
-class Seen:
-    """A call at both sizes: arrays are `Operand`s among ``args`` and ``others``, the larger's."""
-
-    def __init__(self, slot: str, args: tuple[Any, ...], others: tuple[Any, ...],
-                 outs: list[tuple[Any, Any]], sizes: tuple[int, int]) -> None:  # fmt: skip
-        self.slot, self.args, self.others, self.outs, self.sizes = slot, args, others, outs, sizes
-        self.operands = list(_operands(args))
-
-    @property
-    def out_ndim(self) -> int:
-        return len(self.outs[0][0])
-
-    def attributes(self) -> list[Any]:
-        """Return the arguments that are no arrays."""
-        return [one for one in self.args if type(one) is not Operand]
-
-    def lone(self) -> tuple[Operand, Rows]:
-        """Return the first argument, whose rows alone may depend on the samples."""
-        first, *rest = self.operands
-        if first.rows is None or any(one.rows for one in rest):
-            raise MixesError("an argument besides the first depends on the samples")
-        return first, first.rows
-
-    def aligned(self, operands: Sequence[Operand], ndim: int, behind: int = 0) -> Rows:
-        """Return where the batch of arrays that broadcast lies in an array of ``ndim`` axes.
-
-        The last ``behind`` axes are no place for it.
-        """
-        found: Rows | None = None
-        for one in operands:
-            if one.rows is None:
-                continue
-            mine = one.rows._replace(axis=one.rows.axis - one.ndim)
-            if found is not None and mine != found:
-                raise MixesError("the samples lie along different axes of its arguments")
-            found = mine
-        if found is None or -found.axis <= behind:
-            raise MixesError("it works along the axis of the samples")
-        return found._replace(axis=found.axis + ndim)
-
-    def by_shape(self, small: Sequence[int], large: Sequence[int]) -> State:
-        """Return where the batch lies in what is the same for all samples, by its shapes."""
-        axis = differing(small, large)
-        if axis is None:
-            return None
-        after, rest = divmod(small[axis], self.sizes[0])
-        if rest or large[axis] != after * self.sizes[1]:
-            raise MixesError("its shape depends on the batch size")
-        return Rows(axis, 1, after)
-
-
-def _operands(args: Any) -> Iterator[Operand]:
-    for one in args:
-        if type(one) is Operand:
-            yield one
-        elif type(one) in (tuple, list):
-            yield from _operands(one)
-
-
-def differing(small: Sequence[int], large: Sequence[int]) -> int | None:
-    """Return the one axis along which two shapes differ; None where none does."""
-    axes = [i for i, (one, other) in enumerate(zip(small, large, strict=False)) if one != other]
-    if len(small) != len(large) or len(axes) > 1:
-        raise MixesError("its shape depends on the batch size")
-    return axes[0] if axes else None
 
 
 class Verdict(NamedTuple):
@@ -169,8 +66,6 @@ class _Walk:
             self._check(one, "an argument")
 
     def run(self) -> tuple[Rows | None, ...]:
-        from .row_rules import rule_of
-
         for one, other in zip(self.small.calls, self.large.calls, strict=False):
             if one.slot != other.slot:
                 raise DiffersError(f"{one.slot} for one size, {other.slot} for another")
@@ -207,8 +102,8 @@ class _Walk:
         return self.states[index]
 
     def _constant(self, index: int, twin: int) -> State:
-        mine = self.small.fresh.get(index, self.small.held.get(index))
-        yours = self.large.fresh.get(twin, self.large.held.get(twin))
+        mine = self.small.fresh.get(index, self.small.held[index])
+        yours = self.large.fresh.get(twin, self.large.held[twin])
         what = f"a constant, {mine.dtype.name} {tuple(mine.shape)}, depends on the batch size"
         try:
             axis = differing(mine.shape, yours.shape)
@@ -233,7 +128,7 @@ class _Walk:
             raise DiffersError(f"{what} is of another kind for one size than for another")
         if one.root is not None and self.twins.get(one.root) != other.root:
             raise DiffersError(f"{what} is a view of another value for one size than for another")
-        if type(state) is Mixed:
+        if isinstance(state, Mixed):
             return
         for shape, size in zip((one.shape, other.shape), self.sizes, strict=True):
             if state is not None and shape[state.axis] != state.before * size * state.after:
@@ -263,7 +158,7 @@ class _Walk:
         """Return what is known of the results; mixed ones do no harm that nobody reads."""
         count = len(seen.outs)
         states = [one.state for one in seen.operands]
-        mixed = next((one for one in states if type(one) is Mixed), None)
+        mixed = next((one for one in states if isinstance(one, Mixed)), None)
         if mixed is not None and not getattr(rule, "shapes_only", False):
             if writes:
                 raise MixesError(mixed.reason)
@@ -272,11 +167,7 @@ class _Walk:
         if not any(states) and alike and all(one == other for one, other in seen.outs):
             return [None] * count
         try:
-            if rule is None:
-                raise MixesError("it isn't known to keep the samples apart")
-            if not alike and not getattr(rule, "sized", False):
-                raise MixesError("an argument depends on the batch size")
-            found = rule(seen)
+            found = _applied(rule, seen, alike)
         except MixesError as error:
             reason = f"{seen.slot} mixes rows: {error}"
             if writes:
@@ -292,12 +183,11 @@ class _Walk:
             shapes = self.small.values[one.index].shape, self.large.values[other.index].shape
             operand = Operand(state, *shapes)
             return operand, operand
-        if type(one) in (tuple, list) and (any(refs_in(one)) or any(refs_in(other))):
+        if type(one) in (tuple, list) and (_has_refs(one) or _has_refs(other)):
             if len(one) != len(other):
                 raise DiffersError(f"the arguments of {slot}")
             pairs = [
-                self._arguments(mine, yours, slot)
-                for mine, yours in zip(one, other, strict=True)
+                self._arguments(mine, yours, slot) for mine, yours in zip(one, other, strict=True)
             ]
             return tuple([a for a, _ in pairs]), tuple([b for _, b in pairs])
         return one, other
@@ -311,7 +201,7 @@ class _Walk:
             if self.small.values[root].kind not in ("made", "constant"):
                 raise MixesError(f"{one.slot} changes a tensor from outside")
             whole = self.states.get(root)
-            if type(state) is Mixed or type(whole) is Mixed or (state is None) != (whole is None):
+            if isinstance(state, Mixed) or isinstance(whole, Mixed) or bool(state) != bool(whole):
                 raise MixesError(f"{one.slot} changes what samples share")
             sources = [self.states[i] for i in refs_in(one.args) if i != index]
             if (state is None and any(sources)) or any(found != state for found in states):
@@ -320,7 +210,7 @@ class _Walk:
     # -- results -----------------------------------------------------------------------------------
     def _output(self, one: Ref, other: Ref) -> Rows | None:
         state = self._state(one, other)
-        if type(state) is Mixed:
+        if isinstance(state, Mixed):
             raise MixesError(state.reason)
         if state is None:
             return None
@@ -337,6 +227,21 @@ class _Walk:
         roots = [root_of(self.small.values, i) for i in self.small.outputs]
         if any(rows and roots.count(root) > 1 for root, rows in zip(roots, found, strict=True)):
             raise MixesError("results share their memory")
+
+
+def _has_refs(tree: Any) -> bool:
+    return any(True for _ in refs_in(tree))
+
+
+def _applied(rule: Any, seen: Seen, alike: bool) -> Any:
+    if rule is None:
+        raise MixesError("it isn't known to keep the samples apart")
+    if not alike and not getattr(rule, "sized", False):
+        raise MixesError("an argument depends on the batch size")
+    try:
+        return rule(seen)
+    except (LookupError, TypeError, ValueError):  # arguments of another form than the rule knows
+        raise MixesError("it isn't known to keep the samples apart") from None
 
 
 def _form(outs: Any) -> Any:

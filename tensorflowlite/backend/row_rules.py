@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .indexing_slots import INDEX
-from .program_rows import Mixed, MixesError, Operand, Rows, Seen, State, differing
+from .row_states import Mixed, MixesError, Operand, Rows, Seen, State, differing
 
 Rule = Callable[[Seen], Any]
 
@@ -25,8 +25,8 @@ _ELEMENTWISE = """
     greater greater_equal hardtanh hypot i0 i1 identity imag index_within isfinite isinf isnan
     leaky_relu ldexp less less_equal lgamma log log10 log1p log2 logaddexp logical_and logical_not
     logical_or logical_xor maximum minimum multiply negative nextafter not_equal polygamma positive
-    power real reciprocal relu remainder round rsqrt sigmoid sign signbit silu sin sinc sinh softplus
-    sqrt square subtract tan tanh trunc where xlog1py xlogy
+    power real reciprocal relu remainder round rsqrt sigmoid sign signbit silu sin sinc sinh
+    softplus sqrt square subtract tan tanh trunc where xlog1py xlogy
 """
 
 

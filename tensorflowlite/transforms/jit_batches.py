@@ -1,10 +1,10 @@
 """`jit(dynamic_batch=True)`: one program for many sizes of a batch, where no call mixes rows.
 
 A call of a size that is new is recorded, and so is the function on the batch padded to the next
-bucket, a power of two. Where `program_rows` finds that both programs are the same but for the sizes,
-and that each row of the results depends on its sample alone, later calls of that size pad their
-batch, replay the bucket's program, and return the rows that aren't padding. Every size is compared
-once, for Python code may have chosen by it; what is kept of it is no program.
+bucket, a power of two. Where `program_rows` finds that both programs are the same but for the
+sizes, and that each row of the results depends on its sample alone, later calls of that size pad
+their batch, replay the bucket's program, and return the rows that aren't padding. Every size is
+compared once, for Python code may have chosen by it; what is kept of it is no program.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 from ..backend import backend_of
 from ..backend.program import same
-from ..backend.program_rows import Rows, Verdict, blocked, compare
+from ..backend.program_rows import Verdict, blocked, compare
+from ..backend.row_states import Rows
 from ..core.tensor import Tensor, wrap
 from ..errors import CaptureError
 from .jit_recording import Options, Recording, record
@@ -101,7 +102,8 @@ class Family:
         self.first: tuple[int, ...] | None = None
         self.batched: tuple[int, ...] | None = None  # which sizes change together
         self.odd = False  # whether other sizes have changed
-        self.programs: dict[int, list[Recording]] = {}
+        self.programs: dict[int, list[Recording]] = {}  # by their buckets
+        self.proven: set[int] = set()  # buckets that batches are padded to
         self.refused: dict[int, _Refusal] = {}
         self.own = self.recorded = 0
         self.stopped = False
@@ -132,16 +134,16 @@ class Family:
             if found is not None:
                 if not found.guards.holds():
                     return found
-                del self.refused[place]
+                self.refused.pop(place, None)
         return None
 
     def note(self) -> str:
         """Return what to tell of the family."""
-        buckets = sorted(bucket for bucket, found in self.programs.items() if found)
+        buckets = sorted(self.proven)
         lines = [f"batches: padded to {', '.join(map(str, buckets))}"] if buckets else []
         for bucket, refusal in sorted(self.refused.items()):
-            above = f" above {bucket // 2}" if bucket > _SMALLEST else ""
-            lines.append(f"batches: one program per size{above}; {refusal.reason}")
+            among = f" up to {bucket}" if bucket else ""
+            lines.append(f"batches: one program per size{among}; {refusal.reason}")
         if self.odd:
             lines.append("batches: one program per size where leading axes differ otherwise")
         return "\n".join(lines)
@@ -151,21 +153,21 @@ class Sizes(NamedTuple):
     """A call's family, and its batch: which arguments have it, and of what size."""
 
     family: Family
-    count: int | None
+    samples: int | None
     places: tuple[int, ...]
 
     @property
     def paddable(self) -> bool:
         """Whether padding is possible by all that is known."""
-        count = self.count
-        return (
-            count is not None and count > 1 and self.family.refusal(bucket_of(count)) is None
-        )  # fmt: skip
+        count = self.samples
+        if count is None or count < 2:
+            return False
+        return self.family.refusal(bucket_of(count)) is None
 
     @property
     def runs_plainly(self) -> bool:
         """Whether the call is neither recorded nor replayed: of an empty batch, or one too many."""
-        return self.count == 0 or self.family.stopped
+        return self.samples == 0 or self.family.stopped
 
 
 class Batches:
@@ -191,8 +193,10 @@ class Batches:
         places: list[int] = []
         for place, (leaf, part) in enumerate(zip(leaves, key[-len(leaves) :], strict=False)):
             if type(leaf) is Tensor and leaf.array.shape:
-                kind, shape, *rest = part
-                form.append((kind, shape[1:], *rest))
+                kind, shape, dtype, strides, plain = part
+                # Those of an empty array, or of one sample, say nothing.
+                order = None if leaf.array.flags.c_contiguous else strides
+                form.append((kind, shape[1:], dtype, order, plain))
                 sizes.append(shape[0])
                 places.append(place)
             else:
@@ -213,7 +217,7 @@ class Batches:
     # -- after a recording -------------------------------------------------------------------------
     def ready(self, sizes: Sizes, recording: Recording, key: Any, leaves: list[Any]) -> Any:
         """Return what replays calls such as one that was recorded; None: its own programs do."""
-        family, count, _ = sizes
+        family = sizes.family
         family.recorded += 1
         found = self._of_bucket(sizes, recording, key, leaves) if sizes.paddable else None
         if found is None:
@@ -287,8 +291,9 @@ class Batches:
     @staticmethod
     def _padded(sizes: Sizes, recording: Recording, large: Recording,
                 rows: tuple[Rows | None, ...]) -> Padded:  # fmt: skip
-        _, count, places = sizes
+        family, count, places = sizes
         assert count is not None
+        family.proven.add(bucket_of(count))
         # Both hold now. Where they look at the same things, one will do: that of all sizes.
         shared = large.guards.watches() == recording.guards.watches() and not large.guards.holds()
         guards = large.guards if shared else recording.guards
@@ -297,10 +302,7 @@ class Batches:
     @staticmethod
     def _refuse(family: Family, place: int, reason: str, recording: Recording) -> None:
         family.refused[place] = _Refusal(reason or "nothing was recorded", recording.guards)
-        if place == _WHOLE:
-            family.programs.clear()
-        else:
-            family.programs.pop(place, None)
+        family.programs = {b: one for b, one in family.programs.items() if b in family.proven}
 
     # -- what is kept ------------------------------------------------------------------------------
     def trim(self, keys: OrderedDict[Any, Any]) -> None:
