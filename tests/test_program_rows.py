@@ -130,6 +130,18 @@ KEEPS: dict[str, tuple[Callable[[int], Any], Function]] = {
     ),
     "embedding": (ids, lambda i: (F.embedding(i, TABLE), TABLE[i], F.one_hot(i, 5))),
     "losses": (flat, lambda x: F.cross_entropy(x, tfl.argmax(x, axis=1), reduction="none")),
+    "weighted losses": (
+        flat, lambda x: F.nll_loss(x, tfl.argmax(x, axis=1), weight=S[0], reduction="none"),
+    ),
+    "losses of pairs": (
+        flat, lambda x: F.binary_cross_entropy_with_logits(x, (x > 0).float(), reduction="none"),
+    ),
+    "members": (ids, lambda i: (tfl.isin(i, tfl.tensor([0, 2])), i * 2)),
+    "gates": (steps, lambda x: F.glu(tfl.concat([x, x * 2], -1), -1)),
+    "rows of a table": (ids, lambda i: TABLE[i, 1] + S[i][..., 0]),
+    "like another axis": (steps, lambda x: tfl.zeros_like(tfl.swapaxes(x, 0, 1)) + S[0]),
+    "sums to a shape": (flat, lambda x: tfl.grad(lambda y: (y[:, None] * S).sum())(x)),
+    "diagonals": (steps, lambda x: tfl.einsum("bii->b", x[:, :3])),
     "images": (
         images,
         lambda x: F.avg_pool2d(F.max_pool2d(F.conv2d(x, tfl.ones(2, 3, 3, 3)), 2), 2),
@@ -171,9 +183,14 @@ MIXES: dict[str, tuple[Callable[[int], Any], Function, str]] = {
     "some": (flat, lambda x: x[1:] * 1, "getitem mixes rows"),
     "by index": (flat, lambda x: x[[0, 1, 0]] * 1, "getitem_arrays mixes rows"),
     "shifted": (flat, lambda x: x + tfl.roll(x, 1, axis=0), "roll mixes rows"),
+    "diagonal": (flat, lambda x: tfl.linalg.diagonal(x) * 1, "diagonal mixes rows"),
     "all pairs": (flat, lambda x: x @ x.T, "matmul mixes rows"),
     "moments": (flat, lambda x: x.T @ x, "matmul mixes rows"),
     "einsum": (flat, lambda x: tfl.einsum("bi,bj->ij", x, x), "einsum mixes rows"),
+    "flat roll": (flat, lambda x: tfl.roll(x, 1), "roll mixes rows"),
+    "a step of the samples": (flat, lambda x: x[::2] * 1, "getitem mixes rows"),
+    "a plane of samples": (steps, lambda x: x[0, 1] * 1, "getitem mixes rows"),
+    "by another's index": (flat, lambda x: x[(x[:, 0] > 0).long()], "getitem_arrays mixes rows"),
     "one after the other": (flat, lambda x: tfl.concat([x, x]), "concat mixes rows"),
     "samples as one": (flat, lambda x: F.layer_norm(x, tuple(x.shape)), "layer_norm mixes rows"),
     "attention of samples": (

@@ -135,6 +135,15 @@ def _transposed(call: Seen) -> State:
     return rows._replace(axis=last.get(rows.axis, rows.axis))
 
 
+def _diagonal(call: Seen) -> State:
+    x, rows = call.lone()
+    _, *given = call.args[1]
+    axes = _axes(tuple(given), x.ndim)
+    if rows.axis in axes:
+        raise MixesError("it works along the axis of the samples")
+    return rows._replace(axis=rows.axis - sum(axis < rows.axis for axis in axes))
+
+
 @_sized
 def _broadcast_to(call: Seen) -> State:
     (x,) = call.operands
@@ -283,18 +292,18 @@ def _parts(key: Any) -> tuple[Any, ...]:
 
 @_sized
 def _place(call: Seen) -> State:
+    """Into zeros of a shape, where a key says."""
     x, rows = call.lone()
     _, key, shape = call.args
     _, large_key, large_shape = call.others
-    if type(key) is not tuple or not len(key) == len(shape) == x.ndim:
+    axis = differing(shape, large_shape)
+    found = _Key(key, large_key, Operand(None, shape, large_shape), axis)
+    added = sum(part is None for part in _parts(key))
+    if axis is None or found.axis != rows.axis:
+        raise MixesError("the samples lie along different axes of its arguments")
+    if x.ndim != len(shape) - len(found.advanced) + added:
         raise MixesError("its key isn't known to keep the samples apart")
-    for axis, (one, other) in enumerate(zip(key, large_key, strict=True)):
-        if axis == rows.axis:
-            _Key._check_whole(one, shape[axis])
-            _Key._check_whole(other, large_shape[axis])
-        elif type(one) is not slice or one != other:
-            raise MixesError("its key isn't known to keep the samples apart")
-    return rows
+    return rows._replace(axis=axis)
 
 
 # -- products --------------------------------------------------------------------------------------
@@ -427,6 +436,7 @@ RULES: dict[str, Rule] = {
     "reshape": _reshape,
     "permute_dims": _permute,
     "mT": _transposed,
+    "diagonal": _diagonal,
     "broadcast_to": _broadcast_to,
     "sum_to": _sum_to,
     **_named("zeros_like ones_like zeros_for", _filled),

@@ -357,13 +357,14 @@ def jit(
         overwritten (copy what is to stay); where a backward needs it, that raises. Results of
         padded batches are copies, which stay.
     dynamic_batch : bool
-        Let batches of many sizes share programs: for inference. Which arguments are batched is seen
-        when their leading axes change together. A batch of two or more samples is then padded to
-        the next power of two, at least 8, by repeating its last sample; the rows of the results
-        that belong to padding are cut off. That is done only where every operation keeps the rows
-        apart; otherwise each size has a program of its own, and `Jitted.explain` says why. Each
-        size is recorded once, to see that the function does the same for it. Products may round
-        otherwise for other numbers of rows. Empty batches run as they are.
+        Let batches of many sizes share programs: for inference. Arguments whose leading axes change
+        together are batched. A batch of two or more samples is padded to the next power of two, at
+        least 8, by repeating its last sample, and the results are cut: where every operation keeps
+        the rows of the samples apart, and no result is a view of an argument. Otherwise each size
+        has a program of its own; `Jitted.explain` says why. Each size is recorded once, to see that
+        the function does the same for it, and once for each power of two the function is also
+        called with a padded batch. Products of other numbers of rows may round otherwise. Empty
+        batches run as they are.
 
     Returns
     -------
