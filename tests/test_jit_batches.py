@@ -272,6 +272,46 @@ def test_python_code_that_chooses_by_the_size() -> None:
     played(choose, lambda n: [drawn(n, 3)], list(range(1, 18)) * 3)
 
 
+class Scale(nn.Module):
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Any) -> Any:
+        return x * self.factor
+
+
+class Chosen:
+    """What `jit` doesn't look into: a module for batches of 8, another one for the rest."""
+
+    def __init__(self) -> None:
+        self.parts = [Scale(2.0), Scale(2.0)]
+
+
+@pytest.mark.parametrize("changed", [0, 1])
+def test_modules_that_are_chosen_by_the_size(changed: int) -> None:
+    """The bucket looks at another module than a smaller batch, though at one of the same class."""
+    chosen = Chosen()
+
+    def run(x: Any) -> Any:
+        return chosen.parts[x.shape[0] == 8](x)
+
+    jitted = played(run, lambda n: [drawn(n, 3)], [5, 6, 7, 5, 6, 7])
+    assert is_padded(jitted)
+    chosen.parts[changed].factor = 3.0
+    with tfl.no_grad():
+        for n in [5, 6, 7, 8, 8, 8, 5, 6, 7, 8]:
+            same(jitted(drawn(n, 3)), run(drawn(n, 3)))
+
+
+def test_sizes_share_the_guards_of_their_bucket() -> None:
+    model = mlp()
+    jitted = played(model, lambda n: [drawn(n, 3)], [5, 6, 7, 5, 6, 7], exactly=False)
+    guards = {id(one.guards) for key in jitted._keys.values() for one in key.ready}
+    assert len(jitted._keys) == 3
+    assert len(guards) == 1
+
+
 def test_several_arguments_with_the_batch() -> None:
     def masked(x: Any, mask: Any, scale: float, table: Any) -> Any:
         return tfl.where(mask, x * scale, table[0])

@@ -294,9 +294,11 @@ class Batches:
         family, count, places = sizes
         assert count is not None
         family.proven.add(bucket_of(count))
-        # Both hold now. Where they look at the same things, one will do: that of all sizes.
-        shared = large.guards.watches() == recording.guards.watches() and not large.guards.holds()
-        guards = large.guards if shared else recording.guards
+        # Where both hold and look at the same things, one will do: that of all sizes.
+        guards = recording.guards
+        both_hold = not large.guards.holds() and not guards.holds()
+        if both_hold and large.guards.watches() == guards.watches():
+            guards = large.guards
         return Padded(guards, large, count, bucket_of(count), places, rows, recording)
 
     @staticmethod

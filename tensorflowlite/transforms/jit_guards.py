@@ -38,6 +38,7 @@ class Guards:
         }  # fmt: skip
         self._lines: list[str] = []
         self._tell: list[str] = []
+        self._watched: list[int] = []  # identities: of objects that live as long as this holds
         young = {id(one) for one in session.young()}
         for one in session.outside:
             tensor = one.tensor()
@@ -73,13 +74,17 @@ class Guards:
         failed = self._holds()
         return "" if failed < 0 else self._tell[failed]
 
-    def watches(self) -> tuple[str, ...]:
-        """Return what is compared, in words: the same for guards that look at the same things."""
-        return tuple(self._tell)
+    def watches(self) -> tuple[tuple[str, int], ...]:
+        """Return what is compared, and of which objects.
 
-    def _check(self, condition: str, tell: str, **names: Any) -> None:
+        It is the same for guards that look at the same things, where both hold.
+        """
+        return tuple(zip(self._tell, self._watched, strict=True))
+
+    def _check(self, of: int, condition: str, tell: str, **names: Any) -> None:
         number = len(self._tell)
         self._tell.append(tell)
+        self._watched.append(of)
         for name, value in names.items():
             self._names[f"{name}{number}"] = value
         numbered = condition.replace("#", str(number))
@@ -88,24 +93,25 @@ class Guards:
     def _add_tensor(self, tensor: Tensor, one: Outside) -> None:
         what = f"a tensor from outside, {one.array.dtype.name} {tuple(one.array.shape)}"
         self._lines.append(f"    t = r{len(self._tell)}()")
-        self._check("t is None or t.array is not a#", f"{what}, holds another array or is gone",
+        of = id(tensor)
+        self._check(of, "t is None or t.array is not a#", f"{what}, holds another array or is gone",
                     r=weakref.ref(tensor), a=one.array)  # fmt: skip
         if not one.differentiated:
-            self._check("t.node is not None", f"{what}: whether it requires grad")
+            self._check(of, "t.node is not None", f"{what}: whether it requires grad")
             return
-        self._check("type(t.node) is not Leaf", f"{what}: whether it requires grad")
-        self._check("t.node.hooks and hooks_of(t) != h#" if not one.hooks else
+        self._check(of, "type(t.node) is not Leaf", f"{what}: whether it requires grad")
+        self._check(of, "t.node.hooks and hooks_of(t) != h#" if not one.hooks else
                     "hooks_of(t) != h#", f"{what}: its hooks", h=one.hooks)  # fmt: skip
         if one.grad == "none":
-            self._check("t.node.grad is not None", f"{what}: its gradient was None")
+            self._check(of, "t.node.grad is not None", f"{what}: its gradient was None")
         elif one.grad == "kept":
-            self._check("t.node.grad is not g#", f"{what}: its gradient was another tensor",
+            self._check(of, "t.node.grad is not g#", f"{what}: its gradient was another tensor",
                         g=one.before)  # fmt: skip
 
     def _add_missing(self, tensor: Tensor) -> None:
         what = f"a tensor without a gradient, {tensor.dtype.name} {tensor.shape}"
         self._lines.append(f"    t = r{len(self._tell)}()")
-        self._check("t is None or type(t.node) is not Leaf or t.node.grad is not None",
+        self._check(id(tensor), "t is None or type(t.node) is not Leaf or t.node.grad is not None",
                     f"{what}, has one", r=weakref.ref(tensor))  # fmt: skip
 
     def _add_owner(
@@ -117,14 +123,14 @@ class Guards:
         as_found = tuple(map(id, values(owner))) == tuple(map(id, found))
         same = unchanged(quick(owner)) if as_found else never
         self._lines.append(f"    o = r{len(self._tell)}()")
-        self._check("o is None or not same#(q#(o)) and differs(o, v#, f#)",
+        self._check(id(owner), "o is None or not same#(q#(o)) and differs(o, v#, f#)",
                     f"an attribute of {name}", r=weakref.ref(owner), q=quick,
                     same=same, v=values, f=_remembered(found))  # fmt: skip
 
     def _add_variables(self, variables: Any, read: tuple[Any, ...]) -> None:
         names = ", ".join(variables.names)
         quick = variables.values or variables.read
-        self._check("not same#(q#()) and differs(True, v#, f#)",
+        self._check(variables.of, "not same#(q#()) and differs(True, v#, f#)",
                     f"a variable of {variables.where}: one of {names}", q=quick,
                     same=unchanged(quick()), v=lambda _, read=variables.read: read(),
                     f=_remembered(read))  # fmt: skip

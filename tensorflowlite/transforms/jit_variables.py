@@ -19,13 +19,15 @@ Missing: Any = object()
 class Variables(NamedTuple):
     """Some variables: whose they are, their names, and what gives their contents now.
 
-    ``values`` gives the variables themselves, where their contents follow from them.
+    ``values`` gives the variables themselves, where their contents follow from them; ``of`` is the
+    identity of what reads them.
     """
 
     where: str
     names: tuple[str, ...]
     read: Callable[[], tuple[Any, ...]]
     values: Callable[[], tuple[Any, ...]] | None = None
+    of: int = 0
 
 
 def is_plain(value: Any) -> bool:
@@ -97,7 +99,7 @@ def variables_of(functions: Sequence[Any]) -> Iterator[Variables]:
             continue
         seen.add(id(one))
         for variables in _of_one(one):
-            yield variables
+            yield variables._replace(of=id(one))
             waiting += [value for value in variables.read() if _is_followed(value, home)]
 
 
