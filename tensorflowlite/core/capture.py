@@ -12,6 +12,7 @@ import gc
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 from ..backend import backend_of
@@ -27,6 +28,24 @@ from .tensor import Tensor, operation_of, recording, wrap
 
 # One thread records at a time; a second one that would runs its function as it is.
 turn = threading.Lock()
+
+
+_is_tensor: Callable[[Any], bool] = Tensor.__instancecheck__
+
+
+def _young_tensors() -> list[Tensor]:
+    """Return the tensors of the collector's first generation.
+
+    One call looks through all objects, and leaves none of the others: while it runs no other thread
+    does, which would fail to make a tuple of a generator where somebody holds the unfinished one.
+    """
+    found: Iterable[Any]
+    try:
+        found = list(filter(_is_tensor, chain.from_iterable(map(gc.get_objects, (0,)))))
+    except Exception:  # of an object that gives itself another class: a weak proxy, a mock
+        found = gc.get_objects(0)
+    # One that another thread is making has no array yet.
+    return [one for one in found if type(one) is Tensor and hasattr(one, "array")]
 
 
 class Outside:
@@ -137,7 +156,7 @@ class Session:
 
     def young(self) -> list[Tensor]:
         """Return the tensors that were made since the recording began and are alive."""
-        found = [one for one in gc.get_objects(0) if type(one) is Tensor]
+        found = _young_tensors()
         survivors = [reference() for reference in self._survivors]
         return found + [one for one in survivors if one is not None]
 

@@ -9,6 +9,7 @@ the call is recorded anew.
 from __future__ import annotations
 
 import functools
+import threading
 import types
 import warnings
 from collections import OrderedDict
@@ -35,6 +36,7 @@ _WARN_AFTER, _STOP_AFTER = 4, 16  # recordings of one key
 _PATIENCE = 10.0  # seconds to wait while another thread records, which may wait for this one
 _INEXACT = (float, complex)
 _FUSIONS = ("none", "exact", "all")
+_ordering = threading.RLock()  # held while keys are added, dropped or listed, in their order
 
 
 class CacheInfo(NamedTuple):
@@ -112,11 +114,13 @@ class Jitted:
         return self._miss(key, found, leaves, args, kwargs)
 
     def _miss(self, key: Any, found: _Key | None, leaves: list[Any], args: Any, kwargs: Any) -> Any:
-        if found is None:
-            found = self._keys[key] = _Key()
-            if len(self._keys) > self._most_keys:
-                self._keys.popitem(last=False)
-        self._keys.move_to_end(key)
+        with _ordering:
+            if found is None:
+                found = self._keys.setdefault(key, _Key())
+                if len(self._keys) > self._most_keys:
+                    self._keys.popitem(last=False)
+            if key in self._keys:  # no other thread has dropped it
+                self._keys.move_to_end(key)
         found.calls += 1
         sizes = None if self._batches is None else self._batches.sizes_of(key, leaves)
         plain = found.calls == 1 and not (sizes is not None and sizes.paddable)
@@ -176,7 +180,8 @@ class Jitted:
         """Let a program for larger batches run calls such as the one that was recorded."""
         ready = self._batches.ready(sizes, recording, key, leaves)
         if ready is None:
-            self._batches.trim(self._keys)
+            with _ordering:
+                self._batches.trim(self._keys)
             return
         found.ready.insert(0, ready)
         del found.ready[_MOST_RECORDINGS:]
@@ -215,7 +220,8 @@ class Jitted:
         >>> tfl.jit(tfl.sin).cache_info()
         CacheInfo(replayed=0, recorded=0, eager=0, programs=0)
         """
-        programs = [one for key in self._keys.values() for one in (*key.ready, *key.unproven)]
+        with _ordering:
+            programs = [one for key in self._keys.values() for one in (*key.ready, *key.unproven)]
         recorded = self._recorded
         if self._batches is not None:
             recorded += self._batches.recorded
@@ -232,7 +238,8 @@ class Jitted:
         >>> import tensorflowlite as tfl
         >>> tfl.jit(tfl.sin).cache_clear()
         """
-        self._keys.clear()
+        with _ordering:
+            self._keys.clear()
         if self._batches is not None:
             self._batches.clear()
 
@@ -261,9 +268,10 @@ class Jitted:
         return {} if recording is None else recording.memory_stats()
 
     def _newest(self) -> Recording | None:
-        for one in reversed(self._keys.values()):
-            for recording in (*one.ready, *one.unproven):
-                return recording
+        with _ordering:
+            for one in reversed(self._keys.values()):
+                for recording in (*one.ready, *one.unproven):
+                    return recording
         return None
 
     def explain(self) -> str:

@@ -9,6 +9,7 @@ compared once, for Python code may have chosen by it; what is kept of it is no p
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
@@ -30,6 +31,7 @@ _MOST_PROGRAMS = 2  # of one bucket; another one comes when what the function re
 _STOP_OWN, _STOP_ALL = 4 * _MOST_OWN, 2 * MOST_SIZES  # recordings of one family
 _SMALLEST = 8
 _WHOLE = 0  # among buckets: what is refused for all of them
+_meeting = threading.RLock()  # held while families are added, listed, or told of sizes
 
 
 def bucket_of(count: int) -> int:
@@ -202,14 +204,15 @@ class Batches:
             else:
                 form.append(part)
         known = (key[: len(key) - len(leaves)], tuple(form))
-        family = self._families.get(known)
-        if family is None:
-            family = self._families[known] = Family()
-            if len(self._families) > _MOST_FAMILIES:
-                self._families.popitem(last=False)
-        self._families.move_to_end(known)
-        count = family.count_of(tuple(sizes))
-        batched = () if count is None else tuple([places[i] for i in family.batched or ()])
+        with _meeting:
+            family = self._families.get(known)
+            if family is None:
+                family = self._families[known] = Family()
+                if len(self._families) > _MOST_FAMILIES:
+                    self._families.popitem(last=False)
+            self._families.move_to_end(known)
+            count = family.count_of(tuple(sizes))
+            batched = () if count is None else tuple([places[i] for i in family.batched or ()])
         if any(leaves[place].node is not None for place in batched):
             count = None
         return Sizes(family, count, batched)
@@ -319,18 +322,23 @@ class Batches:
     def programs(self) -> list[Recording]:
         """Return the programs of all buckets."""
         return [
-            one for family in self._families.values()
-            for found in family.programs.values() for one in found
+            one for family in self._all() for found in list(family.programs.values())
+            for one in list(found)
         ]  # fmt: skip
 
     def note(self) -> str:
         """Return what to tell of the newest family."""
-        newest = next(reversed(self._families.values()), None)
-        return "" if newest is None else newest.note()
+        families = self._all()
+        return families[-1].note() if families else ""
 
     def clear(self) -> None:
         """Forget all of it."""
-        self._families.clear()
+        with _meeting:
+            self._families.clear()
+
+    def _all(self) -> list[Family]:
+        with _meeting:
+            return list(self._families.values())
 
 
 def _compare(small: Recording, large: Recording, sizes: tuple[int, int],
