@@ -312,6 +312,13 @@ def test_sizes_share_the_guards_of_their_bucket() -> None:
     assert len(guards) == 1
 
 
+def test_a_zero_whose_sign_depends_on_the_size() -> None:
+    def run(x: Any) -> Any:
+        return F.hardtanh(x - 9, -0.0 if x.shape[0] == 8 else 0.0, 1.0)
+
+    assert not is_padded(played(run, lambda n: [drawn(n, 3)], [5, 6, 7, 5, 6, 7, 8, 5]))
+
+
 def test_several_arguments_with_the_batch() -> None:
     def masked(x: Any, mask: Any, scale: float, table: Any) -> Any:
         return tfl.where(mask, x * scale, table[0])

@@ -256,8 +256,10 @@ def _alike(one: Any, other: Any) -> bool:
         return False
     if isinstance(one, tuple | list):
         return len(one) == len(other) and all(map(_alike, one, other))
+    if isinstance(one, float | complex):  # 0.0 equals -0.0, and NaN not itself
+        return repr(one) == repr(other)
     try:
-        return one is other or bool(one == other) or bool(one != one and other != other)
+        return one is other or bool(one == other)
     except Exception:
         return False
 

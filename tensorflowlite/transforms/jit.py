@@ -362,8 +362,8 @@ def jit(
     static_outputs : bool
         Let every replay of a program write its results and gradients where the last one did,
         instead of into new memory: then it allocates nothing. What an earlier call returned is
-        overwritten (copy what is to stay); where a backward needs it, that raises. Results of
-        padded batches are copies, which stay.
+        overwritten (copy what is to stay); where a backward needs it, that raises. Rows that are
+        cut from the results of padded batches are copies, which stay.
     dynamic_batch : bool
         Let batches of many sizes share programs: for inference. Arguments whose leading axes change
         together are batched. A batch of two or more samples is padded to the next power of two, at
