@@ -110,6 +110,14 @@ def test_the_native_extension_tells(told: list[str], native_module: ModuleType) 
     assert any(text.startswith("softmax: the implementation declines, as ") for text in told)
 
 
+def test_arguments_that_are_dtypes(told: list[str], native_module: ModuleType) -> None:
+    x, target = tfl.ones((3, 4), dtype="float16"), tfl.tensor([0, 1, 2])
+    with tfl.debug.log("dispatch"):
+        loss = tfl.nn.functional.cross_entropy(x, target)
+    assert loss.dtype == tfl.float16
+    assert any("cross_entropy" in text for text in told)
+
+
 def test_nothing_is_left(told: list[str]) -> None:
     """Off, what chooses is what was there before: the very function that decides."""
     choose = guarded("half", lambda x: 1, takes_small, lambda x: 2)

@@ -47,8 +47,9 @@ class _Teller:
 
 
 def _described(value: Any) -> str:
-    shape = getattr(value, "shape", None)
-    return repr(value) if shape is None else f"{value.dtype} {tuple(shape)}"
+    if not hasattr(value, "shape") or not hasattr(value, "dtype"):  # a dtype has a shape too
+        return repr(value)
+    return f"{value.dtype} {tuple(value.shape)}"
 
 
 class _State:
