@@ -18,6 +18,7 @@ import pytest
 import tensorflowlite as tfl
 from tensorflowlite import nn, optim
 from tensorflowlite.backend import backend_of
+from tensorflowlite.core.capture import unless
 from tensorflowlite.errors import ArgumentError, CaptureError, ShapeError
 from tensorflowlite.nn import functional as F
 from tensorflowlite.transforms.jit_batches import bucket_of
@@ -415,6 +416,19 @@ def test_side_effects_of_a_refused_padding_are_undone() -> None:
     def run(x: Any) -> Any:
         if x.shape[0] == 8:
             seen.add_(1.0)
+        return x * 2
+
+    played(run, lambda n: [drawn(n, 3)], [5, 6, 7, 5, 6, 7])
+    assert seen.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_side_effects_of_a_padding_that_left_something_out_are_undone() -> None:
+    seen = tfl.zeros(3)
+
+    def run(x: Any) -> Any:
+        if x.shape[0] == 8:
+            seen.add_(1.0)
+            unless([tfl.tensor(True)], lambda: None)
         return x * 2
 
     played(run, lambda n: [drawn(n, 3)], [5, 6, 7, 5, 6, 7])

@@ -221,6 +221,8 @@ def record(
                 raise
             raise CaptureError(f"{type(error).__name__}: {error}") from error
         if session.skipped:
+            if trial:
+                raise CaptureError("something was left out for what a value was")
             return result, None
         try:
             recording = _finish(session, function, leaves, tuple(places), inputs, result)
