@@ -9,6 +9,7 @@ namespace tfl {
 void add_elements(pybind11::module_& module);
 void add_functions(pybind11::module_& module);
 void add_gated_activation(pybind11::module_& module);
+void add_identities(pybind11::module_& module);
 void add_losses(pybind11::module_& module);
 void add_memory(pybind11::module_& module);
 void add_threads(pybind11::module_& module);

@@ -14,6 +14,7 @@ PYBIND11_MODULE(_native, module) {
   tfl::add_elements(module);
   tfl::add_functions(module);
   tfl::add_gated_activation(module);
+  tfl::add_identities(module);
   tfl::add_losses(module);
   tfl::add_memory(module);
   tfl::add_threads(module);

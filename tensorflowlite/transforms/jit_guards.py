@@ -7,6 +7,7 @@ of modules and optimizers, and the variables of the function and of those that i
 
 from __future__ import annotations
 
+import functools
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -15,13 +16,24 @@ from ..core.capture import Outside, Session, hooks_of
 from ..core.nodes import Leaf
 from ..core.tensor import Tensor
 from ..errors import CaptureError
-from .jit_identity import never, unchanged
+from .jit_identity import (
+    Any_,
+    Empty,
+    Root,
+    looking,
+    root_of,
+    root_of_call,
+    root_of_class,
+    root_of_object,
+    root_of_tensor,
+)
 from .jit_variables import (
     Missing,
     class_attributes,
     contents,
     is_plain,
     modules_in,
+    users_classes,
     variables_of,
 )
 
@@ -33,12 +45,10 @@ class Guards:
     """
 
     def __init__(self, session: Session, function: Any, leaves: list[Any]) -> None:
-        self._names: dict[str, Any] = {
-            "differs": differs, "hooks_of": hooks_of, "Leaf": Leaf, "type": type,
-        }  # fmt: skip
-        self._lines: list[str] = []
-        self._tell: list[str] = []
-        self._watched: list[int] = []  # identities: of objects that live as long as this holds
+        self._roots: list[Root] = []
+        self._checks: list[Callable[[], str]] = []  # what decides where a root looks changed
+        # What is compared, and the identity of whose: of objects that live as long as this holds.
+        self._watched: list[tuple[str, int]] = []
         young = {id(one) for one in session.young()}
         for one in session.outside:
             tensor = one.tensor()
@@ -52,88 +62,146 @@ class Guards:
             if hasattr(owner, "named_modules"):
                 modules.update(modules_in([owner]))
             else:
-                self._add_owner(type(owner).__name__, owner, values, found)
+                self._add_observed(owner, values, found)
         objects = [leaf for leaf in leaves if type(leaf) is not Tensor and not is_plain(leaf)]
         arguments = {id(x) for x, _ in session.inputs}
         for variables in variables_of([function, *objects]):
             read = variables.read()
             _check_arguments(arguments, read)
             modules.update(modules_in(read))
-            self._add_variables(variables, read)
-        for module in modules.values():
-            _check_arguments(arguments, _attributes(module))
-            self._add_owner(
-                type(module).__name__, module, _attributes, _attributes(module), _values_of
-            )
-        source = "\n".join(["def holds():", *self._lines, "    return -1"])
-        exec(compile(source, "<guards>", "exec"), self._names)
-        self._holds: Callable[[], int] = self._names["holds"]
+            what = f"a variable of {variables.where}: one of {', '.join(variables.names)}"
+            check = _Check(what, None, variables.read, read)
+            self._add(root_of(variables.source), check, what, variables.of)
+        self._add_modules(list(modules.values()), arguments)
+        self._first = looking(self._roots)
 
     def holds(self) -> str:
         """Return "" where the recording still fits, else what has changed."""
-        failed = self._holds()
-        return "" if failed < 0 else self._tell[failed]
+        at = self._first(0)
+        while at >= 0:
+            changed = self._checks[at]()
+            if changed:
+                return changed
+            at = self._first(at + 1)
+        return ""
 
     def watches(self) -> tuple[tuple[str, int], ...]:
         """Return what is compared, and of which objects.
 
         It is the same for guards that look at the same things, where both hold.
         """
-        return tuple(zip(self._tell, self._watched, strict=True))
+        return tuple(self._watched)
 
-    def _check(self, of: int, condition: str, tell: str, **names: Any) -> None:
-        number = len(self._tell)
-        self._tell.append(tell)
-        self._watched.append(of)
-        for name, value in names.items():
-            self._names[f"{name}{number}"] = value
-        numbered = condition.replace("#", str(number))
-        self._lines.append(f"    if {numbered}: return {number}")
+    def _add(self, root: Root, check: Callable[[], str], what: str, of: int) -> None:
+        self._roots.append(root)
+        self._checks.append(check)
+        self._watched.append((what, of))
 
     def _add_tensor(self, tensor: Tensor, one: Outside) -> None:
-        what = f"a tensor from outside, {one.array.dtype.name} {tuple(one.array.shape)}"
-        self._lines.append(f"    t = r{len(self._tell)}()")
-        of = id(tensor)
-        self._check(of, "t is None or t.array is not a#", f"{what}, holds another array or is gone",
-                    r=weakref.ref(tensor), a=one.array)  # fmt: skip
-        if not one.differentiated:
-            self._check(of, "t.node is not None", f"{what}: whether it requires grad")
-            return
-        self._check(of, "type(t.node) is not Leaf", f"{what}: whether it requires grad")
-        self._check(of, "t.node.hooks and hooks_of(t) != h#" if not one.hooks else
-                    "hooks_of(t) != h#", f"{what}: its hooks", h=one.hooks)  # fmt: skip
-        if one.grad == "none":
-            self._check(of, "t.node.grad is not None", f"{what}: its gradient was None")
-        elif one.grad == "kept":
-            self._check(of, "t.node.grad is not g#", f"{what}: its gradient was another tensor",
-                        g=one.before)  # fmt: skip
+        grad = {"none": None, "kept": one.before}.get(one.grad, Any_)
+        reference = weakref.ref(tensor)
+        root = root_of_tensor(
+            reference, type(tensor), one.differentiated, array=one.array,
+            hooks=Empty, grad=grad,
+        )  # fmt: skip
+        if one.hooks:  # which are compared each time
+            root = root._replace(node=None)
+        form = f"{one.array.dtype.name} {tuple(one.array.shape)}"
+        self._add(root, functools.partial(
+            _tensor_changed, reference, f"a tensor from outside, {form}", one.array,
+            one.differentiated, one.hooks, grad,
+        ), f"{form} {one.differentiated} {one.hooks} {one.grad}", id(tensor))  # fmt: skip
 
     def _add_missing(self, tensor: Tensor) -> None:
+        reference = weakref.ref(tensor)
         what = f"a tensor without a gradient, {tensor.dtype.name} {tensor.shape}"
-        self._lines.append(f"    t = r{len(self._tell)}()")
-        self._check(id(tensor), "t is None or type(t.node) is not Leaf or t.node.grad is not None",
-                    f"{what}, has one", r=weakref.ref(tensor))  # fmt: skip
+        root = root_of_tensor(reference, type(tensor), True, hooks=Any_, grad=None)
+        self._add(root, functools.partial(_gradient_found, reference, what), what, id(tensor))
 
-    def _add_owner(
-        self, name: str, owner: Any, values: Any, found: Any, quick: Any = None
-    ) -> None:
-        """Compare values of an object; what they follow from is ``quick`` of it."""
-        quick = quick or values
-        # The function may have changed them after it used them.
-        as_found = tuple(map(id, values(owner))) == tuple(map(id, found))
-        same = unchanged(quick(owner)) if as_found else never
-        self._lines.append(f"    o = r{len(self._tell)}()")
-        self._check(id(owner), "o is None or not same#(q#(o)) and differs(o, v#, f#)",
-                    f"an attribute of {name}", r=weakref.ref(owner), q=quick,
-                    same=same, v=values, f=_remembered(found))  # fmt: skip
+    def _add_observed(self, owner: Any, values: Callable[[Any], Any], found: Any) -> None:
+        reference = weakref.ref(owner)
+        root = root_of_call((values, reference), found)
+        what = f"an attribute of {type(owner).__name__}"
+        self._add(root, _Check(what, reference, values, found), what, id(owner))
 
-    def _add_variables(self, variables: Any, read: tuple[Any, ...]) -> None:
-        names = ", ".join(variables.names)
-        quick = variables.values or variables.read
-        self._check(variables.of, "not same#(q#()) and differs(True, v#, f#)",
-                    f"a variable of {variables.where}: one of {names}", q=quick,
-                    same=unchanged(quick()), v=lambda _, read=variables.read: read(),
-                    f=_remembered(read))  # fmt: skip
+    def _add_modules(self, modules: list[Any], arguments: set[int]) -> None:
+        kinds: dict[Any, None] = dict.fromkeys(
+            [kind for one in map(type, modules) for kind in users_classes(one)]
+        )
+        for owners, values, root in (
+            (modules, _attributes, root_of_object), (kinds, class_attributes, root_of_class),
+        ):  # fmt: skip
+            for owner in owners:
+                found = values(owner)
+                _check_arguments(arguments, found)
+                reference = weakref.ref(owner)
+                kind = owner if isinstance(owner, type) else type(owner)
+                what = f"an attribute of {kind.__name__}"
+                check = _Check(what, reference, values, found)
+                self._add(root(reference, owner), check, what, id(owner))
+
+
+class _Check:
+    """Compares values of an object, or variables, with those of the recording.
+
+    Called it returns "", or what has changed. Only plain values are kept alive.
+    """
+
+    __slots__ = ("what", "owner", "values", "identities", "plain")
+
+    def __init__(self, what: str, owner: Any, values: Callable[..., Any], found: Any) -> None:
+        self.what, self.owner, self.values = what, owner, values
+        self.identities = tuple(map(id, found))
+        self.plain = tuple([one if is_plain(one) else Missing for one in found])
+
+    def __call__(self) -> str:
+        if self.owner is None:
+            now = self.values()
+        else:
+            owner = self.owner()
+            if owner is None:
+                return self.what
+            now = self.values(owner)
+        return self.what if self._differs(now) else ""
+
+    def _differs(self, now: tuple[Any, ...]) -> bool:
+        if tuple(map(id, now)) == self.identities:
+            return False
+        if len(now) != len(self.plain):
+            return True
+        for value, was, identity in zip(now, self.plain, self.identities, strict=True):
+            if id(value) == identity:
+                continue
+            # By their text: 0.0 equals -0.0, and NaN not itself.
+            if was is Missing or type(value) is not type(was) or repr(value) != repr(was):
+                return True
+        return False
+
+
+def _tensor_changed(
+    reference: Any, what: str, array: Any, differentiated: bool, hooks: tuple[int, ...], grad: Any
+) -> str:
+    """Return "", or what has changed of a tensor from outside."""
+    tensor = reference()
+    if tensor is None or tensor.array is not array:
+        return f"{what}, holds another array or is gone"
+    node = tensor.node
+    if (type(node) is not Leaf) if differentiated else (node is not None):
+        return f"{what}: whether it requires grad"
+    if not differentiated:
+        return ""
+    if hooks_of(tensor) != hooks:
+        return f"{what}: its hooks"
+    if grad is Any_ or node.grad is grad:
+        return ""
+    return f"{what}: its gradient was {'None' if grad is None else 'another tensor'}"
+
+
+def _gradient_found(reference: Any, what: str) -> str:
+    tensor = reference()
+    if tensor is not None and type(tensor.node) is Leaf and tensor.node.grad is None:
+        return ""
+    return f"{what}, has one"
 
 
 def _check_arguments(arguments: set[int], values: Any) -> None:
@@ -146,34 +214,6 @@ def _check_arguments(arguments: set[int], values: Any) -> None:
             )
 
 
-def _values_of(module: Any) -> tuple[Any, ...]:
-    return (*module.__dict__.values(), *class_attributes(type(module)))
-
-
-def _attributes(module: Any) -> Any:
-    return contents(_values_of(module))
-
-
-def _remembered(values: tuple[Any, ...]) -> tuple[tuple[int, ...], tuple[Any, ...]]:
-    """Return identities, and the plain values; anything else isn't kept alive."""
-    plain = tuple([one if is_plain(one) else Missing for one in values])
-    return tuple(map(id, values)), plain
-
-
-def differs(owner: Any, values: Callable[[Any], Any], found: Any) -> bool:
-    """Whether an object holds other values than those remembered."""
-    if owner is None:
-        return True
-    identities, plain = found
-    now = values(owner)
-    if tuple(map(id, now)) == identities:
-        return False
-    if len(now) != len(plain):
-        return True
-    for value, was, identity in zip(now, plain, identities, strict=True):
-        if id(value) == identity:
-            continue
-        # By their text: 0.0 equals -0.0, and NaN not itself.
-        if was is Missing or type(value) is not type(was) or repr(value) != repr(was):
-            return True
-    return False
+def _attributes(module: Any) -> tuple[Any, ...]:
+    held = module.__dict__
+    return contents((type(module), *held, *held.values()))
