@@ -97,13 +97,23 @@ class Jitted:
         return getattr(self._function, "__name__", type(self._function).__name__)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if mode.capture is not None or mode.levels or _is_watched():
+        if shared.captures:
+            if mode.capture is not None or mode.levels:
+                return self._function(*args, **kwargs)
+        elif mode.levels or watch.wrap is not None:  # which looks at every operation
             return self._function(*args, **kwargs)
+        leaves: list[Any]
+        structure: Structure | int
         if kwargs:  # in the order of their names
             kwargs = dict(sorted(kwargs.items()))
             leaves, structure = flatten((args, kwargs))
         else:
-            leaves, structure = flatten(args)
+            for one in args:
+                if type(one) is not Tensor:
+                    leaves, structure = flatten(args)
+                    break
+            else:
+                leaves, structure = list(args), len(args)
         key = _key_of(leaves, structure, bool(kwargs))
         found = self._keys.get(key)
         if found is not None:
@@ -294,11 +304,6 @@ class Jitted:
         return recording.listing() + (f"\n{note}" if note else "")
 
 
-def _is_watched() -> bool:
-    """Whether something looks at every operation, as `detect_anomaly` does."""
-    return watch.wrap is not None and not shared.captures
-
-
 def _orders(structure: Structure) -> tuple[Any, ...]:
     """Return the keys of dicts in order, in which the leaves lie."""
     inner = tuple([_orders(one) for one in structure.children if one.children])
@@ -306,12 +311,17 @@ def _orders(structure: Structure) -> tuple[Any, ...]:
     return (structure.keys, *inner) if is_dict else inner
 
 
-def _key_of(leaves: list[Any], structure: Structure, named: bool) -> tuple[Any, ...]:
-    """Return what chooses among recordings: the form of the arguments, and the modes."""
+def _key_of(leaves: list[Any], structure: Structure | int, named: bool) -> tuple[Any, ...]:
+    """Return what chooses among recordings: the form of the arguments, and the modes.
+
+    Of arguments that are tensors, in no tree, ``structure`` is how many there are.
+    """
     parts: list[Any] = [
-        structure, named, _orders(structure), mode.grad, mode.views, seed.generation, settings(),
+        structure, mode.grad, mode.views, seed.generation, settings(),
         tuple(amp.state().items()) if shared.casting else (),
     ]  # fmt: skip
+    if isinstance(structure, Structure):
+        parts.append((named, _orders(structure)))
     for leaf in leaves:
         if type(leaf) is Tensor:
             array = leaf.array
@@ -392,8 +402,11 @@ def jit(
     Notes
     -----
     Arrays, parameters, gradients, optimizer states, random numbers, learning rates and the
-    attributes of modules are followed. Side effects on other Python objects happen when the
-    function is recorded, not when it is replayed: a counter that is raised, a list that grows.
+    attributes of modules are followed, and so is what the function, and those of its package that
+    it calls by name, name themselves: variables and what lists, dicts and sets in them hold, three
+    deep; defaults; plain values and tensors of imported modules; fields of data classes. Of other
+    objects tensors are. Side effects on other Python objects happen when the function is recorded,
+    not when it is replayed: a counter that is raised, a list that grows.
     Where a replay raises, the gradients that it would have set may be gone, as after `zero_grad`.
     Fused operations don't warn of infinities and NaN; where NumPy shall raise for them
     (``np.errstate``), they run one by one.
