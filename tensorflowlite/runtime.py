@@ -145,6 +145,28 @@ def note_changes(arrays: Iterable[Any], by: str) -> int:
     return now
 
 
+class Changes:
+    """Changes that are made to the same arrays again and again, which stay alive."""
+
+    def __init__(self, arrays: Iterable[Any], by: str) -> None:
+        self._arrays, self._by = list(arrays), by
+        self._owners = [owner_of(array) for array in self._arrays]
+        self._makers: dict[int, str] = {}
+        self._last = 0
+
+    def note(self) -> None:
+        """Record that they were just changed, at one tick, as `note_changes` does."""
+        if not self._makers:
+            self._last = note_changes(self._arrays, self._by)  # which knows their owners then
+            self._makers = dict.fromkeys(map(id, self._owners), self._by)
+            return
+        if shared.newest_change != self._last:  # something else has changed others, or these
+            changed_by.update(self._makers)
+        self._last = now = tick()
+        changed.update(dict.fromkeys(self._makers, now))
+        shared.newest_change = now
+
+
 def _prune() -> None:
     """Forget the arrays that are gone; a later one of the same identity has younger nodes."""
     global _prune_at

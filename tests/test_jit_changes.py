@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tensorflowlite as tfl
-from tensorflowlite import nn, optim
+from tensorflowlite import nn, optim, runtime
 from tensorflowlite.errors import CaptureError
 from tensorflowlite.nn import functional as F
 
@@ -435,3 +435,21 @@ def test_what_a_function_changes_after_it_used_it() -> None:
             yield state_of(model)
 
     check(world, 0)
+
+
+def test_changes_that_are_made_again_and_again_are_noted_like_single_ones() -> None:
+    whole, other = np.zeros(4), np.zeros(3)
+    arrays = [whole[1:][:2], other, whole]
+    changes = runtime.Changes(arrays, "jit")
+    for _ in range(3):
+        before = runtime.shared.newest_change
+        changes.note()
+        for owner in (whole, other):
+            assert before < runtime.changed[id(owner)] == runtime.shared.newest_change
+            assert runtime.changed_by[id(owner)] == "jit"
+        changes.note()
+        assert runtime.changed[id(other)] == runtime.shared.newest_change > before + 1
+        runtime.note_change(whole, "add_")
+        assert runtime.changed_by[id(whole)] == "add_"
+        assert runtime.changed[id(whole)] > runtime.changed[id(other)]
+        runtime._prune()  # forgets what is gone alone

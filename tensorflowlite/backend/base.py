@@ -170,6 +170,10 @@ class Backend:
         """Whether nobody else can have the memory of an array that a gradient rule made."""
         return False
 
+    def owns_memory(self, array: Any) -> bool:
+        """Whether no array but its views can have the memory of an array, as far as is known."""
+        return False
+
     def check_leaf(self, array: Any, leaf: Any) -> None:
         """Raise where a leaf can't keep an array as its gradient."""
 

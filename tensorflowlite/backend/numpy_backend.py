@@ -36,6 +36,9 @@ def settled(result: Any, like: Any, crosses: bool) -> Any:
 class NumpyBackend(Backend):
     """NumPy's arrays."""
 
+    def owns_memory(self, array: Any) -> bool:
+        return bool(array.flags.owndata)
+
     def executor(
         self, program: Any, inputs: Any, static_outputs: bool
     ) -> Callable[..., Any] | None:

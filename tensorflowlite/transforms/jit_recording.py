@@ -18,9 +18,9 @@ from ..core.primitive import registry
 from ..core.tensor import Tensor, operation_of, wrap
 from ..errors import CaptureError
 from ..ops import random
-from ..runtime import note_changes, owner_of
+from ..runtime import Changes, note_changes, owner_of
 from .jit_guards import Guards
-from .tree import Structure, flatten, unflatten
+from .tree import LEAF, Structure, flatten, unflatten
 
 
 class EscapeError(CaptureError):
@@ -101,7 +101,8 @@ class Recording:
             place for place, index in enumerate(program.outputs)
             if values[root_of(values, index)].kind == "made"
         ]  # fmt: skip
-        self._static: list[Any] = []
+        self._static: dict[int, Any] = {}
+        self._changes = Changes(changed, "jit") if changed else None
         self.options = Options()
         self._run: Callable[..., tuple[Any, ...]] | None = None
 
@@ -113,21 +114,27 @@ class Recording:
             run = self._run = runner(self._optimized(), arrays, self.options.static_outputs)
         if self.options.static_outputs:
             self._overwrite(arrays)
-        for reference, _, first in self.gradients:
+        leaves_after = []
+        for reference, place, first in self.gradients:
+            leaf = reference().node
             if first:  # its memory is free for the program
-                reference().node.grad = None
+                leaf.grad = None
+            if place is not None or not first:
+                leaves_after.append((leaf, place))
         try:
             values = run(*arrays)
         except Exception as error:
             raise explained(run, error) from error
         if self.options.static_outputs:
-            own = [values[place] for place in self._own if values[place] is not None]
-            self._static += [weakref.ref(owner_of(one)) for one in own]
-        for reference, place, _ in self.gradients:
+            for place in self._own:
+                if values[place] is not None:
+                    owner = owner_of(values[place])
+                    self._static[id(owner)] = weakref.ref(owner)
+        for leaf, place in leaves_after:
             found = None if place is None else values[place]
-            reference().node.grad = None if found is None else wrap(found, None)
-        if self.changed:
-            note_changes(self.changed, "jit")
+            leaf.grad = None if found is None else wrap(found, None)
+        if self._changes is not None:
+            self._changes.note()
         made: list[Any] = []
         for kind, what in self.results:
             if kind == "value":
@@ -136,18 +143,20 @@ class Recording:
                 made.append(leaves[what])
             else:
                 made.append(what() if kind == "tensor" else what)
-        return unflatten(self.structure, made)
+        return made[0] if self.structure is LEAF else unflatten(self.structure, made)
 
     def _overwrite(self, arrays: list[Any]) -> None:
         """Say that the last results are written over, and copy inputs that lie there."""
-        self._static = [one for one in self._static if one() is not None]
-        alive = {id(one): one for one in [one() for one in self._static] if one is not None}
+        alive = {}
+        for key, reference in list(self._static.items()):
+            found = reference()
+            if found is not None:
+                alive[key] = found
+            elif self._static.get(key) is reference:  # no other thread has put one there
+                self._static.pop(key, None)
         for place, array in enumerate(arrays):
             library = backend_of(array)
-            if any(
-                backend_of(one) is library and library.may_share_memory(array, one)
-                for one in alive.values()
-            ):
+            if _shares_memory(library, array, alive):
                 arrays[place] = library.copy(array)
         note_changes(alive.values(), "a replay of jit, whose results are static")
 
@@ -179,6 +188,19 @@ class Recording:
         from ..backend.program_fusion import passes  # at the first replay: not at import
 
         return optimized(self.program, passes(self.options.fusion))
+
+
+def _shares_memory(library: Any, array: Any, others: dict[int, Any]) -> bool:
+    """Whether an array may have memory of others, which are no views, by their identities."""
+    owner = owner_of(array)
+    if id(owner) in others:
+        return True
+    if library.owns_memory(owner):
+        return False
+    return any(
+        backend_of(one) is library and library.may_share_memory(array, one)
+        for one in others.values()
+    )
 
 
 def _equal(one: Any, other: Any) -> bool:
