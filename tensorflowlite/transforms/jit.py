@@ -17,13 +17,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..backend.execution import release_unused
-from ..backend.settings import settings
 from ..core.capture import turn
 from ..core.primitive import watch
 from ..core.tensor import Tensor
-from ..errors import ArgumentError, CaptureError, DtypeError
-from ..ops import amp
-from ..runtime import mode, seed, shared
+from ..errors import ArgumentError, CaptureError
+from ..runtime import mode, shared
+from .jit_keys import key_of
 from .jit_recording import Options, Recording, record
 from .sites import user_line
 from .tree import Structure, flatten
@@ -34,7 +33,6 @@ _WARN_AFTER, _STOP_AFTER = 4, 16  # recordings of one key
 
 
 _PATIENCE = 10.0  # seconds to wait while another thread records, which may wait for this one
-_INEXACT = (float, complex)
 _FUSIONS = ("none", "exact", "all")
 _ordering = threading.RLock()  # held while keys are added, dropped or listed, in their order
 
@@ -114,7 +112,7 @@ class Jitted:
                     break
             else:
                 leaves, structure = list(args), len(args)
-        key = _key_of(leaves, structure, bool(kwargs))
+        key = key_of(leaves, structure, bool(kwargs))
         found = self._keys.get(key)
         if found is not None:
             for recording in found.ready:
@@ -302,42 +300,6 @@ class Jitted:
             return f"{self._called}: nothing is recorded yet"
         note = "" if self._batches is None else self._batches.note()
         return recording.listing() + (f"\n{note}" if note else "")
-
-
-def _orders(structure: Structure) -> tuple[Any, ...]:
-    """Return the keys of dicts in order, in which the leaves lie."""
-    inner = tuple([_orders(one) for one in structure.children if one.children])
-    is_dict = isinstance(structure.kind, type) and issubclass(structure.kind, dict)
-    return (structure.keys, *inner) if is_dict else inner
-
-
-def _key_of(leaves: list[Any], structure: Structure | int, named: bool) -> tuple[Any, ...]:
-    """Return what chooses among recordings: the form of the arguments, and the modes.
-
-    Of arguments that are tensors, in no tree, ``structure`` is how many there are.
-    """
-    parts: list[Any] = [
-        structure, mode.grad, mode.views, seed.generation, settings(),
-        tuple(amp.state().items()) if shared.casting else (),
-    ]  # fmt: skip
-    if isinstance(structure, Structure):
-        parts.append((named, _orders(structure)))
-    for leaf in leaves:
-        if type(leaf) is Tensor:
-            array = leaf.array
-            node = leaf.node
-            parts.append((type(array), array.shape, array.dtype, array.strides, node is None))
-        else:
-            try:
-                hash(leaf)
-            except TypeError:
-                raise DtypeError(
-                    "jit: an argument must be a Tensor, or a hashable Python value, got "
-                    f"{type(leaf).__name__}; make a tensor of an array with asarray(...)"
-                ) from None
-            # 0.0 equals -0.0, and NaN not itself.
-            parts.append((type(leaf), repr(leaf) if type(leaf) in _INEXACT else leaf))
-    return tuple(parts)
 
 
 def _locate(error: CaptureError) -> None:

@@ -21,6 +21,7 @@ from ..backend.program_rows import Verdict, blocked, compare
 from ..backend.row_states import Rows
 from ..core.tensor import Tensor, wrap
 from ..errors import CaptureError
+from .jit_keys import arguments_of
 from .jit_recording import Options, Recording, record
 from .tree import flatten, unflatten
 
@@ -266,8 +267,7 @@ class Batches:
         assert count is not None
         bucket = bucket_of(count)
         given = padded(leaves, places, bucket)
-        tree = unflatten(key[0], given)
-        args, kwargs = tree if key[1] else (tree, {})
+        args, kwargs = arguments_of(key, given)
         verdict = Verdict(None, "")
 
         def check(session: Any, large: Recording) -> None:
