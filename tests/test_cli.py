@@ -21,6 +21,7 @@ from tensorflowlite.train import Trainer
 from .command import bars, lines, write_csv, write_idx
 
 FILES = {"model.safetensors", "metrics.jsonl", "config.json", "curves.png"}
+CHECKPOINTS = {"checkpoint.safetensors", "checkpoint-1.safetensors"}
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +52,7 @@ def test_idx_writes_its_files_and_its_table(
     found = re.fullmatch(r"test accuracy: (\d\.\d{4})", rows[-1])
     assert found is not None and float(found[1]) > 0.9
     folder = tmp_path / "runs" / "idx-cnn-001"
-    assert {path.name for path in folder.iterdir()} == FILES | {"checkpoint.safetensors"}
+    assert {path.name for path in folder.iterdir()} == FILES | CHECKPOINTS
     assert [line["epoch"] for line in lines(folder / "metrics.jsonl")] == [1, 2, 3, 4, 5, 6]
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
     config = json.loads((folder / "config.json").read_text())

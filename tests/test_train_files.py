@@ -259,24 +259,51 @@ def test_a_checkpoint_fits_an_optimizer_of_another_order(tmp_path: Path) -> None
     first.fit(loader(), epochs=1)
     model = Network()
     optimizer = optim.AdamW(list(model.parameters())[::-1], lr=0.02)
-    Trainer(model, optimizer, F.cross_entropy).load_state_dict(tfl.load(path))
+    schedule = optim.lr_scheduler.StepLR(optimizer, step_size=2)
+    other = Trainer(model, optimizer, F.cross_entropy, scheduler=schedule)
+    other.load_state_dict(tfl.load(path))
     for name, parameter in first.model.named_parameters():
         expected = first.optimizer.state[parameter]["exp_avg"].numpy()
         found = optimizer.state[model.get_parameter(name)]["exp_avg"].numpy()
         assert np.array_equal(expected, found)
 
 
+def other(model: nn.Module, kind: Any = optim.AdamW, schedule: bool = True, **options: Any) -> Any:
+    """Return a maker of Trainers that aren't those of `make`."""
+    of = options.pop("of", model)
+    optimizer = kind(of.parameters(), lr=0.1)
+    if schedule:
+        options["scheduler"] = optim.lr_scheduler.StepLR(optimizer, step_size=2)
+    return lambda: Trainer(model, optimizer, F.cross_entropy, **options)
+
+
+class Wider(Network):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(8, 3)
+
+
+MISFITS = [
+    (other(Wider()), "load_state_dict: the state must fit Wider"),
+    (other(nn.Linear(3, 2)), "must hold the optimizer's parameters in the same groups"),
+    (other(nn.Sequential(network := Network()), of=network.head), "in the same groups"),
+    (other(Network(), optim.SGD), "the optimizer must be as in the checkpoint, AdamW, got SGD"),
+    (other(Network(), schedule=False), "the scheduler must be as in the checkpoint, StepLR, got n"),
+    (other(Network(), amp="float16"), "the scaler must be as in the checkpoint, none, got GradSc"),
+]  # fmt: skip
+
+
 def test_checkpoints_of_something_else_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.safetensors"
     make(Checkpoint(path)).fit(loader(), epochs=1)
-    other = nn.Linear(3, 2)
-    trainer = Trainer(other, optim.SGD(other.parameters(), lr=0.1), F.cross_entropy)
-    with pytest.raises(StateError, match="load_state_dict: the state must fit Linear"):
-        trainer.fit(loader(), epochs=2, resume=path)
-    model = Network()
-    part = Trainer(model, optim.AdamW(model.head.parameters()), F.cross_entropy)
-    with pytest.raises(StateError, match="must hold the optimizer's parameters in the same groups"):
-        part.fit(loader(), epochs=2, resume=path)
+    for misfit, text in MISFITS:
+        trainer = misfit()
+        before = [parameter.detach().numpy().copy() for parameter in trainer.model.parameters()]
+        with pytest.raises(StateError) as caught:
+            trainer.fit(loader(), epochs=2, resume=path)
+        assert text in str(caught.value) and "\n" not in str(caught.value)
+        after = [parameter.detach().numpy() for parameter in trainer.model.parameters()]
+        assert all(map(np.array_equal, before, after))
     tfl.save(path, {"weights": tfl.ones(1)})
     with pytest.raises(DataError, match="resume: the file must be a checkpoint of the Trainer"):
         make().fit(loader(), epochs=2, resume=path)
@@ -308,7 +335,7 @@ def test_the_best_model_and_every_so_many_epochs(tmp_path: Path) -> None:
     kept: dict[str, tfl.Tensor] = {}
     keeper = Checkpoint(path, best, every=2, metadata={"classes": "ab"})
     make(keeper, Watch(), Losses()).fit(loader(), epochs=5)
-    assert written == [0, 2, 2, 4, 4] and len(tfl.load(path)["history"]) == 5
+    assert written == [0, 2, 2, 4, 5] and len(tfl.load(path)["history"]) == 5
     saved = tfl.load_safetensors(best)
     assert all(np.array_equal(saved[name].numpy(), kept[name].numpy()) for name in kept)
     Network().load_state_dict(saved)

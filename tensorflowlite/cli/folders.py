@@ -10,6 +10,8 @@ from typing import Any
 
 from ..errors import ArgumentError, DataError
 from ..io import WriteError, write_atomically
+from ..io.files import temporaries
+from ..train.checkpoint import earlier
 
 MODEL = "model.safetensors"
 METRICS = "metrics.jsonl"
@@ -29,13 +31,18 @@ def check_free(out: str | None, overwrite: bool) -> None:
         raise ArgumentError(
             f"train: --out must name a folder, got the file '{out}'; name another one"
         )
-    held = sorted(os.listdir(folder)) if folder.is_dir() else []
+    held = _held(folder)
     if held and not overwrite:
         more = ", ..." if len(held) > 3 else ""
         raise ArgumentError(
             f"train: --out must name a new or an empty folder, got '{out}' with "
             f"{', '.join(held[:3])}{more}; add --resume to go on with its run, or --overwrite"
         )
+
+
+def _held(folder: Path) -> list[str]:
+    """Return what is in a folder, but for what a killed process had begun to write."""
+    return sorted(set(os.listdir(folder)) - set(temporaries(folder))) if folder.is_dir() else []
 
 
 def make(out: str | None, task: str, model: str) -> Path:
@@ -49,8 +56,9 @@ def make(out: str | None, task: str, model: str) -> Path:
             return _next_free(f"{task}-{model}")
         folder = Path(out)
         folder.mkdir(parents=True, exist_ok=True)
-        for name in _FILES:
-            (folder / name).unlink(missing_ok=True)
+        older = [Path(path) for path in earlier(folder / CHECKPOINT)]
+        for path in [*(folder / name for name in _FILES), *older]:
+            path.unlink(missing_ok=True)
     except OSError as error:
         raise WriteError(
             f"train: the folder of the run must be one that can be made, got '{error.strerror}' "
@@ -82,27 +90,30 @@ def _numbers(name: str) -> list[int]:
     return [int(match[1]) for match in matches if match]
 
 
-def find(out: str | None, task: str, model: str) -> Path:
-    """Return the folder of the run to resume: ``out``, or the newest of the task and model."""
-    if out is not None:
-        folder = Path(out)
-    else:
+def find(out: str | None, task: str, model: str, where: str) -> Path | None:
+    """Return the folder of the run to resume, None where there is none yet.
+
+    It is ``out``, the folder of the checkpoint ``where``, or the newest of the task and model.
+    """
+    if out is None and where != "auto":
+        return Path(where).parent
+    if out is None:
         name = f"{task}-{model}"
         with_run = [
             n for n in _numbers(name) if (Path(_RUNS) / f"{name}-{n:03d}" / CONFIG).exists()
         ]
-        if not with_run:
-            raise ArgumentError(
-                f"train: --resume must find a run to go on with, got none in {_RUNS}/{name}-*; "
-                "name its folder with --out"
-            )
-        folder = Path(_RUNS) / f"{name}-{max(with_run):03d}"
-    if not (folder / CHECKPOINT).is_file():
+        return Path(_RUNS) / f"{name}-{max(with_run):03d}" if with_run else None
+    folder = Path(out)
+    if where != "auto" or any((folder / name).is_file() for name in (CONFIG, CHECKPOINT)):
+        return folder
+    held = _held(folder)
+    if held:
         raise ArgumentError(
-            f"train: --resume must find {CHECKPOINT} in the folder of the run, got none in "
-            f"'{folder}'; it is written after the first epoch"
+            f"train: --resume must find a run in '{out}', got a folder with "
+            f"{', '.join(held[:3])}{', ...' if len(held) > 3 else ''} and no {CONFIG}; name that "
+            "of a run, or a new one"
         )
-    return folder
+    return None
 
 
 def read_config(folder: Path, task: str) -> dict[str, Any]:

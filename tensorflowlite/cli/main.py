@@ -13,7 +13,8 @@ from ..errors import OutOfMemoryError, TensorflowliteError
 from ..version import __version__
 from .options import add_options
 
-_INTERRUPTED = 130  # what a shell expects of a command that Ctrl-C ended
+# What a shell expects of a command that Ctrl-C or SIGTERM ended: 128 and the signal's number.
+_INTERRUPTED, _TERMINATED = 130, 143
 
 
 class _Parser(argparse.ArgumentParser):
@@ -61,7 +62,12 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         "--out", metavar="DIR", help="the folder of the run (default: runs/TASK-MODEL-NNN)"
     )
     parser.add_argument(
-        "--resume", action="store_true", help="go on with the run in --out, or with the newest"
+        "--resume",
+        nargs="?",
+        const="auto",
+        metavar="FILE",
+        help="go on with the run in --out, or with the newest, from its newest checkpoint or from "
+        "FILE; begin where there is none yet",
     )
     parser.add_argument("--overwrite", action="store_true", help="write over the run in --out")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
@@ -82,8 +88,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     int
         0; 1 after an error, whose one sentence is on standard error; 2 for arguments that can't
-        be read; 130 after Ctrl-C. With ``--debug``, or ``TENSORFLOWLITE_DEBUG=1`` in the
-        environment, the traceback is shown as well.
+        be read; 130 after Ctrl-C and 143 after SIGTERM: a training finishes its step, and leaves
+        a checkpoint from which ``--resume`` goes on. With ``--debug``, or
+        ``TENSORFLOWLITE_DEBUG=1`` in the environment, the traceback is shown as well.
 
     Examples
     --------
@@ -102,6 +109,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("tensorflowlite: interrupted", file=sys.stderr)
         return _INTERRUPTED
+    except SystemExit as stop:
+        if stop.code != _TERMINATED:
+            raise
+        print("tensorflowlite: terminated", file=sys.stderr)
+        return _TERMINATED
     except BrokenPipeError:
         # Whoever read the output has gone; nothing is left to say, and to nobody.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import math
 import platform
+import sys
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +24,6 @@ from ..errors import ArgumentError, DeviceError, MissingDependencyError
 from ..nn import functional
 from ..ops.random import manual_seed
 from ..train import Checkpoint, Curves, EarlyStopping, MetricsFile, Trainer, r2_score
-from ..train.checkpoint import read_checkpoint
 from ..version import __version__
 from . import folders, networks
 from .options import complete, given_options, resume
@@ -34,12 +37,17 @@ def train(arguments: argparse.Namespace) -> int:
     """Run ``train`` with parsed arguments; nothing is written before all of them are checked."""
     name = arguments.task
     given = given_options(arguments)
-    if arguments.resume and arguments.overwrite:
+    resumed = arguments.resume
+    if resumed and arguments.overwrite:
         raise ArgumentError("train: --resume and --overwrite exclude each other, got both")
     _require_packages(name)
     source = absolute(_source(arguments))
-    if arguments.resume:
-        folder = folders.find(arguments.out, name, complete(name, given)["model"])
+    folder = None
+    if resumed:
+        folder = folders.find(arguments.out, name, complete(name, given)["model"], resumed)
+        if folder is None and not arguments.quiet:
+            print("train: there is no run to go on with yet; it begins", file=sys.stderr)
+    if folder is not None:
         config = folders.read_config(folder, name)
         options = resume(config["options"], given)
         _check_source(config["source"], source)
@@ -52,15 +60,28 @@ def train(arguments: argparse.Namespace) -> int:
     network = networks.describe(
         options["model"], task.train[0].shape[1:], task.outputs, options["dropout"]
     )
-    if not arguments.resume:
-        folder = folders.make(arguments.out, name, options["model"])
+    if folder is None:
+        folder, resumed = folders.make(arguments.out, name, options["model"]), None
     config = _config(name, source, options, network, task)
     folders.write_config(folder, config)
     run = Run(task, config, folder, device, progress=False if arguments.quiet else None)
-    run.fit(resumed=arguments.resume)
+    with _plain_warnings():
+        run.fit(resumed)
     for line in run.report():
         print(line)
     return 0
+
+
+@contextlib.contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Show warnings as the command's errors read: one sentence, without a place in the code."""
+
+    def show(message: Any, *place: Any) -> None:
+        print(f"tensorflowlite: {' '.join(str(message).split())}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
 
 
 def _source(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -174,11 +195,8 @@ class Run:
             transform=self.task.augment if training else self.task.prepare,
         )
 
-    def fit(self, resumed: bool) -> None:
-        """Train, from the beginning or from the folder's checkpoint."""
-        checkpoint = self.folder / folders.CHECKPOINT
-        if resumed:
-            read_checkpoint(checkpoint)
+    def fit(self, resumed: str | None) -> None:
+        """Train: from the beginning, from the folder's newest checkpoint ("auto"), or a file."""
         # NumPy's warnings of overflow would come before the sentence that says more.
         with self._loader(self.task.train, training=True) as loader, np.errstate(all="ignore"):
             self.trainer.fit(
@@ -186,7 +204,7 @@ class Run:
                 self._loader(self.task.validation),
                 epochs=self.options["epochs"],
                 tolerance=self.options["tolerance"] or None,
-                resume=checkpoint if resumed else None,
+                resume=resumed,
             )
 
     def report(self) -> list[str]:

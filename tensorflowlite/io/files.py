@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import re
 import secrets
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # not a POSIX system
+    fcntl = None  # type: ignore[assignment]
 
 from ..errors import ArgumentError, DataError, TensorflowliteError
 
@@ -16,11 +24,17 @@ class WriteError(TensorflowliteError, OSError):
     """A file that can't be written. What stood there before is unchanged."""
 
 
-def write_atomically(path: FilePath, content: Any, *, op: str = "write") -> None:
+_cleaned: set[str] = set()  # the targets whose stale temporaries this process looked for
+
+
+def write_atomically(
+    path: FilePath, content: Any, *, op: str = "write", previous: Sequence[FilePath] = ()
+) -> None:
     """Write a file so that its name always stands for whole content: the old or the new.
 
     The content goes into a temporary file in the same folder, is forced to the disk, and takes the
-    name only then. Where anything fails, the temporary file is removed.
+    name only then; the folder is forced to the disk last. Where anything fails, the temporary file
+    is removed. One that a killed process left goes at the next process's first write of the file.
 
     Parameters
     ----------
@@ -30,6 +44,9 @@ def write_atomically(path: FilePath, content: Any, *, op: str = "write") -> None
         All of the file.
     op : str
         In whose name an error is raised.
+    previous : sequence of str or path
+        Names in the same folder that the contents before keep: what stood under ``path`` gets the
+        first of them, what had that one the second, and so on. The last content goes.
 
     Raises
     ------
@@ -47,10 +64,21 @@ def write_atomically(path: FilePath, content: Any, *, op: str = "write") -> None
     ['note.txt']
     """
     target = os.path.realpath(path)
-    folder, name = os.path.split(target)
-    temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
+    folder = os.path.dirname(target)
     try:
-        _write_and_rename(temporary, target, folder, content)
+        if target not in _cleaned:
+            remove_stale(target)
+            _cleaned.add(target)
+        with _temporary(target) as (file, temporary):
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            # Held open, and so locked, until it has its name: nobody takes it for a stale one.
+            if fcntl is None:
+                file.close()
+            _shift(target, [os.path.join(folder, os.path.basename(one)) for one in previous])
+            os.replace(temporary, target)
+        _sync_folder(folder)
     except OSError as error:
         reason = error.strerror or str(error)
         raise WriteError(
@@ -66,19 +94,86 @@ def check_path(op: str, path: Any, given: str) -> None:
         )
 
 
-def _write_and_rename(temporary: str, target: str, folder: str, content: Any) -> None:
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+@contextlib.contextmanager
+def _temporary(target: str) -> Iterator[tuple[Any, str]]:
+    """Open a temporary file beside the target, locked for as long as it is open."""
+    while True:
+        path = _temporary_name(target)
+        file: Any = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb")
+        if _lock(file.fileno(), wait=True) and not os.fstat(file.fileno()).st_nlink:
+            file.close()  # another process took it for a stale one before it was locked
+            continue
+        break
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
+        with file:
+            yield file, path
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(temporary)
+            os.unlink(path)
         raise
-    _sync_folder(folder)
+
+
+def _temporary_name(target: str) -> str:
+    folder, name = os.path.split(target)
+    return os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
+
+
+def _lock(descriptor: int, wait: bool = False) -> bool:
+    """Take a file's lock, which ends with the process; False where it can't be had."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:  # another process has it, or the file system knows no locks
+        return False
+    return True
+
+
+def temporaries(folder: FilePath, name: str = "") -> list[str]:
+    """Return the temporary files in a folder, of one target or of all, by their names."""
+    pattern = re.compile(rf"\.{re.escape(name) or '.+'}\.[0-9a-f]{{8}}\.tmp")
+    try:
+        return [entry for entry in os.listdir(folder) if pattern.fullmatch(entry)]
+    except OSError:
+        return []
+
+
+def remove_stale(target: str) -> None:
+    """Remove the temporary files of a target whose processes are dead: nobody holds their locks."""
+    folder, name = os.path.split(target)
+    for entry in temporaries(folder, name):
+        path = os.path.join(folder, entry)
+        with contextlib.suppress(OSError):
+            descriptor = os.open(path, os.O_RDWR)
+            try:
+                if _lock(descriptor):
+                    os.unlink(path)
+            finally:
+                os.close(descriptor)
+
+
+def _shift(target: str, previous: Sequence[str]) -> None:
+    """Let what stands under the target be found under the first of the names as well, and so on."""
+    if not previous or not os.path.exists(target):
+        return
+    if os.path.exists(previous[0]) and os.path.samefile(target, previous[0]):
+        return  # a process was killed after this and before the target was replaced
+    for newer, older in reversed(list(itertools.pairwise(previous))):
+        if os.path.exists(newer):
+            os.replace(newer, older)
+    # A second name, so that the target's own stands for a whole file all the time.
+    second = _temporary_name(target)
+    try:
+        os.link(target, second)
+    except OSError:  # the file system has none
+        os.replace(target, previous[0])
+        return
+    try:
+        os.replace(second, previous[0])
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(second)
+        raise
 
 
 def _sync_folder(folder: str) -> None:

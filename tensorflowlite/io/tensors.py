@@ -92,9 +92,22 @@ def encode(op: str, tensors: Mapping[str, Any], metadata: Mapping[str, str] | No
     specifications = {name: _describe(array) for name, array in arrays.items()}
     try:
         # `arrays` holds the memory that the specifications point to.
-        return bytes(safetensors.serialize(specifications, dict(metadata or {}) or None))
+        content = safetensors.serialize(specifications, dict(metadata or {}) or None)
     except safetensors.SafetensorError as error:
         raise DataError(f"{op}: the format must be able to hold the tensors, got {error}") from None
+    return _in_order(bytes(content), sorted(metadata or {}))
+
+
+def _in_order(content: bytes, keys: list[str]) -> bytes:
+    """Return a file's bytes with its metadata sorted; the package's order is another each time."""
+    if len(keys) < 2:
+        return content
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    header["__metadata__"] = {key: header["__metadata__"][key] for key in keys}
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[8 + length :]
 
 
 def _host(op: str, name: Any, value: Any) -> numpy.ndarray[Any, Any]:
@@ -177,7 +190,13 @@ def read_metadata(path: FilePath) -> dict[str, str]:
 
 def decode(op: str, path: FilePath) -> tuple[dict[str, numpy.ndarray[Any, Any]], dict[str, str]]:
     """Return the arrays, sorted by name, and the metadata of a safetensors file."""
-    content = read_bytes(op, path)
+    return decode_bytes(op, read_bytes(op, path), path)
+
+
+def decode_bytes(
+    op: str, content: bytes, path: FilePath
+) -> tuple[dict[str, numpy.ndarray[Any, Any]], dict[str, str]]:
+    """Return what `decode` does of a file's bytes; the path is for the messages."""
     try:
         entries = safetensors.deserialize(content)
     except safetensors.SafetensorError as error:

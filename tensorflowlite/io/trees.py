@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy
@@ -54,15 +55,19 @@ def save(path: FilePath, tree: Any) -> None:
     {'epoch': 3, 'weights': [tensor([1., 1.]), tensor([0.])]}
     """
     check_path("save", path, "tree")
+    write_atomically(path, encode_tree("save", tree, {}), op="save")
+
+
+def encode_tree(op: str, tree: Any, metadata: Mapping[str, str]) -> bytes:
+    """Return the bytes of the file that `save` writes, with metadata beside the structure."""
     arrays: dict[str, Any] = {}
     try:
         structure = _flatten(tree, "", arrays)
     except RecursionError:
         raise ArgumentError(
-            "save: the tree must end, got one that is nested too deeply or contains itself"
+            f"{op}: the tree must end, got one that is nested too deeply or contains itself"
         ) from None
-    content = encode("save", arrays, {_KEY: json.dumps(structure, allow_nan=False)})
-    write_atomically(path, content, op="save")
+    return encode(op, arrays, {**metadata, _KEY: json.dumps(structure, allow_nan=False)})
 
 
 def load(path: FilePath, device: Any = None) -> Any:
@@ -96,17 +101,24 @@ def load(path: FilePath, device: Any = None) -> Any:
     (1, None)
     """
     arrays, metadata = decode("load", path)
+    return build_tree("load", arrays, metadata, path, device)
+
+
+def build_tree(
+    op: str, arrays: dict[str, Any], metadata: Mapping[str, str], path: FilePath, device: Any = None
+) -> Any:
+    """Return the tree of a file's arrays and metadata."""
     text = metadata.get(_KEY)
     if text is None:
         raise DataError(
-            f"load: the file must be one that tfl.save wrote, got safetensors without a structure; "
+            f"{op}: the file must be one that tfl.save wrote, got safetensors without a structure; "
             f"read '{path}' with tfl.load_safetensors"
         )
     try:
         return _build(json.loads(text), arrays, device)
     except (KeyError, TypeError, ValueError, IndexError, RecursionError):
         raise DataError(
-            f"load: the structure in the file must be whole, got a damaged one; '{path}' was "
+            f"{op}: the structure in the file must be whole, got a damaged one; '{path}' was "
             "changed after tfl.save wrote it"
         ) from None
 

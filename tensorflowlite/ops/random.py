@@ -6,6 +6,7 @@ stream and ``e`` alone: the same seed gives the same bits on a CPU and a GPU.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +15,7 @@ from .. import runtime
 from ..backend import dtypes, from_data
 from ..core.entry import declare
 from ..core.tensor import Tensor, wrap
-from ..errors import ArgumentError
+from ..errors import ArgumentError, DeviceError
 from .creation import move
 from .shaping import shape_argument
 
@@ -166,6 +167,34 @@ def set_state(state: list[int], device: Any = None) -> None:
     if seed != runtime.seed.value:
         runtime.set_seed(seed)
     _plain_state(device).array[1] = stream
+
+
+def generator_name(device: Any) -> str:
+    """Return the full name of the device that a generator lives on: "cuda:0" for "cuda"."""
+    return str(_plain_state(device).device)
+
+
+def get_states(device: Any = None) -> dict[str, list[int]]:
+    """Return the generator's state on every device that has one, and on the given one, by name."""
+    _plain_state(device)
+    make_states()
+    return {str(state.device): state.tolist() for _, state in list(_states.values())}
+
+
+def set_states(states: dict[str, list[int]]) -> None:
+    """Set the generators to what `get_states` returned; those of other devices to their start.
+
+    The states of devices that this machine lacks are left out.
+    """
+    seed = next(iter(states.values()))[0]
+    if seed != runtime.seed.value:
+        runtime.set_seed(seed)
+    for key in list(_states):
+        if str(_plain_state(key).device) not in states:
+            _plain_state(key).array[1] = 0
+    for key, (_, stream) in states.items():
+        with contextlib.suppress(DeviceError):
+            _plain_state(key).array[1] = stream
 
 
 def snapshot() -> dict[str, Any]:

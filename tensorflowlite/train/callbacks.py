@@ -18,7 +18,11 @@ class Callback:
     Attributes
     ----------
     priority : int
-        Callbacks of a lower number are called first, equals in the order given.
+        Callbacks of a lower number are called first, equals in the order given. `Checkpoint` has
+        20: what a checkpoint must keep of a callback is settled before.
+    stops_again : bool
+        Whether the callback calls ``trainer.stop`` in ``on_fit_start`` where a run that it had
+        stopped is resumed. Where it doesn't, the run stays stopped.
 
     Examples
     --------
@@ -34,12 +38,16 @@ class Callback:
     """
 
     priority = 0
+    stops_again = False
 
     def on_fit_start(self, trainer: Trainer) -> None:
         """Called before the first epoch, after a checkpoint was loaded."""
 
     def on_epoch_start(self, trainer: Trainer, epoch: int, batches: int | None) -> None:
-        """Called before each epoch, with its number (from 1) and how many batches it has."""
+        """Called before each epoch, with its number (from 1) and how many batches it has.
+
+        Where a run is resumed within an epoch, ``trainer.batch`` of them are done.
+        """
 
     def on_batch_end(self, trainer: Trainer, loss: float) -> None:
         """Called after each step, with the loss of its batch."""
@@ -48,7 +56,7 @@ class Callback:
         """Called after each epoch, with its record; see `History`."""
 
     def on_interrupt(self, trainer: Trainer) -> None:
-        """Called where Ctrl-C ends the training, between two steps."""
+        """Called where Ctrl-C or SIGTERM ends the training, between two steps."""
 
     def on_fit_end(self, trainer: Trainer) -> None:
         """Called after the last epoch, where no error ended the training."""
@@ -132,6 +140,8 @@ class EarlyStopping(Callback):
     >>> EarlyStopping(patience=3).best_epoch
     0
     """
+
+    stops_again = True
 
     def __init__(
         self,
@@ -218,12 +228,20 @@ class Convergence(Callback):
     0.0001
     """
 
+    stops_again = True
+
     def __init__(self, tolerance: float) -> None:
         if not 0 < tolerance < 1:
             raise ArgumentError(f"Convergence: tolerance must lie between 0 and 1, got {tolerance}")
         self.tolerance = float(tolerance)
 
+    def on_fit_start(self, trainer: Trainer) -> None:
+        self._check(trainer)
+
     def on_epoch_end(self, trainer: Trainer, record: dict[str, Any]) -> None:
+        self._check(trainer)
+
+    def _check(self, trainer: Trainer) -> None:
         if len(trainer.history) < 2:
             return
         before, now = (float(entry["loss"]) for entry in trainer.history.records[-2:])

@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ArgumentError, DataError, StateError
-from ..io import load, save, save_safetensors
+from ..errors import ArgumentError, DataError
+from ..io import save_safetensors, write_atomically
+from ..io.files import check_path, read_bytes
+from ..io.seal import UNSEALED, is_whole, seal
+from ..io.tensors import decode_bytes
+from ..io.trees import build_tree, encode_tree
+from .autopsy import broken_parameter
 from .callbacks import Best, Callback
 
 if TYPE_CHECKING:
     from .trainer import Trainer
 
 FilePath = str | os.PathLike[str]
-_FORMAT = "tensorflowlite.train checkpoint 1"
+VERSION = 2
+_KEY = "tensorflowlite.checkpoint"
 
 
 class Checkpoint(Callback):
     """Write checkpoints while training: the newest state, and the best model.
 
-    Files are written whole or not at all: a crash or a full disk leaves the one before.
+    Files are written whole or not at all: a crash, a kill or a full disk leaves the one before.
+    Each is sealed by a checksum, and where the newest is damaged, `Trainer.fit` resumes from the
+    one before and says so.
 
     Parameters
     ----------
     path : str or path
-        The file from which `Trainer.fit` can resume: model, optimizer, schedule, history, random
-        state. It is written every so many epochs, after the last one, and at Ctrl-C.
+        The file from which `Trainer.fit` can resume: model, optimizer, schedule, loss scaler,
+        callbacks, history, random state, and the place within the epoch. It is written every so
+        many epochs, after the last one, and at Ctrl-C and SIGTERM.
     best : str or path, optional
         A file of the model alone, as ``load_safetensors`` and ``load_state_dict`` take it, written
         whenever ``monitor`` is better than before.
@@ -35,7 +45,13 @@ class Checkpoint(Callback):
     every : int
         How many epochs lie between two writes of ``path``.
     metadata : mapping of str to str, optional
-        Text for the header of ``best``.
+        Text for the header of both files: the run's configuration, say.
+    keep : int
+        How many states are kept: ``path`` is the newest, ``checkpoint-1.safetensors`` the one
+        before where ``path`` is ``checkpoint.safetensors``, and so on.
+    every_batches : int, optional
+        Write within an epoch too, whenever so many of its batches are done. The run goes on at
+        the next batch.
 
     Examples
     --------
@@ -53,16 +69,26 @@ class Checkpoint(Callback):
         monitor: str | None = None,
         every: int = 1,
         metadata: Mapping[str, str] | None = None,
+        keep: int = 2,
+        every_batches: int | None = None,
     ) -> None:
-        if not isinstance(every, int) or every < 1:
-            raise ArgumentError(
-                f"Checkpoint: every must be an integer of at least 1, got {every!r}"
-            )
+        for name, value in (("every", every), ("keep", keep), ("every_batches", every_batches)):
+            optional = name == "every_batches"
+            if optional and value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ArgumentError(
+                    f"Checkpoint: {name} must be an integer of at least 1"
+                    f"{' or None' if optional else ''}, got {value!r}"
+                )
         self.path = os.fspath(path)
         self.best = None if best is None else os.fspath(best)
         self.every = every
         self.metadata = metadata
+        self.keep = keep
+        self.every_batches = every_batches
         self.saved = False  # whether `path` was written in this run
+        self.damaged = False  # whether what stands there is of no use
         self._best = Best(monitor)
         self._newest = 0
 
@@ -71,10 +97,19 @@ class Checkpoint(Callback):
             self._best = Best(self._best.monitor)
         self._newest = len(trainer.history)
 
+    def on_batch_end(self, trainer: Trainer, loss: float) -> None:
+        every = self.every_batches
+        # Where a step spoiled a parameter, the next one tells; the checkpoints before stay.
+        if every and trainer.batch % every == 0 and broken_parameter(trainer.model) is None:
+            self._write(trainer)
+
     def on_epoch_end(self, trainer: Trainer, record: dict[str, Any]) -> None:
         if self._best.update(record) and self.best is not None:
             save_safetensors(self.best, trainer.model.state_dict(), self.metadata)
-        if record["epoch"] % self.every == 0:
+        # The last one too: what comes after it, such as the best weights' return, isn't part of
+        # a run that goes on.
+        over = bool(trainer.stop_reason) or record["epoch"] == trainer.epochs
+        if over or record["epoch"] % self.every == 0:
             self._write(trainer)
 
     def on_interrupt(self, trainer: Trainer) -> None:
@@ -85,8 +120,10 @@ class Checkpoint(Callback):
             self._write(trainer)
 
     def _write(self, trainer: Trainer) -> None:
-        save(self.path, trainer.state_dict())
-        self.saved, self._newest = True, len(trainer.history)
+        numbers = () if self.damaged else range(1, self.keep)
+        previous = [_before(self.path, number) for number in numbers]
+        write_checkpoint(self.path, trainer.state_dict(), self.metadata, previous)
+        self.saved, self.damaged, self._newest = True, False, len(trainer.history)
 
     def state_dict(self) -> dict[str, Any]:
         return self._best.state_dict()
@@ -95,67 +132,84 @@ class Checkpoint(Callback):
         self._best.load_state_dict(state)
 
 
+def write_checkpoint(
+    path: FilePath,
+    state: dict[str, Any],
+    metadata: Mapping[str, str] | None = None,
+    previous: list[str] | None = None,
+) -> None:
+    """Write a state as a checkpoint file; those before get the names ``previous``."""
+    header = {**(metadata or {}), _KEY: str(VERSION), **UNSEALED}
+    content = seal(encode_tree("save", state, header))
+    write_atomically(path, content, op="save", previous=previous or [])
+
+
+class NewerVersionError(DataError):
+    """A checkpoint that a newer release wrote: whole, but not to be read here."""
+
+
 def read_checkpoint(path: FilePath) -> dict[str, Any]:
     """Return the state in a checkpoint file, or raise a ``DataError`` where it is none."""
-    state = load(path)
-    if not isinstance(state, dict) or state.get("format") != _FORMAT:
+    check_path("resume", path, "...")
+    content = read_bytes("resume", path)
+    arrays, metadata = decode_bytes("resume", content, path)
+    if _KEY not in metadata:
         raise DataError(
-            f"resume: the file must be a checkpoint of the Trainer, got another tree; '{path}'"
+            f"resume: the file must be a checkpoint of the Trainer, got another one; '{path}'"
         )
+    if not is_whole(content):
+        raise DataError(
+            f"resume: the file must be as it was written, got another checksum; '{path}' is damaged"
+        )
+    version = metadata[_KEY]
+    if not version.isdecimal() or int(version) > VERSION:
+        raise NewerVersionError(
+            f"resume: the checkpoint must have a format of at most version {VERSION}, got "
+            f"version {version}; '{path}' was written by a newer tensorflowlite: update this one"
+        )
+    state: dict[str, Any] = build_tree("resume", arrays, metadata, path)
     return state
 
 
-def make_checkpoint(**parts: Any) -> dict[str, Any]:
-    """Return the tree that a checkpoint file holds."""
-    return {"format": _FORMAT, **parts}
+def read_newest(path: FilePath) -> tuple[dict[str, Any], str, str]:
+    """Return the newest state that is whole, its file, and what is wrong with the newer ones.
+
+    Raises
+    ------
+    DataError
+        Where none is, or a newer release wrote the newest.
+    """
+    first: DataError | None = None
+    for candidate in [os.fspath(path), *earlier(path)]:
+        try:
+            state = read_checkpoint(candidate)
+        except NewerVersionError:
+            raise
+        except DataError as error:
+            first = first or error
+        else:
+            return state, candidate, str(first or "").removeprefix("resume: ")
+    assert first is not None
+    raise first
 
 
-def parameter_names(model: Any, optimizer: Any) -> list[str]:
-    """Return the path in the model of each parameter of the optimizer, in its order."""
-    paths = {id(parameter): path for path, parameter in model.named_parameters()}
-    held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    return [paths.get(id(parameter), f"parameter {place}") for place, parameter in enumerate(held)]
+def earlier(path: FilePath) -> list[str]:
+    """Return the files of the states before that of a path, the newest first."""
+    folder, name = os.path.split(_behind_links(path))
+    stem, suffix = os.path.splitext(name)
+    pattern = re.compile(re.escape(stem) + r"-([1-9]\d*)" + re.escape(suffix))
+    try:
+        matches = [pattern.fullmatch(entry) for entry in os.listdir(folder or ".")]
+    except OSError:
+        return []
+    return [_before(path, number) for number in sorted(int(m[1]) for m in matches if m)]
 
 
-def optimizer_state(model: Any, optimizer: Any) -> dict[str, Any]:
-    """Return the optimizer's state with paths in the place of its positions."""
-    state = optimizer.state_dict()
-    names = parameter_names(model, optimizer)
-    groups = []
-    for group in state["param_groups"]:
-        kept = {key: value for key, value in group.items() if key != "param_names"}
-        groups.append({**kept, "params": [names[position] for position in group["params"]]})
-    slots = {names[position]: dict(held) for position, held in state["state"].items()}
-    return {"groups": groups, "slots": slots}
+def _before(path: FilePath, number: int) -> str:
+    """Return the name of the state so many writes before the newest."""
+    stem, suffix = os.path.splitext(_behind_links(path))
+    return f"{stem}-{number}{suffix}"
 
 
-def load_optimizer_state(model: Any, optimizer: Any, saved: dict[str, Any]) -> None:
-    """Give the optimizer a state that `optimizer_state` returned, whatever its order was."""
-    names = parameter_names(model, optimizer)
-    wanted = [set(group["params"]) for group in saved["groups"]]
-    held, first = [], 0
-    for group in optimizer.param_groups:
-        end = first + len(group["params"])
-        held.append(set(names[first:end]))
-        first = end
-    if wanted != held:
-        missing = sorted(set().union(*held) - set().union(*wanted))
-        unexpected = sorted(set().union(*wanted) - set().union(*held))
-        raise StateError(
-            "resume: the checkpoint must hold the optimizer's parameters in the same groups, got "
-            f"missing {missing} and unexpected {unexpected}; make model and optimizer as they were"
-        )
-    current = optimizer.state_dict()
-    groups = [
-        {**group, "params": now["params"]}
-        for group, now in zip(saved["groups"], current["param_groups"], strict=True)
-    ]
-    for group, now in zip(groups, current["param_groups"], strict=True):
-        if "param_names" in now:
-            group["param_names"] = now["param_names"]
-    slots = {
-        position: saved["slots"][name]
-        for position, name in enumerate(names)
-        if name in saved["slots"]
-    }
-    optimizer.load_state_dict({"state": slots, "param_groups": groups})
+def _behind_links(path: FilePath) -> str:
+    return os.path.realpath(path) if os.path.islink(path) else os.fspath(path)

@@ -1,4 +1,4 @@
-"""Ctrl-C, taken between two steps instead of in the midst of one."""
+"""Ctrl-C and SIGTERM, taken between two steps instead of in the midst of one."""
 
 from __future__ import annotations
 
@@ -8,36 +8,45 @@ from types import FrameType
 from typing import Any
 
 
-class InterruptGuard:
-    """Hold back the first Ctrl-C until it is asked for; a second one is raised at once.
+class Terminated(SystemExit):
+    """The end of a training that SIGTERM asked for; the process's exit code is 143."""
 
-    Only in the main thread, and only where Python's own handler is in place: elsewhere nothing is
-    changed.
+
+class InterruptGuard:
+    """Hold back the first Ctrl-C, and SIGTERM, until they are asked for.
+
+    A Ctrl-C after one of them is raised at once. Only in the main thread, and only where Python's
+    own handlers are in place: elsewhere nothing is changed.
     """
 
     def __init__(self) -> None:
-        self.requested = False
+        self.requested = 0  # the signal that came first
         self.between_steps = False  # whether it was taken where all in memory is whole
-        self._before: Any = None
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> InterruptGuard:
-        in_main = threading.current_thread() is threading.main_thread()
-        if in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            self._before = signal.signal(signal.SIGINT, self._handle)
+        if threading.current_thread() is threading.main_thread():
+            for number, usual in (
+                (signal.SIGINT, signal.default_int_handler),
+                (signal.SIGTERM, signal.SIG_DFL),
+            ):
+                if signal.getsignal(number) is usual:
+                    self._before[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-            self._before = None
+        while self._before:
+            signal.signal(*self._before.popitem())
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
+        if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.requested = True
+        self.requested = self.requested or number
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt where Ctrl-C was pressed."""
+        """Raise KeyboardInterrupt where Ctrl-C was pressed, `Terminated` where SIGTERM came."""
         if self.requested:
             self.between_steps = True
+            if self.requested == signal.SIGTERM:
+                raise Terminated(128 + self.requested)
             raise KeyboardInterrupt

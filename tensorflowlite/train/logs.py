@@ -97,6 +97,7 @@ class Progress(Callback):
             return
         self._bar = tqdm(
             total=batches,
+            initial=trainer.batch,
             desc=f"epoch {epoch}/{trainer.epochs}",
             leave=False,
             unit="batch",

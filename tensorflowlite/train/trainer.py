@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 import math
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -15,29 +13,25 @@ from typing import Any
 from .. import runtime
 from ..core.capture import unless
 from ..core.tensor import Tensor
-from ..errors import ArgumentError, CaptureError, DtypeError, NumericalError, ShapeError
+from ..errors import ArgumentError, CaptureError, NumericalError, WorkerError
 from ..nn.utils import clip_grad_norm_, clip_grad_value_, l1_penalty
-from ..ops import random
+from ..ops.amp import autocast
 from ..ops.creation import asarray
 from ..ops.elementwise import isfinite
 from ..ops.joining import concat
 from ..optim.lr_scheduler import ReduceLROnPlateau
 from ..transforms.jit import jit as recorded
 from ..transforms.tree import map_leaves
-from . import batches
+from . import batches, resuming
 from .autopsy import broken_parameter, find_origin
 from .callbacks import Callback, Convergence
-from .checkpoint import (
-    Checkpoint,
-    load_optimizer_state,
-    make_checkpoint,
-    optimizer_state,
-    read_checkpoint,
-)
+from .checkpoint import Checkpoint
 from .history import History
-from .interrupts import InterruptGuard
+from .interrupts import InterruptGuard, Terminated
 from .logs import Progress
 from .metrics import Averages, Metric, resolve
+from .parts import as_number, check_number, check_parts, detached, move
+from .precision import choose_precision
 
 
 class Trainer:
@@ -71,6 +65,13 @@ class Trainer:
     jit : bool
         Whether steps are recorded and replayed (`tensorflowlite.jit`). Where one can't be, a
         warning says why, and all of them run as they are.
+    amp : bool, str or dtype
+        Whether the model and the loss run in `amp.autocast`, and in which dtype; True takes the
+        device's: bfloat16 on a CPU, float16 on a GPU.
+    scaler : GradScaler, optional
+        Scales the loss up; by default one is made where ``amp`` is float16.
+    resume : str or path, optional
+        What `fit` takes where it isn't told: "auto", or a file.
 
     Attributes
     ----------
@@ -78,6 +79,8 @@ class Trainer:
         What was measured so far.
     stop_reason : str
         Why the training stopped; empty while it goes on.
+    batch : int
+        How many batches of the epoch under way are done.
 
     Examples
     --------
@@ -112,8 +115,11 @@ class Trainer:
         l1: float = 0.0,
         progress: bool | None = None,
         jit: bool = True,
+        amp: Any = None,
+        scaler: Any = None,
+        resume: Any = None,
     ) -> None:
-        _check_parts(model, optimizer, loss)
+        check_parts(model, optimizer, loss)
         for name, value in (("clip_norm", clip_norm), ("clip_value", clip_value)):
             if value is not None and not value > 0:
                 raise ArgumentError(f"Trainer: {name} must be positive or None, got {value}")
@@ -130,16 +136,23 @@ class Trainer:
         first = next(iter(model.parameters()), None)
         self.device = device if device is not None else getattr(first, "device", "cpu")
         if device is not None:
-            _move(model, optimizer, device)
+            move(model, optimizer, device)
+        self.amp, self.scaler = choose_precision(amp, scaler, self.device)
+        self.resume = resume
         self.history = History()
         self.stop_reason = ""
+        self.stopped_by_callback = ""  # where it wouldn't say so again after a resumption
         self.epochs = 0
-        self._averages = Averages()  # of the epoch under way
-        self._batch = 0  # how many batches of it are done
+        self.under_way = resuming.EpochUnderWay()
         self._guard = InterruptGuard()
         self._learn: Callable[..., tuple[Tensor, Tensor, Any]] = self._learn_from
         if jit:
             self._learn = recorded(self._learn_from)
+
+    @property
+    def batch(self) -> int:
+        """How many batches of the epoch under way are done."""
+        return self.under_way.batch
 
     # -- the loop --------------------------------------------------------------------------------
     def fit(
@@ -165,8 +178,11 @@ class Trainer:
         tolerance : float, optional
             Stop where the training loss changes by at most this part of itself; see `Convergence`.
         resume : str or path, optional
-            A file that `Checkpoint` wrote. Model, optimizer, schedule, history and random state
-            are taken from it, and the run goes on as if it had not been interrupted.
+            A file that `Checkpoint` wrote. Model, optimizer, schedule, loss scaler, callbacks,
+            history and random state are taken from it, and the run goes on with the next batch as
+            if it had not been interrupted. Where the file is damaged, a warning says so, and the
+            one before is taken. "auto" stands for the file of the `Checkpoint` among the
+            callbacks; where there is none yet, the run begins.
 
         Returns
         -------
@@ -177,28 +193,33 @@ class Trainer:
         ------
         NumericalError
             Where the loss isn't finite. Parameters are those before the step, checkpoints stay.
+        StateError
+            Where the checkpoint is of another model, optimizer, schedule or loader; nothing was
+            changed.
         KeyboardInterrupt
             After Ctrl-C, which takes effect between two steps and leaves a checkpoint that the
-            run can go on from, where a `Checkpoint` is among the callbacks.
+            run can go on from, where a `Checkpoint` is among the callbacks. A second one takes
+            effect at once and leaves the checkpoint before.
+        SystemExit
+            After SIGTERM, in the same way; the process ends with exit code 143.
         """
         if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
             raise ArgumentError(f"fit: epochs must be an integer of at least 1, got {epochs!r}")
         self.epochs = epochs
-        self.history, self._averages, self._batch = History(), Averages(), 0
+        self.history, self.under_way = History(), resuming.EpochUnderWay()
+        self.stop_reason = self.stopped_by_callback = ""
+        resume = self.resume if resume is None else resume
         if resume is not None:
-            self.load_state_dict(read_checkpoint(resume))
-        self.stop_reason = ""
+            resuming.resume(self, resume, train)
         before = self.callbacks
         if tolerance is not None:
             self.callbacks = [*before, Convergence(tolerance)]
             self.callbacks.sort(key=lambda callback: callback.priority)
         try:
             with InterruptGuard() as self._guard:
-                self._run(train, validation)
-        except KeyboardInterrupt:
-            self._leave_checkpoint()
-            raise
+                self._run_until_interrupted(train, validation)
         finally:
+            self.under_way.leave()
             for callback in self.callbacks:
                 callback.close(self)
             self.callbacks, self._guard = before, InterruptGuard()
@@ -221,6 +242,18 @@ class Trainer:
         if not self.stop_reason:
             self.stop_reason = reason
 
+    def _run_until_interrupted(self, train: Iterable[Any], validation: Any) -> None:
+        try:
+            try:
+                self._run(train, validation)
+            except WorkerError:
+                # SIGTERM to the whole group of processes ends the loader's workers as well.
+                self._guard.check()
+                raise
+        except (KeyboardInterrupt, Terminated):
+            self._leave_checkpoint()
+            raise
+
     def _run(self, train: Iterable[Any], validation: Iterable[Any] | None) -> None:
         for callback in self.callbacks:
             callback.on_fit_start(self)
@@ -232,7 +265,6 @@ class Trainer:
             callback.on_fit_end(self)
 
     def _epoch(self, epoch: int, train: Iterable[Any], validation: Iterable[Any] | None) -> None:
-        started = time.perf_counter()
         for callback in self.callbacks:
             callback.on_epoch_start(self, epoch, batches.length(train))
         for loader in (train, validation):
@@ -241,25 +273,28 @@ class Trainer:
                 set_epoch(epoch - 1)
         self.model.train()
         # A run that was interrupted within the epoch goes on with the next batch.
-        for batch in itertools.islice(train, self._batch, None):
+        for batch in self.under_way.begin(train, epoch):
             loss = self._step(epoch, batch)
-            self._batch += 1
+            self.under_way.batch += 1
             for callback in self.callbacks:
                 callback.on_batch_end(self, loss)
             self._guard.check()
-        batches.require_batches("fit", self._batch)
+        batches.require_batches("fit", self.batch)
         self._check_parameters(epoch)
-        record = {"epoch": epoch, **self._averages.means()}
+        record = {"epoch": epoch, **self.under_way.averages.means()}
         if validation is not None:
             values = self.evaluate(validation)
             record |= {f"validation_{name}": value for name, value in values.items()}
         record["learning_rate"] = float(self.optimizer.param_groups[0]["lr"])
         self._schedule(record)
-        record["seconds"] = time.perf_counter() - started
-        self._averages, self._batch = Averages(), 0
+        record["seconds"] = self.under_way.seconds
+        self.under_way.finish()
         self.history.records.append(record)
         for callback in self.callbacks:
+            going_on = not self.stop_reason
             callback.on_epoch_end(self, record)
+            if going_on and not callback.stops_again:
+                self.stopped_by_callback = self.stop_reason
         self._guard.check()
 
     def _step(self, epoch: int, batch: Any) -> float:
@@ -277,7 +312,7 @@ class Trainer:
         minimised = float(objective) if self.l1 else value
         if not math.isfinite(minimised):
             raise NumericalError(self._explain(epoch, minimised, inputs, target))
-        self._averages.add(batches.count(target), self._measure(value, output, target))
+        self.under_way.averages.add(batches.count(target), self._measure(value, output, target))
         return value
 
     def _learn_from(self, inputs: tuple[Any, ...], target: Any) -> tuple[Tensor, Tensor, Any]:
@@ -285,24 +320,37 @@ class Trainer:
         if runtime.shared.captures:
             runtime.observe(self, _settings_of)
         self.optimizer.zero_grad()
-        output = self.model(*inputs)
-        loss: Any = self.loss(output, target)
-        _check_number("fit", loss)
+        with self._precision():
+            output = self.model(*inputs)
+            loss: Any = self.loss(output, target)
+        check_number("fit", loss)
         objective = loss
         if self.l1:
             penalty: Any = l1_penalty(self.model.parameters())
             objective = loss + penalty * self.l1
-        # Asked for before the step: no gradient of a NaN ever reaches a parameter.
-        unless([~isfinite(objective)], functools.partial(self._descend, objective))
-        return loss.detach(), objective.detach(), map_leaves(_detached, output)
+        # No gradient of a NaN ever reaches a parameter: the scaler skips such steps by itself.
+        if self.scaler is not None and self.scaler.is_enabled():
+            self._descend(self.scaler.scale(objective), self.scaler)
+        else:
+            unless([~isfinite(objective)], functools.partial(self._descend, objective))
+        return loss.detach(), objective.detach(), map_leaves(detached, output)
 
-    def _descend(self, objective: Any) -> None:
+    def _precision(self) -> contextlib.AbstractContextManager[Any]:
+        return contextlib.nullcontext() if self.amp is None else autocast(self.device, self.amp)
+
+    def _descend(self, objective: Any, scaler: Any = None) -> None:
         objective.backward()
+        if scaler is not None:
+            scaler.unscale_(self.optimizer)
         if self.clip_norm is not None:
             clip_grad_norm_(self.model.parameters(), self.clip_norm)
         if self.clip_value is not None:
             clip_grad_value_(self.model.parameters(), self.clip_value)
-        self.optimizer.step()
+        if scaler is None:
+            self.optimizer.step()
+        else:
+            scaler.step(self.optimizer)
+            scaler.update()
 
     def _measure(self, loss: float, output: Tensor, target: Any) -> dict[str, float]:
         with runtime.set_mode(grad=False):
@@ -326,9 +374,10 @@ class Trainer:
             )
 
     def _explain(self, epoch: int, loss: float, inputs: tuple[Any, ...], target: Any) -> str:
-        found = find_origin(self.model, inputs, target, self.loss)
+        with self._precision():
+            found = find_origin(self.model, inputs, target, self.loss)
         return (
-            f"fit: the loss must be finite, got {loss} in epoch {epoch}, batch {self._batch + 1}: "
+            f"fit: the loss must be finite, got {loss} in epoch {epoch}, batch {self.batch + 1}: "
             f"{found}{self._last_checkpoint('; the checkpoint before it is kept in {}')}"
         )
 
@@ -374,8 +423,9 @@ class Trainer:
         with self._without_training():
             for batch in loader:
                 inputs, target = batches.split("evaluate", batches.to_device(batch, self.device))
-                output = self.model(*inputs)
-                loss = _number("evaluate", self.loss(output, target))
+                with self._precision():
+                    output = self.model(*inputs)
+                    loss = as_number("evaluate", self.loss(output, target))
                 averages.add(batches.count(target), self._measure(loss, output, target))
                 number += 1
                 self._guard.check()
@@ -412,7 +462,8 @@ class Trainer:
             data = batches.slices(data, batch_size)
         with self._without_training():
             inputs = (batches.to_device(batches.inputs_of(batch), self.device) for batch in data)
-            parts = [asarray(self.model(*one).detach(), device="cpu") for one in inputs]
+            with self._precision():
+                parts = [asarray(self.model(*one).detach(), device="cpu") for one in inputs]
         batches.require_batches("predict", len(parts))
         return concat(parts)
 
@@ -443,16 +494,7 @@ class Trainer:
         >>> sorted(trainer.state_dict()["model"])
         ['bias', 'weight']
         """
-        return make_checkpoint(
-            model=dict(self.model.state_dict()),
-            optimizer=optimizer_state(self.model, self.optimizer),
-            scheduler=None if self.scheduler is None else self.scheduler.state_dict(),
-            callbacks={key: callback.state_dict() for key, callback in self._named_callbacks()},
-            history=[dict(record) for record in self.history.records],
-            batch=self._batch,
-            averages=self._averages.state_dict(),
-            random=random.get_state(self.device),
-        )
+        return resuming.state_of(self)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` returned.
@@ -460,7 +502,8 @@ class Trainer:
         Raises
         ------
         StateError
-            Where the model or the optimizer is another one.
+            Where the model, the optimizer, the schedule or the scaler is another one; nothing was
+            changed.
 
         Examples
         --------
@@ -471,94 +514,12 @@ class Trainer:
         >>> trainer = Trainer(model, optim.SGD(model.parameters(), lr=0.1), F.mse_loss)
         >>> trainer.load_state_dict(trainer.state_dict())
         """
-        self.model.load_state_dict(state["model"])
-        load_optimizer_state(self.model, self.optimizer, state["optimizer"])
-        if self.scheduler is not None and state["scheduler"] is not None:
-            self.scheduler.load_state_dict(state["scheduler"])
-        for key, callback in self._named_callbacks():
-            if key in state["callbacks"]:
-                callback.load_state_dict(state["callbacks"][key])
-        self.history = History([dict(record) for record in state["history"]])
-        self._batch = state["batch"]
-        self._averages.load_state_dict(state["averages"])
-        random.set_state(state["random"], self.device)
-
-    def _named_callbacks(self) -> list[tuple[str, Callback]]:
-        seen: dict[str, int] = {}
-        named = []
-        for callback in self.callbacks:
-            name = type(callback).__name__
-            seen[name] = seen.get(name, 0) + 1
-            named.append((name if seen[name] == 1 else f"{name} {seen[name]}", callback))
-        return named
-
-
-def _check_parts(model: Any, optimizer: Any, loss: Any) -> None:
-    """Raise unless each part of a Trainer is what it is taken for."""
-    if not hasattr(model, "parameters"):
-        raise DtypeError(
-            f"Trainer: model must be a Module, got {type(model).__name__}; "
-            "the order is Trainer(model, optimizer, loss)"
-        )
-    if not hasattr(optimizer, "param_groups"):
-        raise DtypeError(
-            f"Trainer: optimizer must be an Optimizer, got {optimizer!r:.40}; make one of "
-            "model.parameters()"
-        )
-    if isinstance(loss, type) or not callable(loss):
-        hint = f"; use {loss.__name__}()" if isinstance(loss, type) else ""
-        raise DtypeError(
-            f"Trainer: loss must be a function of output and target, got {loss!r:.60}{hint}"
-        )
-    own = {id(p) for p in model.parameters()}
-    if own.isdisjoint(id(p) for group in optimizer.param_groups for p in group["params"]):
-        raise ArgumentError(
-            "Trainer: the optimizer must hold parameters of the model, got none of its "
-            f"{len(own)}; make it of model.parameters()"
-        )
+        resuming.load_state(self, state)
 
 
 def _settings_of(trainer: Trainer) -> tuple[Any, ...]:
     """Return what a recorded step depends on beside the model and the optimizer's own."""
     return (
         trainer.model, trainer.optimizer, trainer.loss, trainer.clip_norm, trainer.clip_value,
-        trainer.l1,
+        trainer.l1, trainer.amp, trainer.scaler,
     )  # fmt: skip
-
-
-def _detached(leaf: Any) -> Any:
-    return leaf.detach() if isinstance(leaf, Tensor) else leaf
-
-
-def _check_number(op: str, loss: Any) -> None:
-    """Raise unless a loss is one number."""
-    if getattr(loss, "size", 1) != 1:
-        raise ShapeError(
-            f"{op}: the loss must be one number, got shape {loss.shape}; "
-            "reduce it with mean(), or reduction='mean'"
-        )
-
-
-def _number(op: str, loss: Any) -> float:
-    """Return a loss as a number."""
-    _check_number(op, loss)
-    return float(loss)
-
-
-def _move(model: Any, optimizer: Any, device: Any) -> None:
-    """Move a model, and the states that the optimizer keeps of its parameters."""
-    before = [parameter.device for parameter in model.parameters()]
-    state = optimizer.state_dict()
-    model.to(device)
-    if all(
-        parameter.device == old for parameter, old in zip(model.parameters(), before, strict=True)
-    ):
-        return
-    groups = [dict(group) for group in optimizer.param_groups]
-    optimizer.param_groups.clear()
-    optimizer.state.clear()
-    for group in groups:
-        if "param_names" in group:
-            group["params"] = list(zip(group.pop("param_names"), group["params"], strict=True))
-        optimizer.add_param_group(group)
-    optimizer.load_state_dict(state)

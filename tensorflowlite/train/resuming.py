@@ -1,0 +1,299 @@
+"""Going on with a run: what a checkpoint holds of a `Trainer`, and how it is taken over."""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ArgumentError, StateError
+from ..ops import random
+from . import batches
+from .callbacks import Callback
+from .checkpoint import VERSION, Checkpoint, earlier, read_newest
+from .history import History
+from .metrics import Averages
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+AUTO = "auto"
+# What `DataLoader.state_dict` holds: a loader with it begins at any batch without making others.
+_POSITION = {"seed", "epoch", "position"}
+
+
+class EpochUnderWay:
+    """The epoch that a run is in: what a checkpoint must hold to go on within it."""
+
+    def __init__(self) -> None:
+        self.batch = 0  # how many batches are done
+        self.averages = Averages()
+        self._begun: dict[str, list[int]] | None = None  # the random states before its first batch
+        self._seconds, self._started = 0.0, 0.0  # before a resumption, and when it began here
+        self._loader: Any = None
+        self._loader_state: dict[str, Any] = {"position": None, "batches": None}
+
+    def begin(self, loader: Iterable[Any], epoch: int) -> Iterator[Any]:
+        """Return the batches of an epoch that are left, as they would have come."""
+        self._started = time.perf_counter()
+        self._loader = loader
+        if not self.batch:
+            self._begun = random.get_states()
+            return iter(loader)
+        # An order, or batches, may be drawn from the generator: as they were, then back to now.
+        now = random.get_states()
+        if self._begun is not None:
+            random.set_states(self._begun)
+        own = _position_of(loader)
+        if own is not None:
+            loader.load_state_dict({**own, "epoch": epoch - 1, "position": self.batch})  # type: ignore[attr-defined]
+        left = iter(loader)
+        for _ in range(0 if own is not None else self.batch):
+            next(left, None)
+        random.set_states(now)
+        return left
+
+    @property
+    def seconds(self) -> float:
+        """How long the epoch took so far."""
+        return self._seconds + (time.perf_counter() - self._started if self._started else 0.0)
+
+    def finish(self) -> None:
+        """Be ready for the next epoch."""
+        self.batch, self.averages, self._begun = 0, Averages(), None
+        self._seconds, self._started = 0.0, 0.0
+
+    def leave(self) -> None:
+        """Let go of the loader, whose workers may end then."""
+        self._seconds, self._started = self.seconds, 0.0
+        self._loader_state, self._loader = self._describe_loader(), None
+
+    def _describe_loader(self) -> dict[str, Any]:
+        if self._loader is None:
+            return self._loader_state
+        return {"position": _position_of(self._loader), "batches": batches.length(self._loader)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all of it, for a checkpoint."""
+        return {
+            "batch": self.batch,
+            "averages": self.averages.state_dict(),
+            "seconds": self.seconds if self.batch else 0.0,
+            "random_at_start": self._begun if self.batch else None,
+            "loader": self._describe_loader(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        self.finish()
+        self.batch = state["batch"]
+        self.averages.load_state_dict(state["averages"])
+        self._seconds, self._begun = state["seconds"], state["random_at_start"]
+        self._loader, self._loader_state = None, state["loader"]
+
+
+def _position_of(loader: Any) -> dict[str, Any] | None:
+    """Return the state of a loader that can begin at any batch, as `DataLoader` can."""
+    if not hasattr(loader, "state_dict") or not hasattr(loader, "load_state_dict"):
+        return None
+    state = loader.state_dict()
+    return dict(state) if isinstance(state, dict) and state.keys() == _POSITION else None
+
+
+def check_loader(loader: Iterable[Any], state: dict[str, Any]) -> None:
+    """Raise where a loader would give other batches than the one that a state is of."""
+    saved, own = state["loader"]["position"], _position_of(loader)
+    if saved is not None and own is not None and saved["seed"] != own["seed"]:
+        raise StateError(
+            f"resume: the loader must have the seed of the run, {saved['seed']}, got "
+            f"{own['seed']}; make it with seed={saved['seed']}, or call manual_seed first"
+        )
+    before, number = state["loader"]["batches"], batches.length(loader)
+    if state["batch"] and None not in (before, number) and before != number:
+        raise StateError(
+            f"resume: the loader must give {before} batches in an epoch, as before, got {number}: "
+            f"the run stopped after batch {state['batch']}; take the same data and batch size"
+        )
+
+
+# -- from a file -----------------------------------------------------------------------------------
+def resume(trainer: Trainer, where: Any, loader: Iterable[Any]) -> None:
+    """Take over the newest checkpoint that is whole; with "auto" there may be none."""
+    path = where
+    if where == AUTO:
+        keepers = [one for one in trainer.callbacks if isinstance(one, Checkpoint)]
+        if not keepers:
+            raise ArgumentError(
+                'fit: resume="auto" must have a Checkpoint among the callbacks, whose file it '
+                "reads, got none; add one, or name the file"
+            )
+        path = keepers[0].path
+        if not os.path.lexists(path) and not earlier(path):
+            return
+    state, used, problem = read_newest(path)
+    check_loader(loader, state)
+    load_state(trainer, state)
+    if not problem:
+        return
+    place = os.path.abspath(path)
+    for callback in trainer.callbacks:
+        if isinstance(callback, Checkpoint) and os.path.abspath(callback.path) == place:
+            callback.damaged = True
+    warnings.warn(
+        f"resume: the newest checkpoint can't be used: {problem}; the run goes on from the one "
+        f"before, '{used}', with {len(state['history'])} epochs and {state['batch']} batches done",
+        RuntimeWarning,
+        stacklevel=3,
+    )
+
+
+# -- the state of a Trainer ------------------------------------------------------------------------
+def state_of(trainer: Trainer) -> dict[str, Any]:
+    """Return all that a run needs to go on."""
+    scaler, scheduler = trainer.scaler, trainer.scheduler
+    return {
+        "version": VERSION,
+        "model": dict(trainer.model.state_dict()),
+        "optimizer": optimizer_state(trainer.model, trainer.optimizer),
+        "scheduler": None if scheduler is None else scheduler.state_dict(),
+        "scaler": None if scaler is None else scaler.state_dict(),
+        "callbacks": {key: callback.state_dict() for key, callback in _named(trainer.callbacks)},
+        "history": [dict(record) for record in trainer.history.records],
+        **trainer.under_way.state_dict(),
+        "random": random.get_states(trainer.device),
+        "device": _generator_of(trainer.device),
+        "stopped": trainer.stopped_by_callback,
+        "kinds": _kinds(trainer),
+        "config": _config(trainer),
+    }
+
+
+def load_state(trainer: Trainer, state: dict[str, Any]) -> None:
+    """Give a Trainer what `state_of` returned; where it can't have it, nothing is changed."""
+    _check_kinds(_kinds(trainer), state["kinds"])
+    slots = _slots_for(trainer.model, trainer.optimizer, state["optimizer"])
+    trainer.model.load_state_dict(state["model"])
+    trainer.optimizer.load_state_dict(slots)
+    if trainer.scheduler is not None:
+        trainer.scheduler.load_state_dict(state["scheduler"])
+    if trainer.scaler is not None:
+        trainer.scaler.load_state_dict(state["scaler"])
+    for key, callback in _named(trainer.callbacks):
+        if key in state["callbacks"]:
+            callback.load_state_dict(state["callbacks"][key])
+    trainer.history = History([dict(record) for record in state["history"]])
+    trainer.under_way.load_state_dict(state)
+    trainer.stop_reason = trainer.stopped_by_callback = state["stopped"]
+    states, own = dict(state["random"]), _generator_of(trainer.device)
+    # A run that goes on elsewhere draws there what it would have drawn.
+    if own != state["device"]:
+        states[own] = states[state["device"]]
+    random.set_states(states)
+    _warn_of_changes(state["config"], _config(trainer))
+
+
+def _generator_of(device: Any) -> str:
+    """Return the name under which `random.get_states` has a device's generator."""
+    return random.generator_name(device)
+
+
+def _kinds(trainer: Trainer) -> dict[str, str | None]:
+    parts = {name: getattr(trainer, name) for name in ("optimizer", "scheduler", "scaler")}
+    return {name: None if part is None else type(part).__name__ for name, part in parts.items()}
+
+
+def _check_kinds(own: dict[str, str | None], saved: dict[str, str | None]) -> None:
+    for name, kind in saved.items():
+        if own[name] != kind:
+            raise StateError(
+                f"resume: the {name} must be as in the checkpoint, {kind or 'none'}, got "
+                f"{own[name] or 'none'}; make the Trainer as it was"
+            )
+
+
+def _config(trainer: Trainer) -> dict[str, Any]:
+    return {
+        "model": type(trainer.model).__name__,
+        "clip_norm": trainer.clip_norm,
+        "clip_value": trainer.clip_value,
+        "l1": trainer.l1,
+        "amp": None if trainer.amp is None else str(trainer.amp),
+    }
+
+
+def _warn_of_changes(saved: dict[str, Any], own: dict[str, Any]) -> None:
+    changes = [
+        f"{name} {own[name]!r} in the place of {value!r}"
+        for name, value in saved.items()
+        if name in own and own[name] != value
+    ]
+    if changes:
+        warnings.warn(
+            f"resume: the Trainer isn't as it was, and the run won't be either: "
+            f"{', '.join(changes)}",
+            RuntimeWarning,
+            stacklevel=5,
+        )
+
+
+def _named(callbacks: list[Callback]) -> list[tuple[str, Callback]]:
+    seen: dict[str, int] = {}
+    named = []
+    for callback in callbacks:
+        name = type(callback).__name__
+        seen[name] = seen.get(name, 0) + 1
+        named.append((name if seen[name] == 1 else f"{name} {seen[name]}", callback))
+    return named
+
+
+def parameter_names(model: Any, optimizer: Any) -> list[str]:
+    """Return the path in the model of each parameter of the optimizer, in its order."""
+    paths = {id(parameter): path for path, parameter in model.named_parameters()}
+    held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    return [paths.get(id(parameter), f"parameter {place}") for place, parameter in enumerate(held)]
+
+
+def optimizer_state(model: Any, optimizer: Any) -> dict[str, Any]:
+    """Return the optimizer's state with paths in the place of its positions."""
+    state = optimizer.state_dict()
+    names = parameter_names(model, optimizer)
+    groups = []
+    for group in state["param_groups"]:
+        kept = {key: value for key, value in group.items() if key != "param_names"}
+        groups.append({**kept, "params": [names[position] for position in group["params"]]})
+    slots = {names[position]: dict(held) for position, held in state["state"].items()}
+    return {"groups": groups, "slots": slots}
+
+
+def _slots_for(model: Any, optimizer: Any, saved: dict[str, Any]) -> dict[str, Any]:
+    """Return what `optimizer_state` returned as the optimizer takes it, whatever its order was."""
+    names = parameter_names(model, optimizer)
+    wanted = [set(group["params"]) for group in saved["groups"]]
+    held, first = [], 0
+    for group in optimizer.param_groups:
+        end = first + len(group["params"])
+        held.append(set(names[first:end]))
+        first = end
+    if wanted != held:
+        missing = sorted(set().union(*held) - set().union(*wanted))
+        unexpected = sorted(set().union(*wanted) - set().union(*held))
+        raise StateError(
+            "resume: the checkpoint must hold the optimizer's parameters in the same groups, got "
+            f"missing {missing} and unexpected {unexpected}; make model and optimizer as they were"
+        )
+    current = optimizer.state_dict()
+    groups = [
+        {**group, "params": now["params"]}
+        for group, now in zip(saved["groups"], current["param_groups"], strict=True)
+    ]
+    for group, now in zip(groups, current["param_groups"], strict=True):
+        if "param_names" in now:
+            group["param_names"] = now["param_names"]
+    slots = {
+        position: saved["slots"][name]
+        for position, name in enumerate(names)
+        if name in saved["slots"]
+    }
+    return {"state": slots, "param_groups": groups}
