@@ -7,18 +7,24 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # What an installed environment depends on. The package itself is installed editable.
 SOURCES := pyproject.toml setup.py $(wildcard csrc/* kernels/include/*)
 
-.PHONY: train test compiled parity lint bench gpu gpu-check gpu-sanitize gpu-bench clean
+.PHONY: train test compiled soak parity lint bench gpu gpu-check gpu-sanitize gpu-bench clean
 
 train: .venv/train.stamp
 	$(BIN)/tensorflowlite train digits
 
 test: .venv/test.stamp
-	$(BIN)/python -m pytest --ignore=tests/parity --ignore=tests/compiled $(PARALLEL) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --ignore=tests/parity --ignore=tests/compiled --ignore=tests/endurance $(PARALLEL) $(PYTEST_ARGS)
 
 # What takes compilers minutes: every kernel for every architecture; csrc, its bindings and the
 # kernels under sanitizers. One process, which compiles on all cores.
 compiled: .venv/test.stamp
 	$(BIN)/python -m pytest tests/compiled $(PYTEST_ARGS)
+
+# What takes minutes of wear: trainings killed fifty times at random moments, for each number of
+# workers. `make SOAK=0 soak` kills ten times.
+SOAK ?= 1
+soak: .venv/test.stamp
+	TENSORFLOWLITE_SOAK=$(SOAK) $(BIN)/python -m pytest -s tests/endurance $(PYTEST_ARGS)
 
 parity: .venv/test.stamp .venv/parity.stamp
 	$(BIN)/python -m pytest tests/parity $(PARALLEL) $(PYTEST_ARGS)
@@ -42,7 +48,7 @@ WORKERS = $(shell $(PYTHON) -c "import importlib.util, os; print('-n', min(8, os
 gpu-check:
 	$(PYTHON) setup.py --quiet build_ext --inplace
 	@status=0; set -x; \
-	TENSORFLOWLITE_TEST_BACKEND=cupy $(PYTHON) -m pytest --ignore=tests/parity --ignore=tests/compiled $(WORKERS) $(PYTEST_ARGS) || status=1; \
+	TENSORFLOWLITE_TEST_BACKEND=cupy $(PYTHON) -m pytest --ignore=tests/parity --ignore=tests/compiled --ignore=tests/endurance $(WORKERS) $(PYTEST_ARGS) || status=1; \
 	$(PYTHON) -m benchmarks check-kernels || status=1; \
 	$(PYTHON) -c "import sys; from tensorflowlite.cli import main; sys.exit(main())" train digits --device cuda || status=1; \
 	exit $$status
