@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Mapping
@@ -91,10 +92,12 @@ class Checkpoint(Callback):
         self.damaged = False  # whether what stands there is of no use
         self._best = Best(monitor)
         self._newest = 0
+        self._anew = False  # whether what stands there is another run's
 
     def on_fit_start(self, trainer: Trainer) -> None:
         if not len(trainer.history):
             self._best = Best(self._best.monitor)
+        self._anew = not len(trainer.history) and not trainer.batch
         self._newest = len(trainer.history)
 
     def on_batch_end(self, trainer: Trainer, loss: float) -> None:
@@ -120,10 +123,15 @@ class Checkpoint(Callback):
             self._write(trainer)
 
     def _write(self, trainer: Trainer) -> None:
-        numbers = () if self.damaged else range(1, self.keep)
+        numbers = () if self.damaged or self._anew else range(1, self.keep)
         previous = [_before(self.path, number) for number in numbers]
         write_checkpoint(self.path, trainer.state_dict(), self.metadata, previous)
-        self.saved, self.damaged, self._newest = True, False, len(trainer.history)
+        if self._anew:
+            for path in earlier(self.path):
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
+        self.saved, self.damaged, self._anew = True, False, False
+        self._newest = len(trainer.history)
 
     def state_dict(self) -> dict[str, Any]:
         return self._best.state_dict()

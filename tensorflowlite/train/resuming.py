@@ -99,7 +99,7 @@ def _position_of(loader: Any) -> dict[str, Any] | None:
     if not hasattr(loader, "state_dict") or not hasattr(loader, "load_state_dict"):
         return None
     state = loader.state_dict()
-    return dict(state) if isinstance(state, dict) and state.keys() == _POSITION else None
+    return dict(state) if isinstance(state, dict) and state.keys() >= _POSITION else None
 
 
 def check_loader(loader: Iterable[Any], state: dict[str, Any]) -> None:
