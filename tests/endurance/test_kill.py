@@ -23,7 +23,7 @@ from tensorflowlite.train.checkpoint import read_checkpoint
 
 SCRIPT = Path(__file__).with_name("training.py")
 KILLS = 50 if os.environ.get("TENSORFLOWLITE_SOAK", "0") not in ("", "0") else 10
-EPOCHS = 3 * KILLS
+EPOCHS = 2 * KILLS
 WAYS = pytest.mark.parametrize(("workers", "amp"), [(0, "bfloat16"), (2, "float16")])
 AT_START = 0.15  # the share of kills before the first step: while it imports, reads, starts workers
 
