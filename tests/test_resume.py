@@ -6,8 +6,6 @@ import errno
 import os
 import random
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +14,11 @@ import pytest
 import safetensors.numpy
 
 import tensorflowlite as tfl
-from tensorflowlite import nn, optim
 from tensorflowlite.cli import main
-from tensorflowlite.data import DataLoader, TensorDataset
-from tensorflowlite.data.transforms import Normalize
+from tensorflowlite.data import DataLoader
 from tensorflowlite.errors import ArgumentError, DataError, DtypeError, StateError, WorkerError
 from tensorflowlite.io import WriteError, files, read_metadata
 from tensorflowlite.io.seal import is_whole
-from tensorflowlite.nn import functional as F
 from tensorflowlite.train import (
     Callback,
     Checkpoint,
@@ -36,57 +31,7 @@ from tensorflowlite.train import (
 from tensorflowlite.train.checkpoint import read_checkpoint
 
 from .command import bars, write_idx
-
-BATCHES = 6
-
-
-def loader(seed: int = 5, batch_size: int = 8, **options: Any) -> DataLoader:
-    draw = np.random.default_rng(0)
-    labels = draw.integers(0, 2, 48)
-    points = draw.normal(size=(48, 3)) + labels[:, np.newaxis]
-    data = TensorDataset(points.astype(np.float32), labels)
-    return DataLoader(data, batch_size, shuffle=True, seed=seed, **options)
-
-
-def make(*callbacks: Callback, seed: int = 0, **options: Any) -> Trainer:
-    tfl.manual_seed(seed)
-    model = nn.Sequential(
-        nn.Linear(3, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 2)
-    )
-    optimizer = optim.AdamW(model.parameters(), lr=0.02)
-    options = {
-        "scheduler": optim.lr_scheduler.StepLR(optimizer, step_size=2, gamma=0.5),
-        "jit": False,
-        **options,
-    }
-    return Trainer(model, optimizer, F.cross_entropy, ["accuracy"], callbacks, **options)
-
-
-def plain(tree: Any) -> Any:
-    """Return a state without how long things took, its tensors as bytes."""
-    if isinstance(tree, dict):
-        return {key: plain(value) for key, value in tree.items() if key != "seconds"}
-    if isinstance(tree, (list, tuple)):
-        return [plain(value) for value in tree]
-    return tree.numpy().tobytes() if isinstance(tree, tfl.Tensor) else tree
-
-
-class Stop(Exception):
-    """What ends a run as a crash would."""
-
-
-class Crash(Callback):
-    """Raises after so many batches, when the checkpoints are written."""
-
-    priority = 90
-
-    def __init__(self, batches: int) -> None:
-        self.left = batches
-
-    def on_batch_end(self, trainer: Trainer, loss: float) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise Stop
+from .resuming import BATCHES, Crash, Send, Stop, check_the_loader_goes_on, loader, make, plain
 
 
 # -- within an epoch -------------------------------------------------------------------------------
@@ -124,23 +69,9 @@ def test_a_crashed_run_goes_on_with_the_next_batch(
     assert len(metrics.read_text().splitlines()) == len(kept) == 3
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_the_loader_goes_on_within_its_epoch(tmp_path: Path, workers: int) -> None:
-    """Without making the batches that are done once more, also with augmentation and workers."""
-    path = tmp_path / "checkpoint.safetensors"
-    options: dict[str, Any] = {"num_workers": workers, "transform": Normalize([0, 0, 0], [1, 1, 2])}
-    whole = make(Checkpoint(path))
-    whole.fit(loader(**options), epochs=2)
-    expected = plain(read_checkpoint(path))
-    with pytest.raises(Stop), loader(**options) as first:
-        make(Checkpoint(path, every_batches=1), Crash(10)).fit(first, epochs=2)
-    with loader(**options) as second:
-        made = []
-        fetch = second._fetch
-        second._fetch = lambda *given: made.append(given) or fetch(*given)  # type: ignore[assignment, func-returns-value]
-        make(Checkpoint(path), seed=9).fit(second, epochs=2, resume=path)
-        assert len(made) == (0 if workers else 2)
-    assert plain(read_checkpoint(path)) == expected
+def test_the_loader_goes_on_within_its_epoch(tmp_path: Path) -> None:
+    """With workers: tests/endurance."""
+    check_the_loader_goes_on(tmp_path, workers=0)
 
 
 @pytest.mark.parametrize("kind", ["sampler", "generator", "list"])
@@ -432,19 +363,6 @@ def test_a_folder_that_cannot_be_written_to(
 
 
 # -- signals ---------------------------------------------------------------------------------------
-class Send(Callback):
-    """Sends signals to its own process after so many batches."""
-
-    def __init__(self, batches: int, *numbers: int) -> None:
-        self.left, self.numbers = batches, numbers
-
-    def on_batch_end(self, trainer: Trainer, loss: float) -> None:
-        self.left -= 1
-        if self.left == 0:
-            for number in self.numbers:
-                signal.raise_signal(number)
-
-
 def test_sigterm_leaves_a_checkpoint_between_two_steps(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -516,39 +434,26 @@ def test_workers_that_sigterm_ends_as_well(tmp_path: Path) -> None:
         make().fit(Workers(), epochs=2)
 
 
-SCRIPT = """
-import sys, time
-from tensorflowlite.cli import main
-from tensorflowlite.train import Trainer
-step = Trainer._step
-def slow(self, epoch, batch):
-    value = step(self, epoch, batch)
-    print("step", flush=True)
-    time.sleep(0.05)
-    return value
-Trainer._step = slow
-sys.exit(main(["train", "idx", "--data", "bars", "--model", "mlp", "--quiet", *sys.argv[1:]]))
-"""
-
-
-def test_the_command_ends_with_the_signal_s_exit_code(tmp_path: Path) -> None:
+def test_the_command_ends_with_the_signal_s_exit_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Here within this process; tests/endurance sends it to another."""
+    monkeypatch.chdir(tmp_path)
     write_idx(tmp_path / "bars", "t10k", *bars())
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, "--out", "run", "--resume", "--batch-size", "8"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(Path(tfl.__file__).parents[1])},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    process.stdout.readline()
-    process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 143, errors
-    assert errors == (
+    step = Trainer._step
+
+    def signalled(trainer: Trainer, *given: Any) -> float:
+        signal.raise_signal(signal.SIGTERM)
+        return step(trainer, *given)
+
+    monkeypatch.setattr(Trainer, "_step", signalled)
+    command = ["train", "idx", "--data", "bars", "--model", "mlp", "--quiet", "--out", "run"]
+    assert main([*command, "--resume"]) == 143
+    assert capsys.readouterr().err == (
         "fit: interrupted in epoch 1; 'run/checkpoint.safetensors' holds a checkpoint to resume "
         "from\ntensorflowlite: terminated\n"
     )
-    assert read_checkpoint(tmp_path / "run" / "checkpoint.safetensors")["batch"] > 0
+    assert read_checkpoint(tmp_path / "run" / "checkpoint.safetensors")["batch"] == 1
 
 
 # -- the command -----------------------------------------------------------------------------------
