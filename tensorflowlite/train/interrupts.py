@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from types import FrameType
@@ -23,6 +24,7 @@ class InterruptGuard:
         self.requested = 0  # the signal that came first
         self.between_steps = False  # whether it was taken where all in memory is whole
         self._before: dict[int, Any] = {}
+        self._process = os.getpid()
 
     def __enter__(self) -> InterruptGuard:
         if threading.current_thread() is threading.main_thread():
@@ -39,6 +41,11 @@ class InterruptGuard:
             signal.signal(*self._before.popitem())
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:
+            # A fork, of a data pipeline's workers say: its signals do what they did before.
+            self.__exit__()
+            os.kill(os.getpid(), number)
+            return
         if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.requested = self.requested or number

@@ -218,6 +218,8 @@ class Trainer:
         try:
             with InterruptGuard() as self._guard:
                 self._run_until_interrupted(train, validation)
+            # One that came after the last step: the run is over, and whole.
+            self._guard.check()
         finally:
             self.under_way.leave()
             for callback in self.callbacks:
