@@ -30,30 +30,38 @@ class EpochUnderWay:
     def __init__(self) -> None:
         self.batch = 0  # how many batches are done
         self.averages = Averages()
-        self._begun: dict[str, list[int]] | None = None  # the random states before its first batch
+        self._begun: dict[str, list[int]] | None = None  # the random states where it began
+        self._now: dict[str, list[int]] | None = None  # those to go on with, where it was resumed
         self._seconds, self._started = 0.0, 0.0  # before a resumption, and when it began here
         self._loader: Any = None
         self._loader_state: dict[str, Any] = {"position": None, "batches": None}
 
-    def begin(self, loader: Iterable[Any], epoch: int) -> Iterator[Any]:
-        """Return the batches of an epoch that are left, as they would have come."""
+    def open(self, loader: Iterable[Any]) -> None:
+        """Begin the epoch, or come back to where it began: what is drawn now is drawn again."""
         self._started = time.perf_counter()
         self._loader = loader
-        if not self.batch:
-            self._begun = random.get_states()
-            return iter(loader)
-        # An order, or batches, may be drawn from the generator: as they were, then back to now.
-        now = random.get_states()
-        if self._begun is not None:
+        if self.batch and self._begun is not None:
+            self._now = random.get_states()
             random.set_states(self._begun)
-        own = _position_of(loader)
-        if own is not None:
-            loader.load_state_dict({**own, "epoch": epoch - 1, "position": self.batch})  # type: ignore[attr-defined]
-        left = iter(loader)
-        for _ in range(0 if own is not None else self.batch):
-            next(left, None)
-        random.set_states(now)
-        return left
+        elif not self.batch:
+            self._begun = random.get_states()
+
+    def begin(self, loader: Iterable[Any], epoch: int) -> Iterator[Any]:
+        """Return the batches of an epoch that are left, as they would have come."""
+        if not self.batch:
+            return iter(loader)
+        try:
+            own = _position_of(loader)
+            if own is not None:
+                loader.load_state_dict({**own, "epoch": epoch - 1, "position": self.batch})  # type: ignore[attr-defined]
+            left = iter(loader)
+            for _ in range(0 if own is not None else self.batch):
+                next(left, None)
+            return left
+        finally:
+            if self._now is not None:
+                random.set_states(self._now)
+            self._now = None
 
     @property
     def seconds(self) -> float:
@@ -62,7 +70,8 @@ class EpochUnderWay:
 
     def finish(self) -> None:
         """Be ready for the next epoch."""
-        self.batch, self.averages, self._begun = 0, Averages(), None
+        self.batch, self.averages = 0, Averages()
+        self._begun = self._now = None
         self._seconds, self._started = 0.0, 0.0
 
     def leave(self) -> None:
@@ -75,15 +84,22 @@ class EpochUnderWay:
             return self._loader_state
         return {"position": _position_of(self._loader), "batches": batches.length(self._loader)}
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return all of it, for a checkpoint."""
+    def state_dict(self, device: Any) -> dict[str, Any]:
+        """Return all of it, for a checkpoint of a run on a device."""
         return {
             "batch": self.batch,
             "averages": self.averages.state_dict(),
             "seconds": self.seconds if self.batch else 0.0,
             "random_at_start": self._begun if self.batch else None,
+            "random": self._random_states(device),
             "loader": self._describe_loader(),
         }
+
+    def _random_states(self, device: Any) -> dict[str, list[int]]:
+        """Return the random states for a run that goes on with the next batch."""
+        now = random.get_states(device)
+        # Between an epoch's beginning and its first step, all that was drawn is drawn again.
+        return {**now, **(self._now or (not self.batch and self._begun) or {})}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` returned."""
@@ -161,8 +177,7 @@ def state_of(trainer: Trainer) -> dict[str, Any]:
         "scaler": None if scaler is None else scaler.state_dict(),
         "callbacks": {key: callback.state_dict() for key, callback in _named(trainer.callbacks)},
         "history": [dict(record) for record in trainer.history.records],
-        **trainer.under_way.state_dict(),
-        "random": random.get_states(trainer.device),
+        **trainer.under_way.state_dict(trainer.device),
         "device": _generator_of(trainer.device),
         "stopped": trainer.stopped_by_callback,
         "kinds": _kinds(trainer),

@@ -15,6 +15,7 @@ from ..core.capture import unless
 from ..core.tensor import Tensor
 from ..errors import ArgumentError, CaptureError, NumericalError, WorkerError
 from ..nn.utils import clip_grad_norm_, clip_grad_value_, l1_penalty
+from ..ops import random
 from ..ops.amp import autocast
 from ..ops.creation import asarray
 from ..ops.elementwise import isfinite
@@ -242,7 +243,7 @@ class Trainer:
         'enough'
         """
         if not self.stop_reason:
-            self.stop_reason = reason
+            self.stop_reason = self.stopped_by_callback = reason
 
     def _run_until_interrupted(self, train: Iterable[Any], validation: Any) -> None:
         try:
@@ -257,16 +258,20 @@ class Trainer:
             raise
 
     def _run(self, train: Iterable[Any], validation: Iterable[Any] | None) -> None:
+        states = random.get_states() if self.history.records or self.batch else None
         for callback in self.callbacks:
-            callback.on_fit_start(self)
-        while len(self.history) < self.epochs and not self.stop_reason:
+            self._call(callback, callback.on_fit_start)
+        if states is not None:  # the run that goes on drew what they draw when it began
+            random.set_states(states)
+        while len(self.history) < self.epochs and (self.batch or not self.stop_reason):
             self._epoch(len(self.history) + 1, train, validation)
-        self.stop(f"all {self.epochs} epochs were run")
+        self.stop_reason = self.stop_reason or f"all {self.epochs} epochs were run"
         self.history.reason = self.stop_reason
         for callback in self.callbacks:
             callback.on_fit_end(self)
 
     def _epoch(self, epoch: int, train: Iterable[Any], validation: Iterable[Any] | None) -> None:
+        self.under_way.open(train)
         for callback in self.callbacks:
             callback.on_epoch_start(self, epoch, batches.length(train))
         for loader in (train, validation):
@@ -285,19 +290,30 @@ class Trainer:
         self._check_parameters(epoch)
         record = {"epoch": epoch, **self.under_way.averages.means()}
         if validation is not None:
-            values = self.evaluate(validation)
-            record |= {f"validation_{name}": value for name, value in values.items()}
+            record |= self._validate(validation)
         record["learning_rate"] = float(self.optimizer.param_groups[0]["lr"])
         self._schedule(record)
         record["seconds"] = self.under_way.seconds
         self.under_way.finish()
         self.history.records.append(record)
         for callback in self.callbacks:
-            going_on = not self.stop_reason
-            callback.on_epoch_end(self, record)
-            if going_on and not callback.stops_again:
-                self.stopped_by_callback = self.stop_reason
+            self._call(callback, callback.on_epoch_end, record)
         self._guard.check()
+
+    def _call(self, callback: Callback, method: Callable[..., None], *given: Any) -> None:
+        going_on = not self.stop_reason
+        method(self, *given)
+        if going_on and callback.stops_again:
+            self.stopped_by_callback = ""
+
+    def _validate(self, validation: Iterable[Any]) -> dict[str, float]:
+        states = random.get_states()
+        try:
+            values = self.evaluate(validation)
+        except BaseException:
+            random.set_states(states)  # a run that goes on from here measures all of it again
+            raise
+        return {f"validation_{name}": value for name, value in values.items()}
 
     def _step(self, epoch: int, batch: Any) -> float:
         """Train on one batch and return its loss."""
