@@ -11,11 +11,83 @@ from typing import Any
 import pytest
 
 import tensorflowlite as tfl
-from tensorflowlite.errors import WorkerError
+from tensorflowlite import nn, optim
+from tensorflowlite.errors import StateError, WorkerError
+from tensorflowlite.nn import functional as F
 from tensorflowlite.train import Callback, Checkpoint, Trainer
 from tensorflowlite.train.checkpoint import read_checkpoint
 
 from .resuming import Crash, Stop, loader, make, plain
+
+
+# -- what is trained beside the model --------------------------------------------------------------
+class Weighted(nn.Module):
+    """A loss with a parameter and a buffer of its own."""
+
+    def __init__(self, size: int = 1) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(tfl.zeros(size))
+        self.register_buffer("seen", tfl.zeros(()))
+
+    def forward(self, output: tfl.Tensor, target: tfl.Tensor) -> tfl.Tensor:
+        self.seen += 1
+        return (F.cross_entropy(output, target) * tfl.exp(-self.weight) + self.weight).sum()
+
+
+def with_loss(*callbacks: Callback, seed: int = 0, size: int = 1) -> tuple[Trainer, nn.Parameter]:
+    """Return a Trainer whose optimizer also has parameters of the loss and of nothing else."""
+    tfl.manual_seed(seed)
+    model, loss, scale = nn.Linear(3, 2), Weighted(size), nn.Parameter(tfl.ones(2))
+    parameters = [*model.parameters(), *loss.parameters(), scale]
+    model.register_forward_hook(lambda module, inputs, output: output * scale)
+    optimizer = optim.SGD(parameters, lr=0.1, momentum=0.9)
+    return Trainer(model, optimizer, loss, callbacks=callbacks, jit=False), scale
+
+
+def test_parameters_outside_of_the_model(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    with_loss(Checkpoint(path))[0].fit(loader(), epochs=3)
+    expected = plain(read_checkpoint(path))
+    with pytest.raises(Stop):
+        with_loss(Checkpoint(path, every_batches=1), Crash(9))[0].fit(loader(), epochs=3)
+    trainer, scale = with_loss(Checkpoint(path), seed=9)
+    trainer.fit(loader(), epochs=3, resume="auto")
+    assert plain(read_checkpoint(path)) == expected
+    assert trainer.loss.seen.item() == 18 and scale.tolist() != [1, 1]
+    trainer, _ = with_loss(size=2)
+    with pytest.raises(StateError, match="the loss must be as in the checkpoint, got Weighted, wh"):
+        trainer.fit(loader(), epochs=4, resume=path)
+    plainly = Trainer(trainer.model, trainer.optimizer, F.cross_entropy)
+    with pytest.raises(StateError, match="the optimizer's parameter 2, which isn't the model's, m"):
+        plainly.fit(loader(), epochs=4, resume=path)
+
+
+def test_a_schedule_that_does_not_fit_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+
+    def trainer(number: int, *callbacks: Callback, seed: int = 0) -> Trainer:
+        tfl.manual_seed(seed)
+        model = nn.Linear(3, 2)
+        optimizer = optim.SGD(model.parameters(), lr=0.1)
+        parts = [optim.lr_scheduler.ConstantLR(optimizer) for _ in range(number)]
+        schedule = optim.lr_scheduler.SequentialLR(optimizer, parts, [*range(1, number)])
+        return Trainer(model, optimizer, F.cross_entropy, (), callbacks, scheduler=schedule)
+
+    trainer(3, Checkpoint(path)).fit(loader(), epochs=2)
+    other = trainer(2, seed=9)
+    before = plain(other.state_dict())
+    with pytest.raises(StateError, match="the scheduler must be as in the checkpoint, got Sequent"):
+        other.fit(loader(), epochs=3, resume=path)
+    assert plain(other.state_dict()) == before
+
+
+@pytest.mark.parametrize(
+    ("state", "got"),
+    [({}, "a dict of nothing"), ({"0.weight": 1}, "a dict of '0.weight'"), (None, "None")],
+)
+def test_states_of_something_else(state: Any, got: str) -> None:
+    with pytest.raises(StateError, match=f"that Trainer.state_dict returned, got {got}; that of a"):
+        make().load_state_dict(state)
 
 
 # -- what is drawn, and who stops ------------------------------------------------------------------

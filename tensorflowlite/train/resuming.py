@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import time
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from .. import runtime
 from ..errors import ArgumentError, StateError
 from ..ops import random
 from . import batches
@@ -172,8 +174,10 @@ def state_of(trainer: Trainer) -> dict[str, Any]:
     return {
         "version": VERSION,
         "model": dict(trainer.model.state_dict()),
+        "loss": _state_of(trainer.loss),
         "optimizer": optimizer_state(trainer.model, trainer.optimizer),
-        "scheduler": None if scheduler is None else scheduler.state_dict(),
+        "others": {name: held.detach() for name, held in _others(trainer).items()},
+        "scheduler": _state_of(scheduler),
         "scaler": None if scaler is None else scaler.state_dict(),
         "callbacks": {key: callback.state_dict() for key, callback in _named(trainer.callbacks)},
         "history": [dict(record) for record in trainer.history.records],
@@ -187,12 +191,18 @@ def state_of(trainer: Trainer) -> dict[str, Any]:
 
 def load_state(trainer: Trainer, state: dict[str, Any]) -> None:
     """Give a Trainer what `state_of` returned; where it can't have it, nothing is changed."""
+    if not isinstance(state, dict) or "kinds" not in state:
+        got = f"{state!r:.40}"
+        if isinstance(state, dict):
+            got = f"a dict of {', '.join(map(repr, [*state][:3])) or 'nothing'}"
+        raise StateError(
+            f"load_state_dict: the state must be one that Trainer.state_dict returned, got {got}; "
+            "that of a model goes to trainer.model.load_state_dict"
+        )
     _check_kinds(_kinds(trainer), state["kinds"])
     slots = _slots_for(trainer.model, trainer.optimizer, state["optimizer"])
-    trainer.model.load_state_dict(state["model"])
+    _load_parts(trainer, state)
     trainer.optimizer.load_state_dict(slots)
-    if trainer.scheduler is not None:
-        trainer.scheduler.load_state_dict(state["scheduler"])
     if trainer.scaler is not None:
         trainer.scaler.load_state_dict(state["scaler"])
     for key, callback in _named(trainer.callbacks):
@@ -207,6 +217,60 @@ def load_state(trainer: Trainer, state: dict[str, Any]) -> None:
         states[own] = states[state["device"]]
     random.set_states(states)
     _warn_of_changes(state["config"], _config(trainer))
+
+
+def _load_parts(trainer: Trainer, state: dict[str, Any]) -> None:
+    """Load schedule, loss, model and what else is trained; where one doesn't fit, none of them."""
+    others = _others(trainer)
+    for name, parameter in others.items():
+        saved = state["others"].get(name)
+        if saved is None or saved.shape != parameter.shape:
+            raise StateError(
+                f"resume: the optimizer's {name}, which isn't the model's, must be as in the "
+                f"checkpoint, {'none' if saved is None else saved.shape}, got {parameter.shape}; "
+                "make the Trainer as it was"
+            )
+    before = []
+    try:
+        for what in ("scheduler", "loss"):
+            part, own = getattr(trainer, what), _state_of(getattr(trainer, what))
+            if own or state[what]:
+                before.append((part, copy.deepcopy(own)))
+                _load_part(what, part, state[what])
+        trainer.model.load_state_dict(state["model"])
+    except BaseException:
+        for part, own in before:
+            if own:
+                part.load_state_dict(own)
+        raise
+    with runtime.set_mode(grad=False):
+        for name, parameter in others.items():
+            parameter.copy_(state["others"][name])
+
+
+def _load_part(what: str, part: Any, state: dict[str, Any]) -> None:
+    try:
+        part.load_state_dict(state)
+    except (StateError, AttributeError, TypeError, ValueError) as error:
+        kind = getattr(part, "__name__", type(part).__name__)
+        raise StateError(
+            f"resume: the {what} must be as in the checkpoint, got {kind}, which its state "
+            f"doesn't fit: {error}; make the Trainer as it was"
+        ) from error
+
+
+def _state_of(part: Any) -> dict[str, Any]:
+    """Return the state of a part that has one: a schedule, or a loss that is a Module."""
+    return dict(part.state_dict()) if hasattr(part, "load_state_dict") else {}
+
+
+def _others(trainer: Trainer) -> dict[str, Any]:
+    """Return the optimizer's parameters that are in neither the model nor the loss."""
+    own = {id(parameter) for parameter in getattr(trainer.loss, "parameters", tuple)()}
+    names = parameter_names(trainer.model, trainer.optimizer)
+    held = [one for group in trainer.optimizer.param_groups for one in group["params"]]
+    known = own.union(map(id, trainer.model.parameters()))
+    return {name: one for name, one in zip(names, held, strict=True) if id(one) not in known}
 
 
 def _generator_of(device: Any) -> str:
