@@ -12,7 +12,8 @@ import pytest
 
 import tensorflowlite as tfl
 from tensorflowlite import nn, optim
-from tensorflowlite.errors import StateError, WorkerError
+from tensorflowlite.errors import ArgumentError, StateError, WorkerError
+from tensorflowlite.io import files
 from tensorflowlite.nn import functional as F
 from tensorflowlite.train import Callback, Checkpoint, Trainer
 from tensorflowlite.train.checkpoint import read_checkpoint
@@ -88,6 +89,75 @@ def test_a_schedule_that_does_not_fit_changes_nothing(tmp_path: Path) -> None:
 def test_states_of_something_else(state: Any, got: str) -> None:
     with pytest.raises(StateError, match=f"that Trainer.state_dict returned, got {got}; that of a"):
         make().load_state_dict(state)
+
+
+# -- files -----------------------------------------------------------------------------------------
+def test_files_of_others_stay(tmp_path: Path) -> None:
+    path, copy = tmp_path / "model.safetensors", tmp_path / "model-100.safetensors"
+    make(Checkpoint(path, keep=1)).fit(loader(), epochs=1)
+    path.rename(copy)
+    others = [tmp_path / f"model-{number}.safetensors" for number in (2, 3)]
+    others[0].write_bytes(b"mine")
+    tfl.save_safetensors(others[1], {"mine": tfl.ones(1)})
+    before = {one: one.read_bytes() for one in (copy, *others)}
+    for _ in range(2):  # neither is there a run to go on with, nor do they go
+        trainer = make(Checkpoint(path))
+        assert len(trainer.fit(loader(), epochs=3, resume="auto")) == 3
+        assert before == {one: one.read_bytes() for one in before}
+        make(Checkpoint(path)).fit(loader(), epochs=2)
+        assert before == {one: one.read_bytes() for one in before}
+        path.unlink()
+        (tmp_path / "model-1.safetensors").unlink()
+    with pytest.raises(ArgumentError, match=r"names of the states before must be free, got .*-2\."):
+        make(Checkpoint(path, keep=3)).fit(loader(), epochs=1)
+    assert not path.exists()
+    for best in ("model.safetensors", "./model-1.safetensors"):
+        with pytest.raises(ArgumentError, match="best must be another file than those of the stat"):
+            Checkpoint("model.safetensors", best)
+
+
+def test_paths_of_other_kinds(tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path / "checkpoint.safetensors")
+    make(Checkpoint(path)).fit(loader(), epochs=2)
+    assert len(os.listdir(tmp_path)) == 2
+    assert len(make().fit(loader(), epochs=3, resume=path)) == 3
+    for wrong in (True, 3, ["x"]):
+        with pytest.raises(ArgumentError, match='fit: resume must be "auto", a path or None, got'):
+            make().fit(loader(), epochs=3, resume=wrong)
+        with pytest.raises(ArgumentError, match="Trainer: resume must be"):
+            make(resume=wrong)
+    # A link that was made before the first run, to another disk say.
+    os.symlink(tmp_path / "elsewhere.safetensors", tmp_path / "link.safetensors")
+    for epochs in (2, 3):
+        keeper = Checkpoint(tmp_path / "link.safetensors")
+        assert len(make(keeper).fit(loader(), epochs=epochs, resume="auto")) == epochs
+    assert os.path.islink(keeper.path) and (tmp_path / "elsewhere-1.safetensors").exists()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_two_processes_write_one_file(tmp_path: Path) -> None:
+    """Neither fails since the other moved a state before, and each file is whole."""
+    target = tmp_path / "state"
+    previous = [tmp_path / f"state-{number}" for number in (1, 2)]
+
+    def write(letter: bytes) -> None:
+        for number in range(150):
+            files.write_atomically(target, letter * 1000, previous=previous)
+            if number % 10 == 0:
+                files.remove_stale(str(target))
+
+    child = os.fork()
+    if not child:
+        try:
+            write(b"a")
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    write(b"b")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    for one in tmp_path.iterdir():
+        assert one.read_bytes() in (b"a" * 1000, b"b" * 1000)
+    assert {target, previous[0]} <= set(tmp_path.iterdir())
 
 
 # -- what is drawn, and who stops ------------------------------------------------------------------

@@ -156,10 +156,12 @@ def _shift(target: str, previous: Sequence[str]) -> None:
     """Let what stands under the target be found under the first of the names as well, and so on."""
     if not previous or not os.path.exists(target):
         return
-    if os.path.exists(previous[0]) and os.path.samefile(target, previous[0]):
-        return  # a process was killed after this and before the target was replaced
+    # What vanishes meanwhile was moved by another process that writes the same file.
+    with contextlib.suppress(FileNotFoundError):
+        if os.path.samefile(target, previous[0]):
+            return  # a process was killed after this and before the target was replaced
     for newer, older in reversed(list(itertools.pairwise(previous))):
-        if os.path.exists(newer):
+        with contextlib.suppress(FileNotFoundError):
             os.replace(newer, older)
     # A second name, so that the target's own stands for a whole file all the time.
     second = _temporary_name(target)
@@ -169,7 +171,8 @@ def _shift(target: str, previous: Sequence[str]) -> None:
         os.replace(target, previous[0])
         return
     try:
-        os.replace(second, previous[0])
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(second, previous[0])
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(second)

@@ -82,8 +82,14 @@ class Checkpoint(Callback):
                     f"Checkpoint: {name} must be an integer of at least 1"
                     f"{' or None' if optional else ''}, got {value!r}"
                 )
-        self.path = os.fspath(path)
-        self.best = None if best is None else os.fspath(best)
+        self.path = os.fsdecode(path)
+        self.best = None if best is None else os.fsdecode(best)
+        taken = [self.path, *(_before(self.path, number) for number in range(1, keep))]
+        if self.best is not None and os.path.realpath(self.best) in map(os.path.realpath, taken):
+            raise ArgumentError(
+                "Checkpoint: best must be another file than those of the states, got "
+                f"'{self.best}' for '{self.path}' with keep={keep}; name another one"
+            )
         self.every = every
         self.metadata = metadata
         self.keep = keep
@@ -99,6 +105,12 @@ class Checkpoint(Callback):
             self._best = Best(self._best.monitor)
         self._anew = not len(trainer.history) and not trainer.batch
         self._newest = len(trainer.history)
+        for name in (_before(self.path, number) for number in range(1, self.keep)):
+            if os.path.lexists(name) and not _is_checkpoint(name):
+                raise ArgumentError(
+                    f"Checkpoint: the names of the states before must be free, got another file, "
+                    f"'{name}'; name another path, or take keep=1"
+                )
 
     def on_batch_end(self, trainer: Trainer, loss: float) -> None:
         every = self.every_batches
@@ -202,7 +214,11 @@ def read_newest(path: FilePath) -> tuple[dict[str, Any], str, str]:
 
 
 def earlier(path: FilePath) -> list[str]:
-    """Return the files of the states before that of a path, the newest first."""
+    """Return the files of the states before that of a path, the newest first.
+
+    Files of such names that no run wrote there aren't among them: those that aren't checkpoints,
+    and copies under far numbers. A killed process may leave one number out.
+    """
     folder, name = os.path.split(_behind_links(path))
     stem, suffix = os.path.splitext(name)
     pattern = re.compile(re.escape(stem) + r"-([1-9]\d*)" + re.escape(suffix))
@@ -210,7 +226,24 @@ def earlier(path: FilePath) -> list[str]:
         matches = [pattern.fullmatch(entry) for entry in os.listdir(folder or ".")]
     except OSError:
         return []
-    return [_before(path, number) for number in sorted(int(m[1]) for m in matches if m)]
+    found, last = [], 0
+    for number in sorted(int(match[1]) for match in matches if match):
+        if number > last + 2:
+            break
+        last = number
+        if _is_checkpoint(_before(path, number)):
+            found.append(_before(path, number))
+    return found
+
+
+def _is_checkpoint(path: FilePath) -> bool:
+    """Tell whether a file is a checkpoint by its head, be it damaged or not."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(1 << 20)
+    except OSError:
+        return False
+    return not head or _KEY.encode() in head
 
 
 def _before(path: FilePath, number: int) -> str:

@@ -136,11 +136,20 @@ def check_loader(loader: Iterable[Any], state: dict[str, Any]) -> None:
         )
 
 
+def check_resume(op: str, where: Any) -> None:
+    """Raise unless it is what `Trainer` and `fit` take as ``resume``."""
+    if where is not None and not isinstance(where, str | bytes | os.PathLike):
+        raise ArgumentError(
+            f'{op}: resume must be "auto", a path or None, got {where!r:.40}; "auto" reads the '
+            "file of the Checkpoint among the callbacks"
+        )
+
+
 # -- from a file -----------------------------------------------------------------------------------
 def resume(trainer: Trainer, where: Any, loader: Iterable[Any]) -> None:
     """Take over the newest checkpoint that is whole; with "auto" there may be none."""
-    path = where
-    if where == AUTO:
+    path = os.fsdecode(where)
+    if path == AUTO:
         keepers = [one for one in trainer.callbacks if isinstance(one, Checkpoint)]
         if not keepers:
             raise ArgumentError(
@@ -148,7 +157,7 @@ def resume(trainer: Trainer, where: Any, loader: Iterable[Any]) -> None:
                 "reads, got none; add one, or name the file"
             )
         path = keepers[0].path
-        if not os.path.lexists(path) and not earlier(path):
+        if not os.path.exists(path) and not earlier(path):
             return
     state, used, problem = read_newest(path)
     check_loader(loader, state)

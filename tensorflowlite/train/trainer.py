@@ -121,6 +121,7 @@ class Trainer:
         resume: Any = None,
     ) -> None:
         check_parts(model, optimizer, loss)
+        resuming.check_resume("Trainer", resume)
         for name, value in (("clip_norm", clip_norm), ("clip_value", clip_value)):
             if value is not None and not value > 0:
                 raise ArgumentError(f"Trainer: {name} must be positive or None, got {value}")
@@ -206,6 +207,7 @@ class Trainer:
         """
         if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
             raise ArgumentError(f"fit: epochs must be an integer of at least 1, got {epochs!r}")
+        resuming.check_resume("fit", resume)
         self.epochs = epochs
         self.history, self.under_way = History(), resuming.EpochUnderWay()
         self.stop_reason = self.stopped_by_callback = ""
