@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from tensorflowlite.errors import ArgumentError, StateError, WorkerError
 from tensorflowlite.io import files
 from tensorflowlite.nn import functional as F
 from tensorflowlite.train import Callback, Checkpoint, Trainer
-from tensorflowlite.train.checkpoint import read_checkpoint
+from tensorflowlite.train.checkpoint import read_checkpoint, write_checkpoint
 
 from .resuming import Crash, Stop, loader, make, plain
 
@@ -132,6 +133,19 @@ def test_paths_of_other_kinds(tmp_path: Path) -> None:
         keeper = Checkpoint(tmp_path / "link.safetensors")
         assert len(make(keeper).fit(loader(), epochs=epochs, resume="auto")) == epochs
     assert os.path.islink(keeper.path) and (tmp_path / "elsewhere-1.safetensors").exists()
+
+
+def test_a_large_state_is_copied_twice_at_most(tmp_path: Path) -> None:
+    """By the format's package, and with its metadata in order and the seal."""
+    state = {"weight": tfl.zeros(1 << 20)}
+    write_checkpoint(tmp_path / "checkpoint.safetensors", state)
+    tracemalloc.start()
+    try:
+        write_checkpoint(tmp_path / "checkpoint.safetensors", state)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2.2 * 4 * (1 << 20)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")

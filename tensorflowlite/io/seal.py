@@ -17,12 +17,16 @@ UNSEALED = {_KEY: _METHOD + "0" * _DIGITS}
 """The metadata of a file that is to be sealed."""
 
 
-def seal(content: bytes) -> bytes:
-    """Return a file's bytes, made with the metadata `UNSEALED`, with the seal in its place."""
+def seal(content: bytes | bytearray) -> bytearray:
+    """Return a file's bytes, made with the metadata `UNSEALED`, with the seal in its place.
+
+    A bytearray, which may be large, is changed itself.
+    """
     place = _place(content)
     assert place is not None, "the file was made without the metadata UNSEALED"
-    digits = _digest(content, place).encode()
-    return b"".join((memoryview(content)[:place], digits, memoryview(content)[place + _DIGITS :]))
+    sealed = content if isinstance(content, bytearray) else bytearray(content)
+    sealed[place : place + _DIGITS] = _digest(content, place).encode()
+    return sealed
 
 
 def is_whole(content: bytes) -> bool:
@@ -33,14 +37,14 @@ def is_whole(content: bytes) -> bool:
     return content[place : place + _DIGITS] == _digest(content, place).encode()
 
 
-def _place(content: bytes) -> int | None:
+def _place(content: bytes | bytearray) -> int | None:
     """Return where the seal's digits begin, None where there is none."""
     end = 8 + int.from_bytes(content[:8], "little")
     found = content.find(_MARK, 8, end)
     return None if found < 0 else found + len(_MARK)
 
 
-def _digest(content: bytes, place: int) -> str:
+def _digest(content: bytes | bytearray, place: int) -> str:
     view = memoryview(content)
     found = hashlib.sha256(view[:place])
     found.update(b"0" * _DIGITS)

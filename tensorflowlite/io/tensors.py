@@ -80,7 +80,9 @@ def save_safetensors(
     write_atomically(path, encode("save_safetensors", tensors, metadata), op="save_safetensors")
 
 
-def encode(op: str, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None) -> bytes:
+def encode(
+    op: str, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None
+) -> bytes | bytearray:
     """Return the bytes of the file that `save_safetensors` writes."""
     for key, value in (metadata or {}).items():
         if not isinstance(key, str) or not isinstance(value, str):
@@ -98,7 +100,7 @@ def encode(op: str, tensors: Mapping[str, Any], metadata: Mapping[str, str] | No
     return _in_order(bytes(content), sorted(metadata or {}))
 
 
-def _in_order(content: bytes, keys: list[str]) -> bytes:
+def _in_order(content: bytes, keys: list[str]) -> bytes | bytearray:
     """Return a file's bytes with its metadata sorted; the package's order is another each time."""
     if len(keys) < 2:
         return content
@@ -107,7 +109,10 @@ def _in_order(content: bytes, keys: list[str]) -> bytes:
     header["__metadata__"] = {key: header["__metadata__"][key] for key in keys}
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + content[8 + length :]
+    # The data, which may be large, are copied once.
+    return bytearray().join(
+        (len(text).to_bytes(8, "little"), text, memoryview(content)[8 + length :])
+    )
 
 
 def _host(op: str, name: Any, value: Any) -> numpy.ndarray[Any, Any]:

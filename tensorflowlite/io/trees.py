@@ -58,7 +58,7 @@ def save(path: FilePath, tree: Any) -> None:
     write_atomically(path, encode_tree("save", tree, {}), op="save")
 
 
-def encode_tree(op: str, tree: Any, metadata: Mapping[str, str]) -> bytes:
+def encode_tree(op: str, tree: Any, metadata: Mapping[str, str]) -> bytes | bytearray:
     """Return the bytes of the file that `save` writes, with metadata beside the structure."""
     arrays: dict[str, Any] = {}
     try:

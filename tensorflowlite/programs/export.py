@@ -221,7 +221,7 @@ def _name(error: CaptureError) -> None:
 # -- what is written -------------------------------------------------------------------------------
 def _content(
     program: Program, recording: Recording, leaves: list[Any], structure: Structure
-) -> bytes:
+) -> bytes | bytearray:
     inputs = [leaves[i].array for i in recording.places]
     arrays = [*inputs, *program.held.values()]
     program = _without_moves(program)
