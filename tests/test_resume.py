@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import random
 import signal
@@ -74,7 +75,7 @@ def test_the_loader_goes_on_within_its_epoch(tmp_path: Path) -> None:
     check_the_loader_goes_on(tmp_path, workers=0)
 
 
-@pytest.mark.parametrize("kind", ["sampler", "generator", "list"])
+@pytest.mark.parametrize("kind", ["sampler", "generator", "list", "wrapper"])
 def test_orders_and_batches_that_are_drawn_from_the_generator(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "checkpoint.safetensors"
 
@@ -92,7 +93,24 @@ def test_orders_and_batches_that_are_drawn_from_the_generator(tmp_path: Path, ki
                     x = tfl.randn(8, 3)
                     yield x, (x.sum(1) > 0).astype(tfl.int64)
 
+    class First:
+        """The first batches of a loader, whose methods it hands through."""
+
+        def __init__(self, loader: DataLoader) -> None:
+            self._loader = loader
+
+        def __len__(self) -> int:
+            return 4
+
+        def __iter__(self) -> Any:
+            return itertools.islice(iter(self._loader), 4)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._loader, name)
+
     def batches() -> Any:
+        if kind == "wrapper":
+            return First(loader())
         if kind == "sampler":
             return DataLoader(loader().dataset, 8, sampler=Drawn(), seed=1)
         return Drawn() if kind == "generator" else list(loader())
@@ -115,6 +133,9 @@ def test_another_loader_is_refused(tmp_path: Path) -> None:
         trainer.fit(loader(seed=6), epochs=2, resume=path)
     with pytest.raises(StateError, match="must give 6 batches in an epoch, as before, got 12: the"):
         trainer.fit(loader(batch_size=4), epochs=2, resume=path)
+    ordered = DataLoader(loader().dataset, 8, seed=5)
+    with pytest.raises(StateError, match="have shuffle=True, as before, got False: the run stopp"):
+        trainer.fit(ordered, epochs=2, resume=path)
     assert plain(dict(trainer.model.state_dict())) == before
 
 
@@ -495,3 +516,8 @@ def test_the_command_goes_on_from_the_one_before(
     newest.write_bytes(whole)
     assert main([*command, "3", "--resume", str(before)]) == 0
     assert len(read_checkpoint(newest)["history"]) == 3
+    for wrong, got in (("run", "the folder 'run'"), ("nothing", "no file 'nothing'")):
+        assert main([*command, "3", "--resume", wrong]) == 1
+        assert f"--resume must name a checkpoint's file or nothing, got {got}" in (
+            capsys.readouterr().err
+        )

@@ -95,6 +95,12 @@ def find(out: str | None, task: str, model: str, where: str) -> Path | None:
 
     It is ``out``, the folder of the checkpoint ``where``, or the newest of the task and model.
     """
+    if where != "auto" and not Path(where).is_file() and not earlier(where):
+        what = "the folder" if Path(where).is_dir() else "no file"
+        raise ArgumentError(
+            f"train: --resume must name a checkpoint's file or nothing, got {what} '{where}'; that "
+            "of a run is named by --out"
+        )
     if out is None and where != "auto":
         return Path(where).parent
     if out is None:

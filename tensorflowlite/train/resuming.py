@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 AUTO = "auto"
 # What `DataLoader.state_dict` holds: a loader with it begins at any batch without making others.
 _POSITION = {"seed", "epoch", "position"}
+# What else decides on a loader's batches, where it has it.
+_ORDER = ("batch_size", "shuffle", "drop_last")
 
 
 class EpochUnderWay:
@@ -36,7 +38,7 @@ class EpochUnderWay:
         self._now: dict[str, list[int]] | None = None  # those to go on with, where it was resumed
         self._seconds, self._started = 0.0, 0.0  # before a resumption, and when it began here
         self._loader: Any = None
-        self._loader_state: dict[str, Any] = {"position": None, "batches": None}
+        self._loader_state: dict[str, Any] = {"position": None, "batches": None, "order": {}}
 
     def open(self, loader: Iterable[Any]) -> None:
         """Begin the epoch, or come back to where it began: what is drawn now is drawn again."""
@@ -84,7 +86,11 @@ class EpochUnderWay:
     def _describe_loader(self) -> dict[str, Any]:
         if self._loader is None:
             return self._loader_state
-        return {"position": _position_of(self._loader), "batches": batches.length(self._loader)}
+        return {
+            "position": _position_of(self._loader),
+            "batches": batches.length(self._loader),
+            "order": _order_of(self._loader),
+        }
 
     def state_dict(self, device: Any) -> dict[str, Any]:
         """Return all of it, for a checkpoint of a run on a device."""
@@ -114,10 +120,16 @@ class EpochUnderWay:
 
 def _position_of(loader: Any) -> dict[str, Any] | None:
     """Return the state of a loader that can begin at any batch, as `DataLoader` can."""
-    if not hasattr(loader, "state_dict") or not hasattr(loader, "load_state_dict"):
+    # Its own, not those that a wrapper hands through: that may give out other batches.
+    if not hasattr(type(loader), "state_dict") or not hasattr(type(loader), "load_state_dict"):
         return None
     state = loader.state_dict()
     return dict(state) if isinstance(state, dict) and state.keys() >= _POSITION else None
+
+
+def _order_of(loader: Any) -> dict[str, int | bool]:
+    found = {name: getattr(loader, name, None) for name in _ORDER}
+    return {name: value for name, value in found.items() if isinstance(value, int)}
 
 
 def check_loader(loader: Iterable[Any], state: dict[str, Any]) -> None:
@@ -134,6 +146,13 @@ def check_loader(loader: Iterable[Any], state: dict[str, Any]) -> None:
             f"resume: the loader must give {before} batches in an epoch, as before, got {number}: "
             f"the run stopped after batch {state['batch']}; take the same data and batch size"
         )
+    order = _order_of(loader)
+    for name, value in state["loader"]["order"].items() if state["batch"] else ():
+        if order.get(name, value) != value:
+            raise StateError(
+                f"resume: the loader must have {name}={value}, as before, got {order[name]}: the "
+                f"run stopped after batch {state['batch']}; change it at the end of an epoch"
+            )
 
 
 def check_resume(op: str, where: Any) -> None:

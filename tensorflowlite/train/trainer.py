@@ -171,7 +171,8 @@ class Trainer:
         Parameters
         ----------
         train : iterable of batches
-            A `DataLoader`, or any iterable that begins anew each epoch. A batch is a tuple of
+            A `DataLoader`, or any iterable that begins anew each epoch; where it has
+            ``set_epoch``, it is told the epoch's number, from 0, first. A batch is a tuple of
             inputs and, last, the target.
         validation : iterable of batches, optional
             What is measured after each epoch, without training on it.
