@@ -28,6 +28,7 @@ from tensorflowlite.train import (
     MetricsFile,
     Trainer,
     checkpoint,
+    curves,
 )
 from tensorflowlite.train.checkpoint import read_checkpoint
 
@@ -455,6 +456,13 @@ def test_workers_that_sigterm_ends_as_well(tmp_path: Path) -> None:
         make().fit(Workers(), epochs=2)
 
 
+@pytest.fixture
+def without_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is drawn, which takes most of a short command's time."""
+    monkeypatch.setattr(curves, "plot_curves", lambda *given, **options: None)
+
+
+@pytest.mark.usefixtures("without_curves")
 def test_the_command_ends_with_the_signal_s_exit_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -478,6 +486,7 @@ def test_the_command_ends_with_the_signal_s_exit_code(
 
 
 # -- the command -----------------------------------------------------------------------------------
+@pytest.mark.usefixtures("without_curves")
 def test_the_command_begins_where_there_is_no_run_yet(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -498,6 +507,7 @@ def test_the_command_begins_where_there_is_no_run_yet(
     assert not list((tmp_path / "run").glob(".*.tmp"))
 
 
+@pytest.mark.usefixtures("without_curves")
 def test_the_command_goes_on_from_the_one_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
