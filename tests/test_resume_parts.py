@@ -112,6 +112,8 @@ def test_files_of_others_stay(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match=r"names of the states before must be free, got .*-2\."):
         make(Checkpoint(path, keep=3)).fit(loader(), epochs=1)
     assert not path.exists()
+    with pytest.raises(ArgumentError, match="Checkpoint: metadata must be text by name, got 'lr'"):
+        Checkpoint(path, metadata={"lr": 0.1})  # type: ignore[dict-item]
     for best in ("model.safetensors", "./model-1.safetensors"):
         with pytest.raises(ArgumentError, match="best must be another file than those of the stat"):
             Checkpoint("model.safetensors", best)

@@ -84,12 +84,7 @@ def encode(
     op: str, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None
 ) -> bytes | bytearray:
     """Return the bytes of the file that `save_safetensors` writes."""
-    for key, value in (metadata or {}).items():
-        if not isinstance(key, str) or not isinstance(value, str):
-            raise ArgumentError(
-                f"{op}: metadata must be text by name, got {key!r}: {type(value).__name__}; "
-                "convert it with json.dumps"
-            )
+    check_metadata(op, metadata)
     arrays = {name: _host(op, name, value) for name, value in tensors.items()}
     specifications = {name: _describe(array) for name, array in arrays.items()}
     try:
@@ -98,6 +93,16 @@ def encode(
     except safetensors.SafetensorError as error:
         raise DataError(f"{op}: the format must be able to hold the tensors, got {error}") from None
     return _in_order(bytes(content), sorted(metadata or {}))
+
+
+def check_metadata(op: str, metadata: Mapping[str, str] | None) -> None:
+    """Raise unless it is text by name."""
+    for key, value in (metadata or {}).items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise ArgumentError(
+                f"{op}: metadata must be text by name, got {key!r}: {type(value).__name__}; "
+                "convert it with json.dumps"
+            )
 
 
 def _in_order(content: bytes, keys: list[str]) -> bytes | bytearray:

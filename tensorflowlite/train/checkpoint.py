@@ -12,7 +12,7 @@ from ..errors import ArgumentError, DataError
 from ..io import save_safetensors, write_atomically
 from ..io.files import check_path, read_bytes
 from ..io.seal import UNSEALED, is_whole, seal
-from ..io.tensors import decode_bytes
+from ..io.tensors import check_metadata, decode_bytes
 from ..io.trees import build_tree, encode_tree
 from .autopsy import broken_parameter
 from .callbacks import Best, Callback
@@ -82,6 +82,7 @@ class Checkpoint(Callback):
                     f"Checkpoint: {name} must be an integer of at least 1"
                     f"{' or None' if optional else ''}, got {value!r}"
                 )
+        check_metadata("Checkpoint", metadata)
         self.path = os.fsdecode(path)
         self.best = None if best is None else os.fsdecode(best)
         taken = [self.path, *(_before(self.path, number) for number in range(1, keep))]
