@@ -91,3 +91,11 @@ class NumericalError(TensorflowliteError, ArithmeticError):
 
 class MissingDependencyError(TensorflowliteError, ImportError):
     """An optional package is needed; the message holds the pip command that installs it."""
+
+
+class StrictError(TensorflowliteError, RuntimeError):
+    """What a rule of ``debug.strict(error=True)`` has found in a training program."""
+
+
+class StrictWarning(UserWarning):
+    """What a rule of `debug.strict` has found in a training program."""

@@ -23,7 +23,7 @@ from ..backend.program import Program, root_of
 from ..errors import CaptureError
 from ..runtime import mode, shared
 from .nodes import Leaf
-from .primitive import Redirected, look_up_again, traced, watch
+from .primitive import Redirected, traced, watch
 from .tensor import Tensor, operation_of, recording, wrap
 
 # One thread records at a time; a second one that would runs its function as it is.
@@ -116,15 +116,13 @@ class Session:
         gc.disable()  # what is young at the end was made while recording
         mode.capture = self.capture
         shared.captures = 1
-        watch.wrap = _entering
-        look_up_again()
+        watch.start(_entering)
         return self
 
     def __exit__(self, *exception: object) -> None:
         mode.capture = None
         shared.captures = 0
-        watch.wrap = None
-        look_up_again()
+        watch.stop(_entering)
         self._restore()
         if isinstance(exception[1], CaptureError):  # any other leaves what it leaves without jit
             self._roll_back()

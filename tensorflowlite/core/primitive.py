@@ -28,6 +28,7 @@ from .nodes import JointNode, Output
 from .tensor import Tensor, recording, wrap
 
 Rule = Callable[..., Any]
+Wrap = Callable[[str, Callable[..., Any]], Callable[..., Any]]
 
 registry: dict[str, Primitive] = {}
 traced = SimpleNamespace()  # name -> entry point: the operations that a traced rule runs
@@ -50,10 +51,31 @@ class _Implementations(dict[type, Callable[..., Any]]):
 class _Watch:
     """What looks at every operation while it is there, as `detect_anomaly` does."""
 
-    __slots__ = ("wrap",)
+    __slots__ = ("wrap", "_watching")
 
     def __init__(self) -> None:
-        self.wrap: Callable[[str, Callable[..., Any]], Callable[..., Any]] | None = None
+        self.wrap: Wrap | None = None
+        self._watching: list[Wrap] = []
+
+    def start(self, wrap: Wrap) -> None:
+        """Let ``wrap(slot, implementation)`` stand in for every implementation, until `stop`."""
+        self._watching.append(wrap)
+        self._exchange()
+
+    def stop(self, wrap: Wrap) -> None:
+        """Take it out again, whoever came in meanwhile."""
+        self._watching.remove(wrap)
+        self._exchange()
+
+    def _exchange(self) -> None:
+        several = len(self._watching) > 1
+        self.wrap = self._together if several else next(iter(self._watching), None)
+        look_up_again()
+
+    def _together(self, slot: str, run: Callable[..., Any]) -> Callable[..., Any]:
+        for wrap in self._watching:
+            run = wrap(slot, run)
+        return run
 
 
 watch = _Watch()

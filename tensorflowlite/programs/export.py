@@ -125,7 +125,7 @@ def _check_call(function: Any, path: Any) -> None:
     if mode.capture is not None or mode.levels or watch.wrap is not None:
         raise CaptureError(
             "export: a function must be recorded by itself, got a call inside jit, vmap or "
-            "detect_anomaly; call it outside"
+            "detect_anomaly or debug.strict; call it outside"
         )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..backend import as_array, backend_of, dtypes, is_array
-from ..core.primitive import Primitive, look_up_again, registry, watch
+from ..core.primitive import Primitive, registry, watch
 from ..core.tensor import Tensor
 from ..errors import NumericalError
 from ..runtime import tick
@@ -35,13 +35,11 @@ class _Watcher:
             self.rules.append((op, op.raw, op.run_traced, op.defers))
             op.raw, op.run_traced = self.checked(op, op.raw), self.checked(op, op.run_traced)
             op.defers = None  # what is handed over unevaluated can't be looked at
-        watch.wrap = self.wrap
-        look_up_again()
+        watch.start(self.wrap)
 
     def stop(self) -> None:
         """Take them out again."""
-        watch.wrap = None
-        look_up_again()
+        watch.stop(self.wrap)
         for op, raw, run_traced, defers in self.rules:
             op.raw, op.run_traced, op.defers = raw, run_traced, defers
 
