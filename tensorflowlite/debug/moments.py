@@ -48,7 +48,7 @@ class Call:
     def keep(self) -> int:
         """Remember the place for `Graph.place`; return the tick of the node that is made next."""
         if self._born is None:  # a node takes its tick right after its implementation returned
-            self._born = self._watcher.keep(self.place()[0])
+            self._born = self._watcher.keep(self.name, self.place()[0])
         return self._born
 
 
@@ -70,7 +70,9 @@ class Graph:
 
     def place(self, node: Any) -> tuple[Site, str]:
         """Return where the operation of a node was called, or else the backward pass."""
-        site = self._watcher.sites.get(node.born) or Site()
+        name, site = self._watcher.sites.get(node.born, ("", None))
+        if site is None or name != getattr(node.op, "name", ""):
+            site = Site()
         return site, site.path()
 
 
@@ -107,7 +109,7 @@ class Watcher:
         self._rules = rules
         self._exchanged: list[tuple[Any, str, Any]] = []
         self._state = _State()
-        self.sites: dict[int, Site] = {}  # by the tick of the node that was made there
+        self.sites: dict[int, tuple[str, Site]] = {}  # by the ticks of the nodes that were made
         self.backwards = 0
         self.reached: dict[Any, int] = {}  # leaf to the number of the pass that reached it last
         self.optimizers: weakref.WeakSet[Optimizer] = weakref.WeakSet()
@@ -164,13 +166,13 @@ class Watcher:
 
         return watched
 
-    def keep(self, site: Site) -> int:
+    def keep(self, name: str, site: Site) -> int:
         """Remember a site for the node that is made next, and return its tick."""
         if len(self.sites) > _MOST_SITES:
             for key in list(self.sites)[: _MOST_SITES // 2]:
                 del self.sites[key]
         born = tick() + 1
-        self.sites[born] = site
+        self.sites[born] = name, site
         return born
 
     # -- modules -----------------------------------------------------------------------------------

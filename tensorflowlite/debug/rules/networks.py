@@ -112,16 +112,19 @@ class Float64(Rule):
 
     def __init__(self, report: Report, limits: Limits) -> None:
         super().__init__(report, limits)
-        self._leaks: set[int] = set()
+        self._leaks: dict[int, str] = {}
 
     def after_call(self, call: Call) -> None:
         if call.name != "cast" and _is_leak(call):
-            self._leaks.add(call.keep())
+            self._leaks[call.keep()] = call.name
 
     def before_backward(self, graph: Graph) -> None:
         if not self._leaks:
             return
-        mixed = [node for node in graph.nodes if node.born in self._leaks]
+        known = self._leaks
+        nodes = [node for node in graph.nodes if known.get(node.born) == _name(node)]
+        # A call that made no node has left its place to one that came later.
+        mixed = [node for node in nodes if any(one in _NARROW for one in _input_dtypes(node))]
         self._leaks.clear()
         if mixed:
             first = min(mixed, key=lambda node: node.born)
@@ -129,11 +132,17 @@ class Float64(Rule):
             self.tell(*graph.place(first), operation=first.op.called, given=given)
 
 
+def _name(node: Any) -> str:
+    return getattr(node.op, "name", "")
+
+
 def _is_leak(call: Call) -> bool:
-    result = call.result[0] if type(call.result) is tuple and call.result else call.result
-    if getattr(result, "dtype", None) != dtypes.float64:
+    result = call.result
+    while type(result) in (tuple, list) and result:  # several outputs, or one and a residual
+        result = result[0]
+    if getattr(result, "dtype", dtypes.float32) != dtypes.float64:
         return False
-    return any(getattr(x, "dtype", None) in _NARROW for x in call.args)
+    return any(getattr(x, "dtype", dtypes.float64) in _NARROW for x in call.args)
 
 
 def _input_dtypes(node: Any) -> list[Any]:
