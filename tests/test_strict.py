@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,24 +12,13 @@ import pytest
 
 import tensorflowlite as tfl
 from tensorflowlite import nn, optim
-from tensorflowlite.autograd import detect_anomaly
-from tensorflowlite.cli import main
-from tensorflowlite.core import tape
-from tensorflowlite.core.primitive import registry as primitives
-from tensorflowlite.core.primitive import watch
 from tensorflowlite.data import DataLoader, TensorDataset
-from tensorflowlite.debug import StrictError, StrictWarning, strict
+from tensorflowlite.debug import StrictWarning, strict
 from tensorflowlite.debug.rules import registry
-from tensorflowlite.errors import ArgumentError, OutOfRangeError, ShapeError, StateError
+from tensorflowlite.errors import OutOfRangeError, ShapeError
 from tensorflowlite.nn import functional as F
-from tensorflowlite.train import Trainer
-
-from . import backends
-from .command import write_csv
-from .test_readme import readme
 
 HERE = Path(__file__).name
-CHECKOUT = Path(__file__).resolve().parents[1]
 STEPS = 3
 
 
@@ -293,7 +279,7 @@ ROWS = {
     ),
     "TFL301": Row(
         evaluated_before, trained_again,
-        "Sequential is trained in evaluation mode, got Dropout '3' switched off by it; call train()",
+        "Sequential is trained in evaluation mode, got Dropout '3' switched off by it; call train",
     ),
     "TFL302": Row(
         a_batch_of_one, a_batch_of_two,
@@ -358,3 +344,4 @@ def test_is_silenced_by_id_and_by_name(key: str) -> None:
             with strict(silence=(word,), steps=STEPS) as report:
                 ROWS[key].bad()
         assert not [one for one in report.findings if one.rule == key]
+

@@ -72,6 +72,10 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="write over the run in --out")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     parser.add_argument(
+        "--strict", action="store_true",
+        help="look for mistakes while it trains (debug.strict); slower, the same results",
+    )  # fmt: skip
+    parser.add_argument(
         "--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
     )
 

@@ -65,10 +65,20 @@ def train(arguments: argparse.Namespace) -> int:
     config = _config(name, source, options, network, task)
     folders.write_config(folder, config)
     run = Run(task, config, folder, device, progress=False if arguments.quiet else None)
+    found: list[str] = []
     with _plain_warnings():
-        run.fit(resumed)
+        if not arguments.strict:
+            run.fit(resumed)
+        else:
+            from ..debug import strict
+
+            with strict() as report:
+                run.fit(resumed)
+            found = str(report).split("\n")
     for line in run.report():
         print(line)
+    for line in found:
+        print(f"strict: {line}")
     return 0
 
 

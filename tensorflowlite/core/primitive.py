@@ -73,8 +73,8 @@ class _Watch:
         look_up_again()
 
     def _together(self, slot: str, run: Callable[..., Any]) -> Callable[..., Any]:
-        for wrap in self._watching:
-            run = wrap(slot, run)
+        for one in self._watching:
+            run = one(slot, run)
         return run
 
 

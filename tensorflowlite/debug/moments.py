@@ -242,6 +242,7 @@ class Watcher:
         watched = {owner for owner, name, _ in self._exchanged if name == "step"}
         if "step" in vars(kind) and kind not in watched:
             self._exchange(kind, "step", self._stepped(vars(kind)["step"]))
+        derived: type
         for derived in kind.__subclasses__():
             self._watch_steps(derived)
 
@@ -312,5 +313,5 @@ class _State(threading.local):
 
 
 def _is_looked_at() -> bool:
-    """Whether what is called may be trained on; not inside vmap, nor while something is recorded."""
+    """Whether gradients are recorded; not inside vmap, nor while a program is made."""
     return mode.grad and not mode.levels and mode.capture is None

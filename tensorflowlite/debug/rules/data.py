@@ -30,7 +30,7 @@ class _Epochs:
         if not (isinstance(labels, Tensor) and labels.ndim == 1 and labels.dtype.kind in "iu"):
             self.sorted = False
             return
-        values = labels.tolist()  # type: ignore[attr-defined]
+        values = labels.tolist()
         if not values:
             return
         low, high = extremes(labels)
