@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from ..errors import StrictError as StrictError
@@ -10,16 +11,19 @@ from .dispatch import log as log
 
 if TYPE_CHECKING:
     from .linting import strict as strict
+    from .side_by_side import lockstep as lockstep
+
+# What needs networks, optimizers and loaders comes in at first use; the rest here doesn't.
+_LATER = {"strict": "linting", "lockstep": "side_by_side"}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "strict":  # it needs networks, optimizers and loaders; the rest here doesn't
-        from .linting import strict
-
-        globals()[name] = strict
-        return strict
+    if name in _LATER:
+        found = getattr(importlib.import_module(f".{_LATER[name]}", __name__), name)
+        globals()[name] = found
+        return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), "strict"})
+    return sorted({*globals(), *_LATER})

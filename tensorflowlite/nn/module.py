@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from ..backend import dtypes
 from ..core.tensor import Tensor
-from ..errors import ArgumentError, DtypeError, TensorflowliteError
+from ..errors import ArgumentError, DtypeError, ShapeError, TensorflowliteError
 from ..ops.creation import asarray, empty
 from ..runtime import observe, shared
 from . import state
@@ -64,6 +64,10 @@ class Module(state.Stateful):
             return self.forward(*args, **kwargs)
         except TensorflowliteError as error:
             self._locate(error)
+            if isinstance(error, ShapeError):
+                from .shape_notes import note_shapes
+
+                note_shapes(self, error)
             raise
 
     def _locate(self, error: TensorflowliteError) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..backend import as_array, backend_of, dtypes, is_array
-from ..core.primitive import Primitive, registry, watch
+from ..core.primitive import Primitive, exchange_rules, registry, watch
 from ..core.tensor import Tensor
 from ..errors import NumericalError
 from ..runtime import tick
@@ -26,22 +26,17 @@ class _Watcher:
     def __init__(self) -> None:
         self.ticks: list[int] = []
         self.sites: list[tuple[str, Site]] = []
-        self.rules: list[tuple[Primitive, Any, Any, Any]] = []
 
     # -- on and off --------------------------------------------------------------------------------
     def start(self) -> None:
         """Put the checks in."""
-        for op in list(registry.values()):
-            self.rules.append((op, op.raw, op.run_traced, op.defers))
-            op.raw, op.run_traced = self.checked(op, op.raw), self.checked(op, op.run_traced)
-            op.defers = None  # what is handed over unevaluated can't be looked at
+        self.restore_rules = exchange_rules(self.checked_rule)
         watch.start(self.wrap)
 
     def stop(self) -> None:
         """Take them out again."""
         watch.stop(self.wrap)
-        for op, raw, run_traced, defers in self.rules:
-            op.raw, op.run_traced, op.defers = raw, run_traced, defers
+        self.restore_rules()
 
     # -- forward -----------------------------------------------------------------------------------
     def wrap(self, name: str, run: Callable[..., Any]) -> Callable[..., Any]:
@@ -79,12 +74,6 @@ class _Watcher:
         )
 
     # -- backward ----------------------------------------------------------------------------------
-    def checked(self, op: Primitive, rules: Any) -> Any:
-        """Return the adapters of an operation's rules, with a check of what they give."""
-        if callable(rules):
-            return self.checked_rule(op, rules)
-        return tuple([None if rule is None else self.checked_rule(op, rule) for rule in rules])
-
     def checked_rule(self, op: Primitive, rule: Callable[..., Any]) -> Callable[..., Any]:
         """Return one adapter with a check."""
 

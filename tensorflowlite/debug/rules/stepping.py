@@ -84,7 +84,7 @@ class NotInAnOptimizer(Rule):
         self._backwards = 0  # how many there were at the last step
         self._judged: set[Any] = set()  # leaves
 
-    def after_step(self, step: Step) -> None:
+    def before_step(self, step: Step) -> None:
         watcher = step.watcher
         since, self._backwards = self._backwards, watcher.backwards
         held = _leaves_of(watcher.optimizers)
