@@ -81,7 +81,7 @@ def test_the_first_operation_that_disagrees(broken: Callable[..., None]) -> None
     assert found.difference == pytest.approx(0.01, rel=0.05)
     line = step.__code__.co_firstlineno + 1
     assert f"{HERE}:{line}, in step" in found.place and found.place.startswith("module '7'; ")
-    assert str(found).startswith(f"lockstep: operation {found.index}, tanh: the results differ by ")
+    assert str(found).startswith(f"lockstep: operation {found.number}, tanh: the results differ")
 
 
 def test_the_first_gradient_that_disagrees(broken: Callable[..., None]) -> None:
@@ -118,11 +118,11 @@ def test_other_ways_to_go() -> None:
             x = x + 1
 
     found = lockstep(branching, x, SIDES)
-    assert found is not None and (found.index, found.operation) == (1, "multiply")
+    assert found is not None and (found.number, found.operation) == (1, "multiply")
     assert found.what == "the sides must do the same, got subtract on the second"
     for sides, told in ((SIDES, "the first side has ended"), (SIDES[::-1], "the second side has")):
         found = lockstep(longer, (x,), sides)
-        assert found is not None and found.index == 2 and found.what.startswith(told)
+        assert found is not None and found.number == 2 and found.what.startswith(told)
 
 
 def test_two_dtypes() -> None:

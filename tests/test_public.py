@@ -233,7 +233,7 @@ NAMES = {
         "max_memory_allocated reset_peak_memory_stats Event Stream stream current_stream nvtx "
         "set_float32_matmul_precision get_float32_matmul_precision"
     ),
-    "debug": "log strict StrictWarning StrictError",
+    "debug": "log strict lockstep StrictWarning StrictError",
     "debug.nvtx": "range_push range_pop range modules",
     "random": "uniform normal randint permutation manual_seed get_state set_state",
     "linalg": (

@@ -29,7 +29,7 @@ from tensorflowlite.train import Trainer
 
 from . import backends
 from .command import write_csv
-from .test_readme import readme
+from .test_readme import blocks, readme
 from .test_strict import batch, data, go_through, network, seeded, train  # noqa: F401
 
 HERE = Path(__file__).name
@@ -316,6 +316,17 @@ def table() -> str:
         for key, rule in sorted(registry.items())
     ]
     return "\n".join(["| id | name | looks for | how to mend it |", "|---|---|---|---|", *rows])
+
+
+@pytest.mark.parametrize(("name", "says"), [("strict", "TFL101"), ("autopsy", "")])
+def test_the_documents_programs_run(name: str, says: str) -> None:
+    found = blocks(CHECKOUT / "docs" / f"{name}.md")
+    programs = [text for language, text in found if language == "python"]
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for program in programs:
+            exec(program, {})
+    assert [str(one.message)[:6] for one in told] == ([says] if says else [])
 
 
 def test_the_document_has_the_rules() -> None:

@@ -27,7 +27,7 @@ class Disagreement(NamedTuple):
 
     Attributes
     ----------
-    index : int
+    number : int
         How many operations agreed before it.
     operation : str
         Its name; ``"gradient of ..."`` for a gradient rule.
@@ -41,7 +41,7 @@ class Disagreement(NamedTuple):
         Where the operation was called, and in which module.
     """
 
-    index: int
+    number: int
     operation: str
     first: Any
     second: Any
@@ -51,7 +51,7 @@ class Disagreement(NamedTuple):
 
     def __str__(self) -> str:
         place = f"; {self.place}" if self.place else ""
-        return f"lockstep: operation {self.index}, {self.operation}: {self.what}{place}"
+        return f"lockstep: operation {self.number}, {self.operation}: {self.what}{place}"
 
 
 class _Result(NamedTuple):
@@ -91,11 +91,11 @@ class _Side:
             return run
 
         def watched(*args: Any, **options: Any) -> Any:
-            scale = _scale(args)  # before: some change their arguments
+            scale = scale_of(args)  # before: some change their arguments
             result = run(*args, **options)
             site = Site()
             found = result[0] if op.keeps_residual else result
-            self._take(_Result(op.called, tuple(_on_host(found)), scale, _described(site)))
+            self._take(_Result(op.called, tuple(on_host(found)), scale, described(site)))
             self._sites[tick() + 1] = site  # a node takes the tick after this one
             return result
 
@@ -107,17 +107,18 @@ class _Side:
 
         def run(node: Any, g: Any, k: Any, need: Any) -> Any:
             result = rule(node, g, k, need)
-            scale = _scale(g if isinstance(g, tuple | list) else [g])
+            scale = scale_of(g if isinstance(g, tuple | list) else [g])
             site = self._sites.get(node.born)
-            place = "" if site is None else _described(site)
+            place = "" if site is None else described(site)
             name = f"gradient of {op.called}"
-            self._take(_Result(name, tuple(_on_host(result)), scale, place))
+            self._take(_Result(name, tuple(on_host(result)), scale, place))
             return result
 
         return run
 
 
-def _described(site: Site) -> str:
+def described(site: Site) -> str:
+    """Return where an operation was called, and in which module."""
     path = site.path()
     module = f"module {path!r}; " if path else ""
     return f"{module}called in {site}" if site.file else module.rstrip("; ")
@@ -135,12 +136,14 @@ def _arrays(values: Any) -> Iterator[Any]:
             yield as_array(one)  # a scalar stands for an array without axes
 
 
-def _on_host(values: Any) -> Iterator[Any]:
+def on_host(values: Any) -> Iterator[Any]:
+    """Yield copies of the arrays among results, on the host."""
     for array in _arrays(values):
         yield backend_of(array).to_host(array).copy()
 
 
-def _scale(values: Any) -> float:
+def scale_of(values: Any) -> float:
+    """Return the greatest finite magnitude of the floats among arguments."""
     found = 0.0
     for array in _arrays(values):
         if array.size and array.dtype in dtypes.inexact:
@@ -154,7 +157,7 @@ def _wide(host: Any) -> Any:
 
 
 # -- comparing -------------------------------------------------------------------------------------
-def _difference(a: Any, b: Any, scale: float, tolerance: float | None) -> tuple[float, str]:
+def difference(a: Any, b: Any, scale: float, tolerance: float | None) -> tuple[float, str]:
     """Return how far two results differ, and what to say of it; "" where they agree."""
     if a.shape != b.shape:
         return math.inf, f"the shapes must be the same, got {a.shape} and {b.shape}"
@@ -200,9 +203,9 @@ class _Comparison:
                                      text, wanted.place))  # fmt: skip
         for a, b in zip(wanted.arrays, found.arrays, strict=True):
             scale = max(wanted.scale, found.scale)
-            difference, text = _difference(a, b, scale, self.tolerance)
+            apart, text = difference(a, b, scale, self.tolerance)
             if text:
-                raise _Stop(Disagreement(index, found.name, a, b, difference, text, found.place))
+                raise _Stop(Disagreement(index, found.name, a, b, apart, text, found.place))
 
     def end(self) -> Disagreement | None:
         """Return what is wrong when the second side has come to its end."""

@@ -132,7 +132,7 @@ def _input_shape(node: Any, place: int, out: Any) -> Any:
         return fix[2 * place]
     if type(node) is Node:
         saved = getattr(node, "s1" if place else "s0", None)
-        if hasattr(saved, "shape"):
+        if saved is not None and hasattr(saved, "shape"):
             return saved.shape
         kept = getattr(node, "s1", None)
         if not place and type(kept) is tuple:

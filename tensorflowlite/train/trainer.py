@@ -33,6 +33,7 @@ from .logs import Progress
 from .metrics import Averages, Metric, resolve
 from .parts import as_number, check_number, check_parts, detached, move
 from .precision import choose_precision
+from .verifying import make_verifier
 
 
 class Trainer:
@@ -73,6 +74,9 @@ class Trainer:
         Scales the loss up; by default one is made where ``amp`` is float16.
     resume : str or path, optional
         What `fit` takes where it isn't told: "auto", or a file.
+    verify_gradients : int
+        Before every so many steps, the gradients of the loss are held to its central differences
+        in float64, on copies of the model; 0 for never.
 
     Attributes
     ----------
@@ -119,6 +123,7 @@ class Trainer:
         amp: Any = None,
         scaler: Any = None,
         resume: Any = None,
+        verify_gradients: int = 0,
     ) -> None:
         check_parts(model, optimizer, loss)
         resuming.check_resume("Trainer", resume)
@@ -150,6 +155,7 @@ class Trainer:
         self._learn: Callable[..., tuple[Tensor, Tensor, Any]] = self._learn_from
         if jit:
             self._learn = recorded(self._learn_from)
+        self._verify = make_verifier(model, loss, verify_gradients)
 
     @property
     def batch(self) -> int:
@@ -199,6 +205,8 @@ class Trainer:
         StateError
             Where the checkpoint is of another model, optimizer, schedule or loader; nothing was
             changed.
+        GradientError
+            Where ``verify_gradients`` finds gradients that are wrong.
         KeyboardInterrupt
             After Ctrl-C, which takes effect between two steps and leaves a checkpoint that the
             run can go on from, where a `Checkpoint` is among the callbacks. A second one takes
@@ -321,6 +329,7 @@ class Trainer:
     def _step(self, epoch: int, batch: Any) -> float:
         """Train on one batch and return its loss."""
         inputs, target = batches.split("fit", batches.to_device(batch, self.device))
+        self._verify(inputs, target)
         try:
             loss, objective, output = self._learn(inputs, target)
         except CaptureError as error:
