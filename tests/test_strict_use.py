@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import subprocess
 import sys
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -164,6 +166,24 @@ def test_closures_and_steps_of_ones_own() -> None:
     assert len(report) == 1
 
 
+def test_optimizers_that_were_made_before() -> None:
+    """One that has its turn later holds its parameters all the same."""
+    model = network()
+    first = optim.SGD(model[0].parameters(), lr=0.1)
+    second = optim.Adam(model[2].parameters())
+    x, y = batch()
+    with strict(error=True):
+        for optimizer in (first, first, second):
+            model.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+    del second
+    gc.collect()
+    with pytest.warns(StrictWarning, match=r"TFL203.*'2\.weight'"), strict():
+        F.cross_entropy(model(x), y).backward()
+        first.step()
+
+
 def test_not_finite_gradients() -> None:
     x = tfl.zeros(2, requires_grad=True)
     told = pytest.warns(StrictWarning, match=r"TFL401 exploding.*is inf, got one that isn't finite")
@@ -236,6 +256,30 @@ def test_arguments() -> None:
             strict(**options)  # type: ignore[arg-type]
     with strict(), pytest.raises(StateError, match="strict: it must be off"), strict():
         pass
+
+
+def test_it_keeps_nothing_alive() -> None:
+    """Neither inputs that required a gradient, nor models, nor optimizers."""
+    model = network()
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    with strict() as report:
+        gradients = []
+        for _ in range(12):
+            x, y = batch()
+            x.requires_grad_()
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+            assert x.grad is not None
+            gradients.append(weakref.ref(x.grad))
+            del x
+        assert sum(one() is not None for one in gradients) <= 6
+        for _ in range(200):  # without a backward pass
+            F.relu(model(batch()[0])) * np.ones(3)
+    there = [weakref.ref(one) for one in (model, optimizer, *model.parameters())]
+    del model, optimizer
+    gc.collect()
+    assert not [one for one in there if one() is not None] and not report.findings
 
 
 # -- quiet on the examples -------------------------------------------------------------------------

@@ -20,6 +20,8 @@ from tensorflowlite.nn import functional as F
 from tensorflowlite.train import Trainer
 from tensorflowlite.train.verification import Verifier
 
+from . import backends
+
 HERE = Path(__file__).name
 
 
@@ -73,6 +75,15 @@ def test_nothing_of_the_training_changes() -> None:
     assert fit(1) == plain and fit(3, jit=False) == plain
     assert fit(2, clip_norm=0.1, l1=1e-3) == fit(0, clip_norm=0.1, l1=1e-3)
     assert watch.wrap is None
+
+
+def test_on_a_device() -> None:
+    model = network()
+    trainer = Trainer(
+        model, optim.SGD(model.parameters(), lr=0.1), F.cross_entropy, verify_gradients=2,
+        device=backends.all_backends()[-1].device, progress=False,
+    )  # fmt: skip
+    assert len(trainer.fit(loader(), epochs=1)) == 1
 
 
 def test_every_so_many_steps(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ from .rules import ALL, Rule
 from .rules.values import magnitude
 
 _MOST_SITES = 8192
-_MOST_LEAVES = 8192
+_RECENT = 4  # backward passes
 
 
 class Call:
@@ -229,13 +229,20 @@ class Watcher:
 
     def _note(self, leaves: Iterable[Any]) -> None:
         self.backwards += 1
-        for leaf in leaves:
-            self.reached.pop(leaf, None)  # the newest stand last
-            self.reached[leaf] = self.backwards
-        if len(self.reached) > _MOST_LEAVES:
-            for leaf in list(self.reached)[: len(self.reached) // 2]:
-                if self.reached[leaf] < self.backwards:
-                    del self.reached[leaf]
+        self.reached.update(dict.fromkeys(leaves, self.backwards))
+        # A leaf keeps its gradient alive: of an input that required one, say. Those go.
+        oldest = self.backwards - _RECENT
+        stale = [leaf for leaf, last in list(self.reached.items()) if last < oldest]
+        if stale:
+            held = self.held()
+            for leaf in stale:
+                if leaf not in held:
+                    self.reached.pop(leaf, None)
+
+    def held(self) -> set[Any]:
+        """Return the leaves of all parameters of the optimizers that are known."""
+        optimizers = list(self.optimizers)
+        return {p.node for one in optimizers for group in one.param_groups for p in group["params"]}
 
     # -- steps -------------------------------------------------------------------------------------
     def _watch_steps(self, kind: type) -> None:

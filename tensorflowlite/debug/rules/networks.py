@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _DROPOUTS = (Dropout, Dropout1d, Dropout2d, Dropout3d, AlphaDropout, FeatureAlphaDropout)
 _BATCH_NORMS = (BatchNorm1d, BatchNorm2d, BatchNorm3d)
+_MOST_CALLS, _MOST_LEAKS = 64, 4096
 _NARROW = (dtypes.float32, dtypes.float16, dtypes.bfloat16)
 
 
@@ -116,6 +117,8 @@ class Float64(Rule):
 
     def after_call(self, call: Call) -> None:
         if call.name != "cast" and _is_leak(call):
+            if len(self._leaks) > _MOST_LEAKS:
+                self._leaks.clear()
             self._leaks[call.keep()] = call.name
 
     def before_backward(self, graph: Graph) -> None:
@@ -174,7 +177,8 @@ class DeadReLU(Rule):
         if site.modules is None or hasattr(site.modules[0], "reduction"):
             return
         place = (site.file, site.line, path)
-        number = self._calls[place] = self._calls.get(place, 0) + 1  # of this line, in this step
+        # Of this line, in this step; without a backward pass there is no end to them.
+        number = self._calls[place] = min(self._calls.get(place, 0) + 1, _MOST_CALLS)
         key = (*place, number)
         result = call.result[0] if type(call.result) is tuple else call.result
         is_dead = bool(result.size) and magnitude(wrap(result, None)) == 0

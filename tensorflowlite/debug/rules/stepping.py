@@ -87,7 +87,7 @@ class NotInAnOptimizer(Rule):
     def before_step(self, step: Step) -> None:
         watcher = step.watcher
         since, self._backwards = self._backwards, watcher.backwards
-        held = _leaves_of(watcher.optimizers)
+        held = watcher.held()
         unheld = [x for x, last in list(watcher.reached.items()) if last > since and x not in held]
         if not unheld:
             return
@@ -97,15 +97,11 @@ class NotInAnOptimizer(Rule):
             return
         # One that was made earlier may hold it, and have its turn later.
         watcher.optimizers.update(one for one in gc.get_objects() if isinstance(one, Optimizer))
-        held = _leaves_of(watcher.optimizers)
+        held = watcher.held()
         for leaf in unheld:
             self._judged.add(leaf)
             if leaf not in held:
                 self.tell(step.site, names[leaf], parameter=names[leaf])
-
-
-def _leaves_of(optimizers: Any) -> set[Any]:
-    return {p.node for one in optimizers for group in one.param_groups for p in group["params"]}
 
 
 class NoGradient(Rule):
