@@ -177,7 +177,7 @@ def test_optimizers_that_were_made_before() -> None:
             model.zero_grad()
             F.cross_entropy(model(x), y).backward()
             optimizer.step()
-    del second
+    del second, optimizer
     gc.collect()
     with pytest.warns(StrictWarning, match=r"TFL203.*'2\.weight'"), strict():
         F.cross_entropy(model(x), y).backward()
