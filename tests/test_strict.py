@@ -307,7 +307,7 @@ ROWS = {
     ),
 }  # fmt: skip
 # What else is wrong with a bad example, rightly told of by another rule.
-ALSO = {"TFL304": {"TFL204", "TFL205"}, "TFL203": set()}
+ALSO = {"TFL304": {"TFL204", "TFL205"}}
 
 
 def test_every_rule_has_its_row() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import re
 import subprocess
@@ -110,6 +111,27 @@ def test_as_errors_before_anything_is_changed() -> None:
     assert [one.rule for one in report.findings] == ["TFL101", "TFL201", "TFL202"]
 
 
+@pytest.mark.parametrize(
+    ("loss", "says"),
+    [
+        (lambda z, y: F.nll_loss(z.log_softmax(1), y), "nll_loss takes labels from 0 to 3, got"),
+        (lambda z, y: F.nll_loss(z.log_softmax(1), y, ignore_index=4), ""),
+        (lambda z, y: F.cross_entropy(z, y, ignore_index=4, label_smoothing=0.1), ""),
+        (lambda z, y: F.binary_cross_entropy_with_logits(z[:, 0], y), "in [0, 1], got some from 0"),
+        (lambda z, y: F.binary_cross_entropy(z[:, 0].sigmoid(), y.float() - 1), "from -1.0 to 3.0"),
+        (lambda z, y: F.binary_cross_entropy_with_logits(z[:, 0], y.float() / 4), ""),
+        (lambda z, y: F.binary_cross_entropy_with_logits(z[:0], z[:0]), ""),
+    ],
+)
+def test_labels_of_every_loss(loss: Callable[..., Any], says: str) -> None:
+    z, y = tfl.randn(5, 4), tfl.arange(5)
+    with warnings.catch_warnings(), contextlib.suppress(OutOfRangeError), strict() as report:
+        warnings.simplefilter("ignore")
+        loss(z, y)
+    assert [one.rule for one in report.findings] == (["TFL102"] if says else [])
+    assert says in str(report)
+
+
 @pytest.mark.parametrize("name", backends.NAMES)
 def test_labels_that_a_device_can_not_raise_for(name: str) -> None:
     """There the loss is NaN, eager or in a replay; strict reads the labels."""
@@ -179,9 +201,13 @@ def test_optimizers_that_were_made_before() -> None:
             optimizer.step()
     del second, optimizer
     gc.collect()
-    with pytest.warns(StrictWarning, match=r"TFL203.*'2\.weight'"), strict():
+    with warnings.catch_warnings(), strict() as report:
+        warnings.simplefilter("ignore", StrictWarning)
         F.cross_entropy(model(x), y).backward()
         first.step()
+    assert {(one.rule, one.module) for one in report.findings} == {
+        ("TFL203", "2.weight"), ("TFL203", "2.bias"),
+    }  # fmt: skip
 
 
 def test_not_finite_gradients() -> None:
