@@ -218,6 +218,13 @@ def test_not_finite_gradients() -> None:
         optim.SGD([x], lr=0.1).step()
 
 
+def test_a_layer_inside_others_is_named() -> None:
+    block = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    with pytest.warns(StrictWarning, match="TFL302"), strict() as report:
+        nn.Sequential(nn.Identity(), block)(tfl.randn(1, 1, 6, 6))
+    assert [one.module for one in report.findings] == ["1.1"]
+
+
 def test_two_epochs_in_one_order() -> None:
     loader = DataLoader(data(), batch_size=2)
     told = pytest.warns(StrictWarning, match="got the same batches in two epochs")

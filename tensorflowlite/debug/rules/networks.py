@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from ...backend import dtypes
+from ...core.nodes import JointNode
 from ...core.tensor import wrap
 from ...nn import (
     AlphaDropout,
@@ -91,8 +92,8 @@ class BatchNormOfOne(Rule):
             shape = getattr(args[0], "shape", ())
             if shape and shape[0] == 1:
                 site = Site()
-                self.tell(site, site.path() or _path_in(site, module),
-                          layer=type(module).__name__, shape=tuple(shape))  # fmt: skip
+                layer = type(module).__name__
+                self.tell(site, _path_in(site, module), layer=layer, shape=tuple(shape))
 
 
 def _path_in(site: Site, module: Any) -> str:
@@ -149,10 +150,9 @@ def _is_leak(call: Call) -> bool:
 
 
 def _input_dtypes(node: Any) -> list[Any]:
-    fix = node.fix
-    if fix and isinstance(fix[0], tuple) and fix[0] and isinstance(fix[0][0], tuple):
-        return [dtype for _, dtype in fix]  # of a node with any number of inputs
-    return list(fix[1::2]) if fix else []
+    if type(node) is JointNode:
+        return [dtype for _, dtype in node.fix]
+    return list(node.fix[1::2]) if node.fix else []
 
 
 class DeadReLU(Rule):
