@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -305,6 +306,9 @@ def test_a_nan_names_the_first_layer_and_changes_no_parameter() -> None:
         "fit: the loss must be finite, got nan in epoch 1, batch 1: module '0.log' (Logarithm) was "
         "the first to give a value that isn't finite; lower the learning rate or clip the gradients"
     )
+    (note,) = caught.value.__notes__  # there was no healthy step
+    assert re.match(r"log: the result must be finite, got \d+ NaN in float32 \(16, 3\) of x ", note)
+    assert " float32 (16, 3) in [" in note and note.endswith("; module '0.log'")
     after = values(model)
     for name, _ in model.named_parameters():
         assert np.array_equal(after[name], before[name])
@@ -328,8 +332,33 @@ def test_nan_in_the_data_the_parameters_and_the_loss() -> None:
     def broken(output: tfl.Tensor, target: tfl.Tensor) -> tfl.Tensor:
         return (output * 0.0).sum() / 0.0
 
-    with pytest.raises(NumericalError, match=r"of finite outputs; check .* or lower the l"):
+    with pytest.raises(NumericalError, match=r"of finite outputs; check .* or lower the l") as at:
         make(loss=broken).fit(loader(), epochs=1)
+    assert at.value.__notes__[0].startswith("divide: the result must be finite, got 1 NaN in")
+
+
+@pytest.mark.filterwarnings("ignore:invalid value", "ignore:divide by zero")
+def test_the_last_healthy_step_is_named() -> None:
+    model = network()
+    losses: list[float] = []
+
+    def worse(output: tfl.Tensor, target: tfl.Tensor) -> tfl.Tensor:
+        return F.cross_entropy(output, target) / (1.0 if len(losses) < 3 else 0.0)
+
+    trainer = make(model, loss=worse, callbacks=[Noting(losses)], jit=False)
+    with pytest.raises(NumericalError) as caught:
+        trainer.fit(loader(), epochs=2)
+    operation, healthy = caught.value.__notes__
+    assert operation.startswith("divide: the result must be finite, got 1 infinite in float32 ()")
+    assert healthy == f"the last healthy step: epoch 1, batch 3, loss {losses[2]:g}"
+
+
+class Noting(Callback):
+    def __init__(self, losses: list[float]) -> None:
+        self.losses = losses
+
+    def on_batch_end(self, trainer: Trainer, loss: float) -> None:
+        self.losses.append(loss)
 
 
 @pytest.mark.filterwarnings("ignore:invalid value", "ignore:divide by zero")

@@ -151,6 +151,7 @@ class Trainer:
         self.stopped_by_callback = ""  # where it wouldn't say so again after a resumption
         self.epochs = 0
         self.under_way = resuming.EpochUnderWay()
+        self._healthy: tuple[Any, ...] = ()  # epoch, batch and loss of the last step
         self._guard = InterruptGuard()
         self._learn: Callable[..., tuple[Tensor, Tensor, Any]] = self._learn_from
         if jit:
@@ -220,6 +221,7 @@ class Trainer:
         self.epochs = epochs
         self.history, self.under_way = History(), resuming.EpochUnderWay()
         self.stop_reason = self.stopped_by_callback = ""
+        self._healthy = ()
         resume = self.resume if resume is None else resume
         if resume is not None:
             resuming.resume(self, resume, train)
@@ -341,7 +343,8 @@ class Trainer:
         value = float(loss)
         minimised = float(objective) if self.l1 else value
         if not math.isfinite(minimised):
-            raise NumericalError(self._explain(epoch, minimised, inputs, target))
+            raise self._explain(epoch, minimised, inputs, target)
+        self._healthy = (epoch, self.batch + 1, value)
         self.under_way.averages.add(batches.count(target), self._measure(value, output, target))
         return value
 
@@ -403,13 +406,21 @@ class Trainer:
                 f"{self._last_checkpoint('; the checkpoint before it is kept in {}')}"
             )
 
-    def _explain(self, epoch: int, loss: float, inputs: tuple[Any, ...], target: Any) -> str:
+    def _explain(
+        self, epoch: int, loss: float, inputs: tuple[Any, ...], target: Any
+    ) -> NumericalError:
         with self._precision():
             found = find_origin(self.model, inputs, target, self.loss)
-        return (
+        error = NumericalError(
             f"fit: the loss must be finite, got {loss} in epoch {epoch}, batch {self.batch + 1}: "
-            f"{found}{self._last_checkpoint('; the checkpoint before it is kept in {}')}"
+            f"{found.clause}{self._last_checkpoint('; the checkpoint before it is kept in {}')}"
         )
+        if found.operation:
+            error.add_note(found.operation)
+        if self._healthy:
+            text = "the last healthy step: epoch {}, batch {}, loss {:g}"
+            error.add_note(text.format(*self._healthy))
+        return error
 
     def _last_checkpoint(self, text: str) -> str:
         kept = [c.path for c in self.callbacks if isinstance(c, Checkpoint) and c.saved]

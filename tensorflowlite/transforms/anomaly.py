@@ -9,7 +9,8 @@ implementations themselves.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ..backend import as_array, backend_of, dtypes, is_array
@@ -68,10 +69,15 @@ class _Watcher:
         names = op.input_names(len(args)) if op is not None else ()
         labels = [label for label, x in zip(names, args, strict=False) if _is_inexact(x)]
         called = op.called if op is not None else name
-        raise NumericalError(
+        self.found(
             f"{called}: the result must be finite, got {summary} of {_inputs(labels, known)}; "
-            f"called in {site}"
+            f"called in {site}",
+            site,
         )
+
+    def found(self, text: str, site: Site) -> None:
+        """Do what is to be done with a result that isn't finite: here, raise."""
+        raise NumericalError(text)
 
     # -- backward ----------------------------------------------------------------------------------
     def checked_rule(self, op: Primitive, rule: Callable[..., Any]) -> Callable[..., Any]:
@@ -199,6 +205,40 @@ class _Summary:
 
     def __str__(self) -> str:
         return f"{self._counted()} in {self.dtype.name} {tuple(self.shape)}"
+
+
+class _Teller(_Watcher):
+    """A watcher that tells of operations instead of raising."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        super().__init__()
+        self.tell = tell
+
+    def found(self, text: str, site: Site) -> None:
+        path = site.path()
+        self.tell(f"{text}; module {path!r}" if path else text)
+
+
+@contextlib.contextmanager
+def telling_of_anomalies(tell: Callable[[str], None]) -> Iterator[None]:
+    """Call ``tell`` with a sentence for each operation that gives NaN or infinity, of any thread.
+
+    Examples
+    --------
+    >>> import tensorflowlite as tfl
+    >>> from tensorflowlite.transforms.anomaly import telling_of_anomalies
+    >>> found = []
+    >>> with telling_of_anomalies(found.append):
+    ...     y = tfl.log(tfl.tensor([1.0, 0.0]))
+    >>> found[0].partition(";")[0]
+    'log: the result must be finite, got 1 infinite in float32 (2,) of x float32 (2,) in [0, 1]'
+    """
+    teller = _Teller(tell)
+    teller.start()
+    try:
+        yield
+    finally:
+        teller.stop()
 
 
 # -- the public way in -----------------------------------------------------------------------------
