@@ -1,6 +1,6 @@
 """``python -m benchmarks table FILE``: a result file of the CPU or CUDA suite as Markdown.
 
-``--readme`` writes the newest result of each into the README's blocks instead.
+``--readme`` writes the newest results into the README's blocks instead.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from . import cpu_results, cuda_results
+from . import cpu_jit_results, cpu_results, cuda_results
 
 # The suites that keep results, by the kind that their files name.
 SUITES: dict[str, Any] = {"cpu": cpu_results, "cuda": cuda_results}
@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
         parser.error("either FILE or --readme must be given")
     if options.readme:
         text = README.read_text(encoding="utf-8")
-        for results in SUITES.values():
+        for results in (cpu_results, cpu_jit_results, cuda_results):
             text = results.with_block(text)
         README.write_text(text, encoding="utf-8")
         return 0

@@ -16,7 +16,15 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as program
-from benchmarks import cpu_results, cuda, cuda_results, measure_cuda, overhead, table
+from benchmarks import (
+    cpu_jit_results,
+    cpu_results,
+    cuda,
+    cuda_results,
+    measure_cuda,
+    overhead,
+    table,
+)
 from benchmarks.cuda_lab import OURS, Bar, Case, Check, Lab, LeftOut, Row, distance, open_lab, worst
 from benchmarks.measure_cuda import CpuTimer, Measurement, Plan, TimeLimit, interleaved, limited
 from tensorflowlite.backend import dtypes
@@ -458,14 +466,11 @@ def test_the_table_program(
         with pytest.raises(SystemExit, match="2"):
             table.main(arguments)
     readme = tmp_path / "README.md"
-    one, other = (f"{of.BEGIN}\nold\n{of.END}" for of in (cpu_results, cuda_results))
-    readme.write_text(f"{one}\n{other}")
+    all_of = (cpu_results, cpu_jit_results, cuda_results)
+    readme.write_text("\n".join(f"{of.BEGIN}\nold\n{of.END}" for of in all_of))
     monkeypatch.setattr(table, "README", readme)
     assert table.main(["--readme"]) == 0
-    one, other = (
-        f"{of.BEGIN}\n{of.block()}\n{of.END}" for of in (cpu_results, cuda_results)
-    )
-    assert readme.read_text() == f"{one}\n{other}"
+    assert readme.read_text() == "\n".join(f"{of.BEGIN}\n{of.block()}\n{of.END}" for of in all_of)
 
 
 # -- the programs ----------------------------------------------------------------------------------

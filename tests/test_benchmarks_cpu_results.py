@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from benchmarks import cpu_results, cpu_scaling, floors, plots, table
+from benchmarks import (
+    cpu_jit_results,
+    cpu_results,
+    cpu_rows_steps,
+    cpu_scaling,
+    floors,
+    plots,
+    table,
+)
 from benchmarks.contenders import OURS, quartiles
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -164,6 +172,24 @@ def test_the_readme_is_up_to_date() -> None:
     """`python -m benchmarks table --readme` writes it."""
     text = (CHECKOUT / "README.md").read_text(encoding="utf-8")
     assert cpu_results.with_block(text) == text
+    assert cpu_jit_results.with_block(text) == text
+
+
+def test_the_block_of_jit_holds_the_newest_result_of_all_steps(tmp_path: Path) -> None:
+    rows = [
+        taken
+        for one in cpu_rows_steps.ROWS
+        for taken in (row(one.name, 1.0, 2.0, "steps"), memory(one.name, 1, 2))
+    ]
+    (tmp_path / "eager.json").write_text(json.dumps(result(rows=rows)))
+    (tmp_path / "part.json").write_text(json.dumps(result(rows=rows[1:], jit=True)))
+    (tmp_path / "quick.json").write_text(json.dumps(result(rows=rows, jit=True, quick=True)))
+    assert cpu_jit_results.block(tmp_path) == cpu_results.NOT_YET
+    (tmp_path / "old.json").write_text(json.dumps(result(rows=rows, jit=True, started="2029")))
+    (tmp_path / "new.json").write_text(json.dumps(result(rows=rows, jit=True)))
+    found = cpu_jit_results.block(tmp_path)
+    assert "(benchmarks/results/new.json)" in found and "Training steps:" in found
+    assert "Peak memory" in found
 
 
 def test_the_table_program_reads_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
