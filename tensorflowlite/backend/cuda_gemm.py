@@ -3,6 +3,7 @@
 For a problem (sizes, layouts, dtype, what the product ends with) there are candidates: cuBLASLt's
 algorithms with the end in their epilogue, kernels of our own, and the plain product with a kernel
 after it. The first large product of its kind times them; the name of the fastest is kept on disk.
+With `use_deterministic_algorithms` nothing is timed: the first that works is taken.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy
 
 from ..errors import DeviceError
 from ..version import __version__
-from . import kernel_cache
+from . import kernel_cache, threads
 from .base import Watcher, choices
 from .cuda_blas import Blas, Queue
 
@@ -107,9 +108,9 @@ class Gemm:
         self.xp, self.blas, self.driver, self._queue = xp, blas, driver, queue
         # Where candidates come from; of those of a small problem the first that works is taken.
         self.sources: list[Source] = []
-        self._chosen: dict[tuple[int, Problem], Candidate] = {}
+        self._chosen: dict[tuple[int, Problem, bool], Candidate] = {}
         # What was chosen before somebody began to watch, who is told of it at its next use.
-        self._untold: dict[tuple[int, Problem], Candidate] = {}
+        self._untold: dict[tuple[int, Problem, bool], Candidate] = {}
         self._watcher: Watcher | None = None
         choices.add(self)
 
@@ -127,9 +128,10 @@ class Gemm:
         DeviceError
             No candidate takes the problem.
         """
-        chosen = self._chosen.get((self.driver.device(), problem))
+        fixed = threads.are_deterministic_algorithms_enabled()
+        chosen = self._chosen.get((self.driver.device(), problem, fixed))
         if chosen is None:
-            chosen = self._choose(problem, operands)
+            chosen = self._choose(problem, operands, fixed)
         return chosen.run(operands)
 
     def candidates(self, problem: Problem) -> Iterator[Candidate]:
@@ -141,15 +143,16 @@ class Gemm:
         """Return the names of what was chosen for the current device, by problem."""
         here = self.driver.device()
         known = self._untold | self._chosen
-        return {problem: one.name for (device, problem), one in known.items() if device == here}
+        now = (here, threads.are_deterministic_algorithms_enabled())
+        return {key[1]: one.name for key, one in known.items() if (key[0], key[2]) == now}
 
     def forget(self) -> None:
         """Choose anew: of what was measured, what is kept on disk."""
         self._chosen.clear()
 
-    def _choose(self, problem: Problem, operands: Operands) -> Candidate:
-        key = (self.driver.device(), problem)
-        found = self._untold.pop(key, None) or self._decide(problem, operands)
+    def _choose(self, problem: Problem, operands: Operands, fixed: bool) -> Candidate:
+        key = (self.driver.device(), problem, fixed)
+        found = self._untold.pop(key, None) or self._decide(problem, operands, fixed)
         if found is None:
             # Nothing can be measured now; the next call that can chooses.
             for candidate in self.candidates(problem):
@@ -161,11 +164,11 @@ class Gemm:
             self._watcher.chose(described(problem), found.name)
         return found
 
-    def _decide(self, problem: Problem, operands: Operands) -> Candidate | None:
+    def _decide(self, problem: Problem, operands: Operands, fixed: bool) -> Candidate | None:
         """Return the candidate to keep; None where nothing can be tried now."""
         if self._queue.capturing():
             return None
-        if problem.m * problem.n * problem.k * problem.batch < LARGE:
+        if fixed or problem.m * problem.n * problem.k * problem.batch < LARGE:
             return self._first_that_works(problem, operands)
         return self._fastest_or_stored(problem, operands)
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy
 
 from . import dtypes
+from .portable import cumulative
 
 # The diagonal Padé approximants of exp, and the norms up to which they are exact to rounding:
 # Higham, "The scaling and squaring method for the matrix exponential revisited" (2005), tables
@@ -138,8 +139,8 @@ def matrix_function_slots(
 
     def _products_of_others(s: Any) -> Any:
         ones = xp.ones_like(s[..., :1])
-        before = xp.cumprod(xp.concatenate((ones, s[..., :-1]), -1), -1)
-        after = xp.cumprod(xp.concatenate((ones, s[..., :0:-1]), -1), -1)[..., ::-1]
+        before = cumulative(xp, "prod", xp.concatenate((ones, s[..., :-1]), -1), -1)
+        after = cumulative(xp, "prod", xp.concatenate((ones, s[..., :0:-1]), -1), -1)[..., ::-1]
         return before * after
 
     def _products_of_other_pairs(s: Any) -> Any:

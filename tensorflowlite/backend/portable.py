@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy
 
-from . import dtypes
+from . import dtypes, threads
 
 # CuPy adds to places of these dtypes only; sums of others go through a wider one.
 _ATOMIC = frozenset((
@@ -35,7 +36,8 @@ def chooser(xp: Any) -> Callable[[Any, Any, Any], Any]:
 def adder(xp: Any) -> Callable[[tuple[int, ...], Any, Any], Any]:
     """Return the function that adds ``x`` to zeros of a shape at a key: ``(shape, key, x)``.
 
-    Places named twice receive both. Halves are added up in float32 and rounded once.
+    Places named twice receive both. Halves are added up in float32 and rounded once. CuPy adds
+    atomically, in any order; with `use_deterministic_algorithms` floats are added in theirs.
     """
 
     def add_at(shape: tuple[int, ...], key: Any, x: Any) -> Any:
@@ -47,6 +49,8 @@ def adder(xp: Any) -> Callable[[tuple[int, ...], Any, Any], Any]:
         return add_at
 
     def add_at_in_parts(shape: tuple[int, ...], key: Any, x: Any) -> Any:
+        if x.dtype in dtypes.inexact and threads.are_deterministic_algorithms_enabled():
+            return _added_in_order(xp, shape, key, x)
         if x.dtype.kind == "c":
             out = xp.empty(shape, x.dtype)
             out.real[...] = add_at(shape, key, x.real)
@@ -58,6 +62,53 @@ def adder(xp: Any) -> Callable[[tuple[int, ...], Any, Any], Any]:
         return add_at(shape, key, x.astype(wide)).astype(x.dtype)  # small integers wrap
 
     return add_at_in_parts
+
+
+def _added_in_order(xp: Any, shape: tuple[int, ...], key: Any, x: Any) -> Any:
+    """Return zeros with ``x`` added at a key: sorted by place, each place's summed as a tree."""
+    if type(key) is xp.ndarray and key.ndim == 1 and key.dtype.kind in "iu":
+        places, rows, count = key, x, shape[0]
+    else:
+        places = xp.arange(math.prod(shape)).reshape(shape)[key]
+        rows, count = xp.broadcast_to(x, places.shape).reshape(-1), math.prod(shape)
+        places = places.reshape(-1)
+    if not rows.size:
+        return xp.zeros(shape, x.dtype)
+    order = xp.argsort(places, kind="stable")
+    places, rows = places[order], rows[order].astype(dtypes.accumulator(x.dtype))
+    zero, reach = rows.dtype.type(0), 1
+    while reach < len(places):  # each takes in the sum that ends `reach` places before it
+        same = (places[reach:] == places[:-reach]).reshape((-1,) + (1,) * (rows.ndim - 1))
+        late = rows[reach:] + xp.where(same, rows[:-reach], zero)
+        rows = xp.concatenate([rows[:reach], late])
+        reach *= 2
+    last = xp.concatenate([places[1:] != places[:-1], xp.ones(1, dtypes.bool_)])
+    out = xp.zeros((count + 1, *rows.shape[1:]), rows.dtype)  # the surplus one takes what isn't last
+    out[xp.where(last, places, count)] = rows
+    return out[:count].astype(x.dtype).reshape(shape)
+
+
+def running(xp: Any, x: Any, axis: int, combine: Any) -> Any:
+    """Return what ``combine`` makes of the elements up to each place."""
+    if xp is numpy:
+        return combine.accumulate(x, axis)
+    lead, reach, length = (slice(None),) * axis, 1, x.shape[axis]
+    while reach < length:  # each place takes in what ends `reach` places before it
+        before, after = slice(0, length - reach), slice(reach, None)
+        late = combine(x[(*lead, after)], x[(*lead, before)])
+        x = xp.concatenate([x[(*lead, slice(0, reach))], late], axis)
+        reach *= 2
+    return x
+
+
+def cumulative(xp: Any, name: str, x: Any, axis: int) -> Any:
+    """Return the cumulative "sum" or "prod"; those of floats from CUB have other bits each time."""
+    if xp is numpy or x.dtype not in dtypes.inexact or not (
+        threads.are_deterministic_algorithms_enabled()
+    ):
+        return (xp.cumsum if name == "sum" else xp.cumprod)(x, axis)
+    out = running(xp, x, axis % x.ndim, xp.add if name == "sum" else xp.multiply)
+    return out.copy() if out is x else out
 
 
 def extreme_at(xp: Any, x: Any, key: Any, source: Any, largest: bool) -> Any:

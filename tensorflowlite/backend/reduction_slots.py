@@ -14,6 +14,7 @@ import numpy
 
 from . import dtypes
 from .dtypes import half
+from .portable import cumulative
 
 
 class Kept(tuple[int, ...]):
@@ -143,13 +144,13 @@ def reduction_slots(xp: Any) -> dict[str, Callable[..., Any]]:
 
     def cumulative_sum(x: Any, axis: int) -> Any:
         if x.dtype in half:
-            return xp.cumsum(x, axis, float32).astype(x.dtype)
-        return xp.cumsum(x, axis)
+            return cumulative(xp, "sum", x.astype(float32), axis).astype(x.dtype)
+        return cumulative(xp, "sum", x, axis)
 
     def cumulative_prod(x: Any, axis: int) -> Any:
         if x.dtype in half:
-            return xp.cumprod(x, axis, float32).astype(x.dtype)
-        return xp.cumprod(x, axis)
+            return cumulative(xp, "prod", x.astype(float32), axis).astype(x.dtype)
+        return cumulative(xp, "prod", x, axis)
 
     named = (
         sum, prod, mean, var, std, max, min, any, all, count_nonzero, logsumexp, argmax, argmin,

@@ -10,7 +10,7 @@ import numpy
 from ..errors import OutOfRangeError
 from . import dtypes
 from .base import backend_of
-from .portable import extreme_at
+from .portable import extreme_at, running
 
 
 def slots(xp: Any) -> dict[str, Callable[..., Any]]:
@@ -61,23 +61,11 @@ def slots(xp: Any) -> dict[str, Callable[..., Any]]:
             x = x.astype(dtypes.float32)
         shape = (-1,) + (1,) * (x.ndim - axis - 1)
         count = xp.arange(x.shape[axis]).reshape(shape)
-        top = running(x, axis, xp.maximum if largest else xp.minimum)
+        top = running(xp, x, axis, xp.maximum if largest else xp.minimum)
         holds = x == top
         if x.dtype.kind in "fc":
             holds = xp.where(xp.isnan(top), xp.isnan(x), holds)
-        return running(xp.where(holds, count, 0), axis, xp.maximum).astype(dtypes.int64, copy=False)
-
-    def running(x: Any, axis: int, combine: Any) -> Any:
-        """Return what ``combine`` makes of the elements up to each place."""
-        if xp is numpy:
-            return combine.accumulate(x, axis)
-        lead, reach, length = (slice(None),) * axis, 1, x.shape[axis]
-        while reach < length:  # each place takes in what ends `reach` places before it
-            before, after = slice(0, length - reach), slice(reach, None)
-            late = combine(x[(*lead, after)], x[(*lead, before)])
-            x = xp.concatenate([x[(*lead, slice(0, reach))], late], axis)
-            reach *= 2
-        return x
+        return running(xp, xp.where(holds, count, 0), axis, xp.maximum).astype(dtypes.int64, copy=False)
 
     def convolve(x: Any, y: Any, mode: str) -> Any:
         if x.dtype in dtypes.half and x.dtype == y.dtype:
@@ -86,6 +74,5 @@ def slots(xp: Any) -> dict[str, Callable[..., Any]]:
         return xp.convolve(x, y, mode)
 
     found = locals()
-    del found["running"]
     del found["xp"]
     return found

@@ -141,12 +141,18 @@ def get_num_threads() -> int:
 
 
 def use_deterministic_algorithms(mode: bool, /) -> None:
-    """Choose whether results may depend on the number of threads.
+    """Choose whether results may depend on the number of threads, or on what is faster today.
 
-    Our own kernels give the same bits on any number of threads. Matrix products don't: OpenBLAS
-    splits them by threads, so they have the same bits from run to run, but others on another number
-    of threads. With ``mode`` true a product of two matrices runs in blocks that follow from its
-    shape alone, and everything else that BLAS does on one thread.
+    On the CPU our own kernels give the same bits on any number of threads. Matrix products don't:
+    OpenBLAS splits them by threads, so they have the same bits from run to run, but others on
+    another number of threads. With ``mode`` true a product of two matrices runs in blocks that
+    follow from its shape alone, and everything else that BLAS does on one thread.
+
+    On a GPU ``mode`` also changes what gives other bits from run to run: sums of rows and elements
+    that go to one place (the gradient of an index) are sorted instead of added atomically,
+    cumulative sums and products run as a tree, and products and convolutions take the first way
+    that works instead of the one that was measured to be the fastest. So no operation has to be
+    refused; all are slower at most.
 
     Parameters
     ----------
@@ -177,7 +183,7 @@ def use_deterministic_algorithms(mode: bool, /) -> None:
 
 
 def are_deterministic_algorithms_enabled() -> bool:
-    """Whether results may not depend on the number of threads.
+    """Whether results may depend neither on the number of threads nor on what is faster.
 
     Examples
     --------
