@@ -39,7 +39,8 @@ def any_order(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def add_at(function: Any, array: Any, key: Any, value: Any) -> None:
         if function is not np.add or array.dtype.kind not in "fc":
-            return in_order(function, array, key, value)
+            in_order(function, array, key, value)
+            return
         places = np.arange(array.size).reshape(array.shape)[key]
         value = np.broadcast_to(value, places.shape).reshape(-1)
         order = rng.permutation(value.size)
@@ -105,11 +106,11 @@ LARGE: dict[str, Any] = {
     "conv_transpose2d": lambda draw: F.conv_transpose2d(draw(4, 6, 14, 14), draw(6, 8, 3, 3)),
     "max_pool2d": lambda draw: F.max_pool2d(draw(8, 8, 20, 20), 3, 2),
     "avg_pool2d": lambda draw: F.avg_pool2d(draw(8, 8, 20, 20), 2),
-    "batch_norm": lambda draw: F.batch_norm(draw(32, 8, 14, 14), None, None, draw(8), draw(8), True),
+    "batch_norm": lambda draw: F.batch_norm(draw(32, 8, 14, 14), None, None, training=True),
     "layer_norm": lambda draw: F.layer_norm(draw(200, 256), (256,), draw(256), draw(256)),
     "softmax": lambda draw: F.softmax(draw(200, 300), -1),
     "cross_entropy": lambda draw: F.cross_entropy(draw(400, 100), labels(400, 100)),
-    "attention": lambda draw: F.scaled_dot_product_attention(*(draw(2, 4, 80, 32) for _ in range(3))),
+    "attention": lambda draw: F.scaled_dot_product_attention(*[draw(2, 4, 80, 32) for _ in "qkv"]),
     "gelu": lambda draw: F.gelu(draw(300, 200)),
     "embedding": lambda draw: F.embedding(labels(3000, 50), draw(50, 64)),
     "index": lambda draw: draw(50, 64)[labels(3000, 50)],
@@ -120,7 +121,7 @@ LARGE: dict[str, Any] = {
     "qr": lambda draw: tfl.linalg.qr(draw(150, 120))[0],
     "svd": lambda draw: tfl.linalg.svdvals(draw(120, 100)),
     "fft": lambda draw: tfl.real(tfl.fft.fft2(draw(120, 130))),
-    "interpolate": lambda draw: F.interpolate(draw(4, 4, 20, 20), scale_factor=2.5, mode="bilinear"),
+    "interpolate": lambda draw: F.interpolate(draw(4, 4, 20, 20), (50, 50), mode="bilinear"),
 }  # fmt: skip
 
 

@@ -83,7 +83,8 @@ def _added_in_order(xp: Any, shape: tuple[int, ...], key: Any, x: Any) -> Any:
         rows = xp.concatenate([rows[:reach], late])
         reach *= 2
     last = xp.concatenate([places[1:] != places[:-1], xp.ones(1, dtypes.bool_)])
-    out = xp.zeros((count + 1, *rows.shape[1:]), rows.dtype)  # the surplus one takes what isn't last
+    # The surplus row takes what isn't the last of its place.
+    out = xp.zeros((count + 1, *rows.shape[1:]), rows.dtype)
     out[xp.where(last, places, count)] = rows
     return out[:count].astype(x.dtype).reshape(shape)
 
@@ -103,9 +104,8 @@ def running(xp: Any, x: Any, axis: int, combine: Any) -> Any:
 
 def cumulative(xp: Any, name: str, x: Any, axis: int) -> Any:
     """Return the cumulative "sum" or "prod"; those of floats from CUB have other bits each time."""
-    if xp is numpy or x.dtype not in dtypes.inexact or not (
-        threads.are_deterministic_algorithms_enabled()
-    ):
+    in_order = xp is numpy or x.dtype not in dtypes.inexact
+    if in_order or not threads.are_deterministic_algorithms_enabled():
         return (xp.cumsum if name == "sum" else xp.cumprod)(x, axis)
     out = running(xp, x, axis % x.ndim, xp.add if name == "sum" else xp.multiply)
     return out.copy() if out is x else out

@@ -65,7 +65,8 @@ def slots(xp: Any) -> dict[str, Callable[..., Any]]:
         holds = x == top
         if x.dtype.kind in "fc":
             holds = xp.where(xp.isnan(top), xp.isnan(x), holds)
-        return running(xp, xp.where(holds, count, 0), axis, xp.maximum).astype(dtypes.int64, copy=False)
+        places = running(xp, xp.where(holds, count, 0), axis, xp.maximum)
+        return places.astype(dtypes.int64, copy=False)
 
     def convolve(x: Any, y: Any, mode: str) -> Any:
         if x.dtype in dtypes.half and x.dtype == y.dtype:
