@@ -179,3 +179,44 @@ def test_dropout_of_the_extension_refuses(native_module: Any) -> None:
             native_module.dropout(1, 2, 3, 1.0, *bad)
     assert (out == 7).all()
     assert not keep.any()
+
+
+def test_a_device_goes_on_where_the_others_are(backend: TestBackend):
+    """A model made on the CPU and moved draws there what it would have drawn on the CPU."""
+    there = backend.device
+    tfl.rand(3, device=there)  # in the life of another seed
+    tfl.manual_seed(5)
+    tfl.rand(4)
+    tfl.rand(4)
+    assert tfl.random.get_state(there) == [5, 2]
+    tfl.rand(4)
+    assert backend.host(tfl.rand(4, device=there)).tolist() == philox.uniform(5, 3, 4).tolist()
+    # From then on each has its own place.
+    assert tfl.rand(4).tolist() == philox.uniform(5, 4 if backend.on_host else 3, 4).tolist()
+    assert backend.host(tfl.rand(4, device=there)).tolist() == philox.uniform(
+        5, 5 if backend.on_host else 4, 4
+    ).tolist()
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_training_on_a_device_draws_as_on_the_cpu(backend: TestBackend, jit: bool):
+    def masks(device: str) -> list[Any]:
+        tfl.manual_seed(5)
+        model = tfl.nn.Sequential(tfl.nn.Linear(6, 8), tfl.nn.Dropout(0.5)).to(device)
+        x = tfl.ones((4, 6), device=device)
+        step = tfl.jit(lambda x: model(x) != 0) if jit else lambda x: model(x) != 0
+        return [step(x).to("cpu").tolist() for _ in range(6)]
+
+    tfl.rand(1, device=backend.device)
+    assert masks(backend.device) == masks("cpu")
+
+
+def test_states_are_kept_where_something_was_drawn(backend: TestBackend):
+    tfl.rand(1, device=backend.device)
+    tfl.manual_seed(6)
+    tfl.rand(2)
+    states = tfl.ops.random.get_states()
+    assert states == {"cpu": [6, 1]}
+    first = tfl.rand(2, device=backend.device).tolist()
+    tfl.ops.random.set_states(states)
+    assert tfl.rand(2, device=backend.device).tolist() == first

@@ -1,7 +1,9 @@
 """Random numbers: Philox4x32-10 streams keyed by the seed.
 
 Every draw takes the generator's next stream, and element ``e`` of a draw depends on the seed, the
-stream and ``e`` alone: the same seed gives the same bits on a CPU and a GPU.
+stream and ``e`` alone: the same seed gives the same bits on a CPU and a GPU. A device's generator
+begins, at its first draw after the seed, with the stream that is next on the others: a model that is
+made on the CPU and moved to a GPU draws there what it would have drawn on the CPU.
 """
 
 from __future__ import annotations
@@ -50,37 +52,66 @@ _dropout = declare(
     doc="``x`` with elements zeroed at random and the others scaled up.",
 )
 
-# One state per device, made anew when the seed was set since.
-_states: dict[str, tuple[int, Tensor]] = {}
+
+class _State:
+    """The state of a device's generator, made anew when the seed was set since."""
+
+    __slots__ = ("generation", "tensor", "drawn")
+
+    def __init__(self, generation: int, tensor: Tensor) -> None:
+        self.generation, self.tensor = generation, tensor
+        self.drawn = False  # whether anything was: until then it follows the others
+
+
+_states: dict[str, _State] = {}
 _lock = threading.Lock()
 
 
 def _state(device: Any) -> Tensor:
     """Return the state that a draw moves on; inside vmap, where it may draw for every sample."""
+    found = _found(device)
+    found.drawn = True
     if runtime.mode.levels:
         from ..core.batching import lift_state
 
-        return lift_state(_plain_state(device))
-    return _plain_state(device)
+        return lift_state(found.tensor)
+    return found.tensor
 
 
 def _plain_state(device: Any) -> Tensor:
+    return _found(device).tensor
+
+
+def _found(device: Any) -> _State:
     key = str(device or "cpu")
     found = _states.get(key)
-    if found is None or found[0] != runtime.seed.generation:
+    if found is None or found.generation != runtime.seed.generation:
         with _lock:
             found = _make_state(key)
-    return found[1]
+    # While `jit` records it holds the states; it let them follow before.
+    if not found.drawn and not runtime.shared.captures:
+        _follow(found)
+    return found
 
 
-def _make_state(key: str) -> tuple[int, Tensor]:
+def _follow(state: _State) -> None:
+    """Let a generator that nothing was drawn from go on where the others are."""
+    generation = runtime.seed.generation
+    with _lock:
+        others = {id(one): one for one in _states.values() if one.generation == generation}
+        streams = [one.tensor.tolist()[1] for one in others.values() if one.drawn]
+        if not state.drawn:
+            state.tensor.array[1] = max(streams, default=0)
+
+
+def _make_state(key: str) -> _State:
     """Return a device's state, the same one by each of its names: "cuda" and "cuda:0"."""
     generation = runtime.seed.generation
     array = from_data("random", [runtime.seed.value, 0], dtypes.uint64)
     fresh = wrap(move(array, key), None)
     found = _states.get(str(fresh.device))
-    if found is None or found[0] != generation:
-        found = (generation, fresh)
+    if found is None or found.generation != generation:
+        found = _State(generation, fresh)
     _states[key] = _states[str(fresh.device)] = found
     return found
 
@@ -166,7 +197,8 @@ def set_state(state: list[int], device: Any = None) -> None:
     seed, stream = state
     if seed != runtime.seed.value:
         runtime.set_seed(seed)
-    _plain_state(device).array[1] = stream
+    found = _found(device)
+    found.tensor.array[1], found.drawn = stream, True
 
 
 def generator_name(device: Any) -> str:
@@ -175,14 +207,15 @@ def generator_name(device: Any) -> str:
 
 
 def get_states(device: Any = None) -> dict[str, list[int]]:
-    """Return the generator's state on every device that has one, and on the given one, by name."""
-    _plain_state(device)
+    """Return the generator's state where something was drawn, and on the given device, by name."""
+    own = _found(device)
     make_states()
-    return {str(state.device): state.tolist() for _, state in list(_states.values())}
+    states = [one for one in list(_states.values()) if one.drawn or one is own]
+    return {str(one.tensor.device): one.tensor.tolist() for one in states}
 
 
 def set_states(states: dict[str, list[int]]) -> None:
-    """Set the generators to what `get_states` returned; those of other devices to their start.
+    """Set the generators to what `get_states` returned; those of other devices follow.
 
     The states of devices that this machine lacks are left out.
     """
@@ -190,11 +223,10 @@ def set_states(states: dict[str, list[int]]) -> None:
     if seed != runtime.seed.value:
         runtime.set_seed(seed)
     for key in list(_states):
-        if str(_plain_state(key).device) not in states:
-            _plain_state(key).array[1] = 0
-    for key, (_, stream) in states.items():
+        _found(key).drawn = False
+    for key, state in states.items():
         with contextlib.suppress(DeviceError):
-            _plain_state(key).array[1] = stream
+            set_state(state, key)
 
 
 def snapshot() -> dict[str, Any]:
@@ -203,13 +235,14 @@ def snapshot() -> dict[str, Any]:
 
 
 def go_back(states: dict[str, Any]) -> None:
-    """Set the generators to what `snapshot` returned; those of other devices to their start."""
+    """Set the generators to what `snapshot` returned; those of other devices follow."""
     for key in list(_states):
         state = _plain_state(key).array
         if key in states:
             state[...] = states[key]
         else:
             state[1] = 0
+            _found(key).drawn = False
 
 
 def _float(dtype: Any) -> Any:
