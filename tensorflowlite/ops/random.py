@@ -1,9 +1,9 @@
 """Random numbers: Philox4x32-10 streams keyed by the seed.
 
 Every draw takes the generator's next stream, and element ``e`` of a draw depends on the seed, the
-stream and ``e`` alone: the same seed gives the same bits on a CPU and a GPU. A device's generator
-begins, at its first draw after the seed, with the stream that is next on the others: a model that is
-made on the CPU and moved to a GPU draws there what it would have drawn on the CPU.
+stream and ``e`` alone: the same seed gives the same bits on a CPU and a GPU. The generator of a
+device begins, at its first draw after the seed, with the stream that is next on the others: a model
+that is made on the CPU and moved to a GPU draws there what it would have drawn on the CPU.
 """
 
 from __future__ import annotations
