@@ -135,12 +135,28 @@ class Jitted:
         if plain or found.stopped or (sizes is not None and sizes.runs_plainly):
             self._eager += 1
             return self._function(*args, **kwargs)
-        self._tell(found)
-        if found.stopped:
-            return self._function(*args, **kwargs)
         if not turn.acquire(timeout=_PATIENCE):  # another thread records
             self._eager += 1
             return self._function(*args, **kwargs)
+        try:
+            # While another thread recorded, it held tensors that this function reads too, as the
+            # states of random numbers: with that over, a program may fit.
+            fits = next((one for one in found.ready if not one.guards.holds()), None)
+            if fits is None:
+                self._tell(found)
+                if not found.stopped:
+                    return self._record(found, sizes, key, leaves, args, kwargs)
+        finally:
+            turn.release()
+        if fits is None:
+            return self._function(*args, **kwargs)
+        self._replayed += 1
+        return fits.replay(leaves)
+
+    def _record(
+        self, found: _Key, sizes: Any, key: Any, leaves: list[Any], args: Any, kwargs: Any
+    ) -> Any:
+        """Call the function and write down what it computes."""
         try:
             fitting = [one for one in found.unproven if not one.guards.holds()]
             # States are made at their first use: once that is no harm.
@@ -153,8 +169,6 @@ class Jitted:
         except CaptureError as error:
             _locate(error)
             raise
-        finally:
-            turn.release()
         return result
 
     def _keep(self, found: _Key, fitting: list[Recording], recording: Recording | None) -> None:

@@ -1,0 +1,108 @@
+"""Models that threads train at once: each has the bits of training alone."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tensorflowlite as tfl
+from tensorflowlite import nn, optim
+from tensorflowlite.nn import functional as F
+
+STEPS = 12
+Train = Callable[[], list[bytes]]
+
+
+@pytest.fixture(autouse=True)
+def in_turns() -> Iterator[None]:
+    """Let threads take turns often; none may have to record again what it had recorded."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="jit:")
+        yield
+    sys.setswitchinterval(before)
+
+
+def training(seed: int, jit: bool, p: float = 0.0) -> Train:
+    """Return a training whose model and data are made now, in this thread."""
+    tfl.manual_seed(seed)
+    kinds = [
+        lambda: nn.Sequential(nn.Linear(40, 60), nn.GELU(), nn.LayerNorm(60), nn.Linear(60, 5)),
+        lambda: nn.Sequential(
+            nn.Unflatten(1, (1, 5, 8)), nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU(),
+            nn.MaxPool2d(2), nn.Flatten(), nn.Linear(24, 5),
+        ),
+    ]  # fmt: skip
+    model = nn.Sequential(kinds[seed % 2](), nn.Dropout(p))
+    optimizer = (optim.AdamW, optim.SGD)[seed // 2 % 2](model.parameters(), lr=0.01)
+    draw = np.random.default_rng(seed)
+    x = tfl.tensor(draw.standard_normal((64, 40)).astype(np.float32))
+    y = tfl.tensor(draw.integers(0, 5, 64))
+
+    def step(x: tfl.Tensor, y: tfl.Tensor) -> tfl.Tensor:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    def train() -> list[bytes]:
+        run: Any = tfl.jit(step) if jit else step
+        losses = [run(x, y).detach().numpy().tobytes() for _ in range(STEPS)]
+        state = [value.detach().numpy().tobytes() for value in model.state_dict().values()]
+        return losses + state
+
+    return train
+
+
+def at_once(trainings: list[Train]) -> list[Any]:
+    """Run each in a thread of its own; raise what one raises."""
+    found: list[Any] = [None] * len(trainings)
+    start = threading.Barrier(len(trainings))
+
+    def run(place: int, train: Train) -> None:
+        start.wait()
+        try:
+            found[place] = train()
+        except BaseException as error:
+            found[place] = error
+
+    threads = [threading.Thread(target=run, args=pair) for pair in enumerate(trainings)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for one in found:
+        if isinstance(one, BaseException):
+            raise one
+    return found
+
+
+@pytest.mark.parametrize("jit", [False, True], ids=["eager", "jit"])
+@pytest.mark.parametrize("count", [2, 4])
+def test_each_has_the_bits_of_training_alone(count: int, jit: bool) -> None:
+    alone = [training(seed, jit)() for seed in range(count)]
+    for _ in range(2):
+        assert at_once([training(seed, jit) for seed in range(count)]) == alone
+
+
+def test_one_recorded_and_one_not() -> None:
+    alone = [training(seed, False)() for seed in range(4)]
+    assert at_once([training(seed, seed % 2 == 0) for seed in range(4)]) == alone
+
+
+@pytest.mark.parametrize("jit", [False, True], ids=["eager", "jit"])
+def test_dropout_draws_from_one_generator(jit: bool) -> None:
+    """Threads share it: each draw has a stream of its own, whichever thread it comes from."""
+    for _ in range(2):
+        trainings = [training(seed, jit, 0.3) for seed in range(4)]
+        tfl.manual_seed(7)
+        at_once(trainings)
+        assert tfl.random.get_state() == [7, 4 * STEPS]
