@@ -17,6 +17,7 @@ import tempfile
 import textwrap
 import threading
 import time
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,7 @@ SAMPLES = '''
 import os
 import signal
 import sys
+import time
 
 import numpy as np
 
@@ -60,6 +62,14 @@ class Samples:
                 os.kill(os.getpid(), signal.SIGKILL)
             if self.what == "exit":
                 os._exit(5)
+            if self.what == "segfault":
+                import ctypes
+                ctypes.string_at(0)
+            if self.what == "hang":
+                while True:
+                    time.sleep(60)
+            if self.what == "open":
+                return np.load("there/was/a/file.npy"), 0
             if self.what == "connection":
                 raise ConnectionResetError("the data server went away")
             if self.what == "unpicklable":
@@ -312,6 +322,49 @@ def test_a_worker_that_ends_is_noticed(samples, what, end):
     )
     assert text.endswith(", or use num_workers=0")
     assert ("out of memory" in text) == (what == "kill")
+
+
+@pytest.mark.parametrize("what", ["segfault", "hang"])
+def test_a_worker_that_crashes_or_hangs_tells_where(samples, what):
+    """In one error, of whatever state the process is in; nothing stays behind."""
+    resource_tracker.ensure_running()
+    files = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    loader = DataLoader(samples.Samples(5, what), 1, num_workers=2, timeout=1)
+    workers = processes_of(loader)
+    start = time.monotonic()
+    with pytest.raises(WorkerError) as caught:
+        list(loader)
+    assert time.monotonic() - start < 20
+    first, *trace = str(caught.value).splitlines()
+    assert first == {
+        "segfault": "DataLoader: worker 1 must stay alive, got an end by SIGSEGV while preparing "
+        "batches; what it printed stands above, or use num_workers=0; its traceback:",
+        "hang": "DataLoader: worker 1 must answer within 1 s, got nothing while "
+        "preparing batches; raise timeout if it is only slow; its traceback:",
+    }[what]
+    assert any("loader_samples.py" in line and "in __getitem__" in line for line in trace)
+    assert not any(is_alive(process) for process in workers)
+    assert not files or len(os.listdir("/proc/self/fd")) == files
+    if what == "hang":
+        with pytest.raises(ArgumentError, match=r"timeout must be a number of seconds .* got -1"):
+            DataLoader(samples.Samples(), num_workers=1, timeout=-1)
+
+
+def processes_of(loader):
+    """Start the workers of a loader, and return them."""
+    loader._pool._start()
+    return [process.pid for process in loader._pool._processes]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_file_that_vanishes_within_the_epoch(samples, workers):
+    with DataLoader(samples.Samples(4, "open"), 2, num_workers=workers) as loader:
+        batches = iter(loader)
+        assert [next(batches)[0].shape for _ in range(2)] == [(2, 2, 2)] * 2
+        with pytest.raises(WorkerError if workers else FileNotFoundError) as caught:
+            next(batches)
+        told = f"{caught.value} {getattr(caught.value, '__notes__', '')}"
+        assert "loading sample 4" in told and "there/was/a/file.npy" in told
 
 
 def test_a_worker_killed_between_batches_is_noticed(samples):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -57,14 +58,17 @@ class DataLoader:
     transform : callable, optional
         ``transform(batch, random)``, applied to the first array of every batch; see
         `data.transforms`.
+    timeout : float
+        How many seconds to wait for a worker's answer before a `WorkerError` tells where it hangs;
+        0 waits for ever.
 
     Raises
     ------
     ArgumentError
         Where an argument is outside its domain, or can't be sent to the workers.
     WorkerError
-        While iterating, where a worker fails (with its traceback and the sample's index) or is
-        killed.
+        While iterating, where a worker fails (with its traceback and the sample's index), crashes
+        or doesn't answer in time (with its traceback) or is killed.
 
     Examples
     --------
@@ -92,6 +96,7 @@ class DataLoader:
         device: Any = None,
         prefetch_factor: int = 2,
         transform: Callable[[np.ndarray, SampleRandom], np.ndarray] | None = None,
+        timeout: float = 0.0,
     ) -> None:
         for name, value, least in (
             ("batch_size", batch_size, 1),
@@ -102,6 +107,10 @@ class DataLoader:
                 raise ArgumentError(
                     f"DataLoader: {name} must be an integer of at least {least}, got {value!r}"
                 )
+        if not isinstance(timeout, (int, float)) or not 0 <= timeout < math.inf:
+            raise ArgumentError(
+                f"DataLoader: timeout must be a number of seconds of at least 0, got {timeout!r}"
+            )
         if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
             raise DtypeError(
                 "DataLoader: the data set must have __len__ and __getitem__, got "
@@ -127,7 +136,9 @@ class DataLoader:
         self._moves: tuple[Any, Mover] | None = None
         self._pool: WorkerPool | None = None
         if num_workers:
-            self._pool = WorkerPool(self._fetch, self.num_workers, int(prefetch_factor))
+            self._pool = WorkerPool(
+                self._fetch, self.num_workers, int(prefetch_factor), float(timeout)
+            )
             weakref.finalize(self, self._pool.close)  # also runs when the interpreter ends
 
     def __len__(self) -> int:

@@ -8,11 +8,12 @@ import pickle
 import secrets
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -24,9 +25,11 @@ from .shared import PickledFile, unpack
 _NO_MAIN_GUARD = 77  # the exit code of a worker that came by another loader at import
 _HINTS = {
     "SIGKILL": "the system may have run out of memory: use fewer workers or smaller batches",
-    "SIGBUS": "/dev/shm may be full: enlarge it or use smaller batches",
+    "SIGBUS": "/dev/shm may be full, or a mapped file was cut short: enlarge it or use smaller "
+    "batches",
 }
-_PATIENCE = 1.0  # seconds that workers get to finish before they are ended
+_PATIENCE = 1.0  # seconds for workers to finish before they are ended, or to say where they are
+_START = 60.0  # seconds for them to start, at least, where there is a timeout
 
 
 class WorkerPool:
@@ -37,7 +40,11 @@ class WorkerPool:
     can't take the others with it.
     """
 
-    def __init__(self, fetcher: Fetcher, count: int, prefetch_factor: int) -> None:
+    def __init__(
+        self, fetcher: Fetcher, count: int, prefetch_factor: int, timeout: float = 0.0
+    ) -> None:
+        self._timeout = timeout or None
+        self._traces: list[IO[bytes]] = []  # what workers write there when they crash, or are asked
         self._fetcher = fetcher
         self._count = count
         self._slots = prefetch_factor
@@ -89,7 +96,7 @@ class WorkerPool:
 
     def _receive(self, which: int, this_round: int) -> worker.Batch:
         while True:
-            reply = self._next_reply(which, "preparing batches")
+            reply = self._next_reply(which, "preparing batches", self._timeout)
             # What an iteration that was left early had ordered comes first; it is dropped.
             if reply.round != this_round:
                 continue
@@ -100,13 +107,15 @@ class WorkerPool:
                 )
             return reply
 
-    def _next_reply(self, which: int, doing: str) -> Any:
+    def _next_reply(self, which: int, doing: str, timeout: float | None) -> Any:
         connection, process = self._connections[which], self._processes[which]
         try:
             # The pipe alone isn't enough: what the worker started may hold its other end.
-            ready = wait([connection, process.sentinel])
+            ready = wait([connection, process.sentinel], timeout)
             if connection in ready or connection.poll():
                 return connection.recv()
+            if not ready:
+                raise WorkerError(self._late_message(which, doing, timeout))
         except (EOFError, OSError):
             pass  # it has ended
         except BaseException:
@@ -114,8 +123,32 @@ class WorkerPool:
             raise
         process.join(_PATIENCE)
         message = _end_message(which, process.exitcode, doing, self._count)
+        message += _with_trace(self._trace(which))
         self.close()
         raise WorkerError(message)
+
+    def _late_message(self, which: int, doing: str, timeout: float | None) -> str:
+        """Say that a worker takes too long, and where in its code it is."""
+        trace = ""
+        if hasattr(signal, "SIGUSR1"):
+            with suppress(OSError):  # it ends just now
+                os.kill(self._processes[which].pid, signal.SIGUSR1)
+            deadline = time.monotonic() + _PATIENCE
+            while time.monotonic() < deadline and not trace.endswith("\n"):
+                time.sleep(0.01)
+                trace = self._trace(which)
+        return (
+            f"DataLoader: worker {which} must answer within {timeout:g} s, got nothing "
+            f"while {doing}; raise timeout if it is only slow" + _with_trace(trace)
+        )
+
+    def _trace(self, which: int) -> str:
+        """Return the tracebacks that a worker has written."""
+        if which >= len(self._traces):
+            return ""
+        file = self._traces[which]
+        file.seek(0)
+        return file.read().decode(errors="replace")
 
     def _start(self) -> None:
         # Python raises a RuntimeError of many lines here, in every worker. This process is one of
@@ -139,9 +172,11 @@ class WorkerPool:
             for which in range(self._count):
                 here, there = context.Pipe()
                 self._connections.append(here)
+                trace = _trace_file()
+                self._traces.append(trace)
                 process = context.Process(
                     target=worker.main,
-                    args=(there, payload.path, name, which, self._slots),
+                    args=(there, payload.path, name, which, self._slots, trace.name),
                     name=f"DataLoader worker {which}",
                     daemon=True,
                 )
@@ -149,7 +184,8 @@ class WorkerPool:
                 self._processes.append(process)
                 there.close()
             for which in range(self._count):
-                reply = self._next_reply(which, "starting")
+                least = self._timeout and max(self._timeout, _START)
+                reply = self._next_reply(which, "starting", least)
                 if isinstance(reply, worker.Failure):
                     raise WorkerError(
                         "DataLoader: workers must be able to load the data set, collate_fn and "
@@ -162,6 +198,9 @@ class WorkerPool:
             raise
         finally:
             payload.remove()
+            for one in self._traces:  # who has it open keeps it
+                with suppress(OSError):
+                    os.unlink(one.name)
 
     def _pickled(self) -> PickledFile:
         try:
@@ -191,7 +230,11 @@ class WorkerPool:
             with suppress(OSError):  # it has ended already
                 connection.send(None)
             connection.close()
+        traces, self._traces = self._traces, []
+        for trace in traces:
+            trace.close()
         deadline = time.monotonic() + _PATIENCE
+        ended = processes
         for end in ("join", "terminate", "kill"):
             for process in processes:
                 if end != "join":
@@ -199,6 +242,9 @@ class WorkerPool:
                 process.join(max(0.0, deadline - time.monotonic()))
             processes = [process for process in processes if process.is_alive()]
             deadline = time.monotonic() + _PATIENCE
+        for process in ended:
+            with suppress(ValueError):  # not even SIGKILL has ended it
+                process.close()
         for block in (self._order, *(block for blocks in self._blocks for block in blocks)):
             block.close()
 
@@ -206,6 +252,14 @@ class WorkerPool:
 def _main_file() -> str:
     """Return the path of the running script; "<stdin>" and "" where there is none."""
     return getattr(sys.modules.get("__main__"), "__file__", None) or ""
+
+
+def _trace_file() -> Any:
+    return tempfile.NamedTemporaryFile(prefix="tensorflowlite_", delete=False)
+
+
+def _with_trace(trace: str) -> str:
+    return f"; its traceback:\n{trace.rstrip()}" if trace else ""
 
 
 def _end_message(which: int, code: int | None, doing: str, count: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import pickle
 import signal
@@ -60,8 +61,15 @@ def batch_blocks(name: str, worker: int, slots: int, *, owner: bool) -> list[Sha
     return [SharedBlock(f"{name}w{worker}s{slot}", owner=owner) for slot in range(slots)]
 
 
-def main(connection: Connection, path: str, name: str, worker: int, slots: int) -> None:
+def main(
+    connection: Connection, path: str, name: str, worker: int, slots: int, trace: str
+) -> None:
     """Serve the loader until it goes away."""
+    # Where a crash was, and where a worker is that doesn't answer, the loader reads there.
+    traces = os.open(trace, os.O_WRONLY | os.O_APPEND)  # for as long as the process lives
+    faulthandler.enable(traces, all_threads=False)
+    if hasattr(faulthandler, "register"):
+        faulthandler.register(signal.SIGUSR1, traces, all_threads=False)
     # Ctrl-C reaches every process of the terminal; the loader's process decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # glibc gives blocks of this size and less back to the system at every free, until one as

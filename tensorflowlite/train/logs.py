@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -47,10 +48,15 @@ class MetricsFile(Callback):
         write_atomically(self.path, lines.encode(), op="metrics")
 
     def on_epoch_end(self, trainer: Trainer, record: dict[str, Any]) -> None:
+        size = None
         try:
             with open(self.path, "a", encoding="utf-8") as file:
+                size = file.tell()
                 file.write(_line(record))
         except OSError as error:
+            with contextlib.suppress(OSError):  # a part of a line is no record
+                if size is not None:
+                    os.truncate(self.path, size)
             raise WriteError(
                 f"metrics: the line of epoch {record['epoch']} must be written, got "
                 f"'{error.strerror}' for '{self.path}'; the epochs before are in the file"

@@ -70,7 +70,9 @@ class EpochUnderWay:
     @property
     def seconds(self) -> float:
         """How long the epoch took so far."""
-        return self._seconds + (time.perf_counter() - self._started if self._started else 0.0)
+        # Never less than nothing: on a machine that was moved the clock may have been set back.
+        passed = time.perf_counter() - self._started if self._started else 0.0
+        return self._seconds + max(passed, 0.0)
 
     def finish(self) -> None:
         """Be ready for the next epoch."""
