@@ -21,7 +21,8 @@ compiled: .venv/test.stamp
 	$(BIN)/python -m pytest tests/compiled $(PYTEST_ARGS)
 
 # What takes minutes of wear: trainings killed fifty times at random moments, for each number of
-# workers. `make SOAK=0 soak` kills ten times.
+# workers; ten thousand steps that may leave nothing; workers that end at any moment. `make SOAK=0
+# soak` kills ten times and takes a thousand steps.
 SOAK ?= 1
 soak: .venv/test.stamp
 	TENSORFLOWLITE_SOAK=$(SOAK) $(BIN)/python -m pytest -s tests/endurance $(PYTEST_ARGS)

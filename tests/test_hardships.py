@@ -48,7 +48,7 @@ def test_metrics_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     room = [10_000, 10]
 
     def opened(*given: Any, **named: Any) -> Filling:
-        return Filling(open(*given, **named), room.pop(0))  # noqa: SIM115
+        return Filling(open(*given, **named), room.pop(0))
 
     monkeypatch.setattr(logs_module, "open", opened, raising=False)
     with pytest.raises(WriteError) as caught:

@@ -85,12 +85,16 @@ def at_once(trainings: list[Train]) -> list[Any]:
     return found
 
 
-@pytest.mark.parametrize("jit", [False, True], ids=["eager", "jit"])
-@pytest.mark.parametrize("count", [2, 4])
-def test_each_has_the_bits_of_training_alone(count: int, jit: bool) -> None:
+def check_each_alone(count: int, jit: bool, times: int = 1) -> None:
     alone = [training(seed, jit)() for seed in range(count)]
-    for _ in range(2):
+    for _ in range(times):
         assert at_once([training(seed, jit) for seed in range(count)]) == alone
+
+
+@pytest.mark.parametrize("jit", [False, True], ids=["eager", "jit"])
+def test_each_has_the_bits_of_training_alone(jit: bool) -> None:
+    """Of four, and more often: tests/endurance."""
+    check_each_alone(2, jit)
 
 
 def test_one_recorded_and_one_not() -> None:
@@ -101,8 +105,7 @@ def test_one_recorded_and_one_not() -> None:
 @pytest.mark.parametrize("jit", [False, True], ids=["eager", "jit"])
 def test_dropout_draws_from_one_generator(jit: bool) -> None:
     """Threads share it: each draw has a stream of its own, whichever thread it comes from."""
-    for _ in range(2):
-        trainings = [training(seed, jit, 0.3) for seed in range(4)]
-        tfl.manual_seed(7)
-        at_once(trainings)
-        assert tfl.random.get_state() == [7, 4 * STEPS]
+    trainings = [training(seed, jit, 0.3) for seed in range(4)]
+    tfl.manual_seed(7)
+    at_once(trainings)
+    assert tfl.random.get_state() == [7, 4 * STEPS]
