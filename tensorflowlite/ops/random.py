@@ -212,11 +212,17 @@ def generator_name(device: Any) -> str:
 
 
 def get_states(device: Any = None) -> dict[str, list[int]]:
-    """Return the generator's state where something was drawn, and on the given device, by name."""
+    """Return the generator's state where something was drawn, and on the given device, by name.
+
+    The stream is -1 where nothing was drawn yet: that generator follows the others.
+    """
     own = _found(device)
     make_states()
     states = [one for one in list(_states.values()) if one.drawn or one is own]
-    return {str(one.tensor.device): one.tensor.tolist() for one in states}
+    seed = runtime.seed.value
+    return {
+        str(one.tensor.device): one.tensor.tolist() if one.drawn else [seed, -1] for one in states
+    }
 
 
 def set_states(states: dict[str, list[int]]) -> None:
@@ -230,8 +236,9 @@ def set_states(states: dict[str, list[int]]) -> None:
     for key in list(_states):
         _found(key).drawn = False
     for key, state in states.items():
-        with contextlib.suppress(DeviceError):
-            set_state(state, key)
+        if state[1] >= 0:
+            with contextlib.suppress(DeviceError):
+                set_state(state, key)
 
 
 def snapshot() -> dict[str, Any]:
