@@ -8,11 +8,11 @@ from .dataset import Subset as Subset
 from .dataset import TensorDataset as TensorDataset
 from .dataset import random_split as random_split
 from .loader import DataLoader as DataLoader
+from .npz import read_npz as read_npz
 from .readers import IdxFolder as IdxFolder
 from .readers import load_digits as load_digits
 from .readers import read_idx as read_idx
 from .readers import read_idx_folder as read_idx_folder
-from .readers import read_npz as read_npz
 from .sampling import SampleRandom as SampleRandom
 from .table import Table as Table
 from .table import read_csv as read_csv

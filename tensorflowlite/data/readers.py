@@ -1,4 +1,4 @@
-"""Readers of whole files: IDX (the format of MNIST), NPZ, and the digits of scikit-learn.
+"""Readers of whole files: IDX (the format of MNIST), and the digits of scikit-learn.
 
 Every failure is a ``DataError`` of one sentence that holds the path. Nothing is ever unpickled.
 """
@@ -6,10 +6,10 @@ Every failure is a ``DataError`` of one sentence that holds the path. Nothing is
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import os
 import re
-import zipfile
 import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import DataError, MissingDependencyError
+from ..io.files import can_be
 
 FilePath = str | os.PathLike[str]
 Pair = tuple[np.ndarray, np.ndarray]
@@ -30,6 +31,8 @@ _IDX_DTYPES: dict[int, np.dtype[Any]] = {
     0x0D: np.dtype(">f4"),
     0x0E: np.dtype(">f8"),
 }
+_LONGEST_HEADER = 4 + 4 * 255
+_CHUNK = 1 << 20
 _GZIP_MAGIC = b"\x1f\x8b"
 _IDX_NAME = re.compile(r"(?P<prefix>.*?)[-_.]?(?P<kind>images|labels)[-.]idx[13]-ubyte(\.gz)?")
 
@@ -80,6 +83,28 @@ def read_idx(path: FilePath, *, dimensions: int | None = None) -> np.ndarray:
     content = read_bytes("read_idx", path)
     if content.startswith(_GZIP_MAGIC):
         content = _decompress(content, path)
+    shape, dtype, start = _header(content, path, dimensions)
+    # Python integers: a header that was made up can't overflow.
+    expected, actual = math.prod(shape) * dtype.itemsize, len(content) - start
+    if actual != expected:
+        reason = "is truncated" if actual < expected else "has bytes after its end"
+        raise DataError(
+            f"read_idx: the file must hold {expected} bytes of data after its header, got "
+            f"{actual}; '{path}' {reason}"
+        )
+    if not can_be(shape, dtype.itemsize):
+        raise DataError(
+            f"read_idx: the shape must be one that an array can have, got {str(shape):.80}; "
+            f"'{path}' is damaged"
+        )
+    values = np.frombuffer(content, dtype=dtype, offset=start).reshape(shape)
+    return values.astype(dtype.newbyteorder("="))
+
+
+def _header(
+    content: bytes | bytearray, path: FilePath, dimensions: int | None
+) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+    """Return the shape and the dtype that the first bytes say, and where the data begins."""
     if len(content) < 4:
         raise DataError(
             f"read_idx: the file must begin with a magic number of 4 bytes, got {len(content)} "
@@ -103,22 +128,35 @@ def read_idx(path: FilePath, *, dimensions: int | None = None) -> np.ndarray:
             f"read_idx: the header of {count} dimensions must be {start} bytes long, got "
             f"{len(content)}; '{path}' is truncated"
         )
-    shape = tuple(np.frombuffer(content, dtype=">u4", count=count, offset=4).tolist())
-    # Python integers: a header that was made up can't overflow.
-    expected, actual = math.prod(shape) * dtype.itemsize, len(content) - start
-    if actual != expected:
-        reason = "is truncated" if actual < expected else "has bytes after its end"
-        raise DataError(
-            f"read_idx: the file must hold {expected} bytes of data after its header, got "
-            f"{actual}; '{path}' {reason}"
-        )
-    values = np.frombuffer(content, dtype=dtype, offset=start).reshape(shape)
-    return values.astype(dtype.newbyteorder("="))
+    return tuple(np.frombuffer(content, ">u4", count, 4).tolist()), dtype, start
 
 
-def _decompress(content: bytes, path: FilePath) -> bytes:
+def most_unpacked(packed: int) -> int:
+    """Return how many bytes compressed data may unpack to: 100 times as many, or 1 GiB.
+
+    Images and tables come near 10 times; a thousand times takes someone who wants it.
+    """
+    return max(1 << 30, 100 * packed)
+
+
+def _decompress(packed: bytes, path: FilePath) -> bytearray:
+    """Return what gzip data hold, as far as the header inside says that it goes, and a bit more."""
+    content, most = bytearray(), _LONGEST_HEADER
     try:
-        return gzip.decompress(content)
+        with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
+            content += file.read(most)
+            if len(content) == most:
+                shape, dtype, start = _header(content, path, None)
+                most = start + math.prod(shape) * dtype.itemsize
+                if most > most_unpacked(len(packed)):
+                    raise DataError(
+                        f"read_idx: the file must unpack to at most {most_unpacked(len(packed))} "
+                        f"bytes, got {most} of {len(packed)}; unpack '{path}' if you trust it"
+                    )
+                # The end of the data is where gzip's checksum is looked at.
+                while len(content) <= most and (chunk := file.read(_CHUNK)):
+                    content += chunk
+        return content
     except EOFError:
         fault, hint = "an early end", "is truncated"
     except (gzip.BadGzipFile, zlib.error) as error:
@@ -242,91 +280,6 @@ def _read_pair(images_path: Path, labels_path: Path) -> Pair:
             f"'{labels_path.name}' don't belong together"
         )
     return images, labels.astype(np.int64)
-
-
-def read_npz(path: FilePath) -> dict[str, np.ndarray]:
-    """Read all arrays of an NPZ file, as ``numpy.savez`` writes it.
-
-    Parameters
-    ----------
-    path : str or path
-        The file.
-
-    Returns
-    -------
-    dict of str to numpy.ndarray
-        The arrays under their names.
-
-    Raises
-    ------
-    DataError
-        Where the file can't be read, is no NPZ file, is damaged or cut short, or holds an array
-        of Python objects: those are pickled, and nothing is unpickled here.
-
-    Examples
-    --------
-    >>> import os, tempfile
-    >>> import numpy as np
-    >>> from tensorflowlite.data import read_npz
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = os.path.join(folder, "data.npz")
-    ...     np.savez(path, x=np.ones((2, 3), np.float32), y=np.array([0, 1]))
-    ...     arrays = read_npz(path)
-    >>> arrays["x"].shape, arrays["y"].tolist()
-    ((2, 3), [0, 1])
-    """
-    start = _first_bytes(path, 6)
-    if start == b"\x93NUMPY":
-        raise DataError(
-            "read_npz: the file must be an NPZ archive of arrays, got a single array in NPY form; "
-            f"read '{path}' with numpy.load"
-        )
-    if not start.startswith(b"PK"):
-        raise DataError(
-            "read_npz: the file must be an NPZ archive, which begins with the bytes 50 4b, got "
-            f"{start.hex(' ') or 'an empty file'}; '{path}' is no NPZ file"
-        )
-    arrays: dict[str, np.ndarray] = {}
-    name = ""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            for name in archive.files:
-                array = archive[name]
-                if not isinstance(array, np.ndarray):
-                    raise DataError(
-                        "read_npz: every member of the archive must be an array in NPY form, got "
-                        f"'{name}' in another form; '{path}' is no NPZ file"
-                    )
-                arrays[name] = array
-    except ValueError as error:
-        if isinstance(error, DataError):
-            raise
-        if "allow_pickle" in str(error):
-            raise DataError(
-                f"read_npz: arrays must hold numbers, got Python objects in '{name}', which only "
-                f"unpickling could read; save '{path}' again with numeric arrays"
-            ) from None
-        raise _damaged_npz(path, error) from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, KeyError, SyntaxError) as error:
-        raise _damaged_npz(path, error) from None
-    return arrays
-
-
-def _first_bytes(path: FilePath, count: int) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read(count)
-    except OSError as error:
-        raise DataError(
-            f"read_npz: the path must name a readable file, got '{path}'; {error.strerror}"
-        ) from None
-
-
-def _damaged_npz(path: FilePath, error: Exception) -> DataError:
-    return DataError(
-        f"read_npz: the archive must be whole, got damaged data ({error}); '{path}' is truncated "
-        "or was changed"
-    )
 
 
 def load_digits() -> tuple[np.ndarray, np.ndarray]:

@@ -20,6 +20,8 @@ _MISSING = frozenset(("", "na", "n/a", "nan", "null", "none", "?"))
 # Of class names only these: "none" and "NA" may be classes.
 _MISSING_CLASS = frozenset(("", "nan", "?"))
 _LARGEST = float(np.finfo(np.float32).max)
+_MOST_COLUMNS = 1 << 17
+_COMPARED = 1000  # columns whose names are compared with a name that isn't there
 _FEW = 20  # the most distinct integers in a target that are taken for classes
 
 
@@ -70,18 +72,30 @@ class _Source:
         self.path = path
         self._text = text
         self._delimiter = delimiter
+        self._fields = 0  # of the record that is being read, so far
         self.header = [name.strip() for name in next(self._records())]
 
     def _reader(self) -> Any:
-        return csv.reader(
-            io.StringIO(self._text, newline=""), delimiter=self._delimiter, strict=True
-        )
+        return csv.reader(self._lines(), delimiter=self._delimiter, strict=True)
+
+    def _lines(self) -> Iterator[str]:
+        """Yield the lines, unless a record has so many fields that a list of them fills memory."""
+        for line in io.StringIO(self._text, newline=""):
+            self._fields += line.count(self._delimiter) + 1
+            if self._fields > _MOST_COLUMNS:
+                raise DataError(
+                    f"read_csv: a row must have at most {_MOST_COLUMNS} fields, got "
+                    f"{self._fields}; '{self.path}' is no table, or has another delimiter"
+                )
+            yield line
 
     def _records(self) -> Iterator[list[str]]:
         reader = self._reader()
         try:
-            # An empty line gives an empty record.
-            yield from filter(None, reader)
+            for record in reader:
+                self._fields = 0
+                if record:  # an empty line gives an empty one
+                    yield record
         except csv.Error as error:
             raise DataError(
                 f"read_csv: the file must be in CSV form, got a fault in row {reader.line_num} "
@@ -105,8 +119,13 @@ class _Source:
 
     def line(self, number: int) -> int:
         """Return the line of the file in which a record ends, from 1."""
-        reader = self._reader()
-        next(itertools.islice(filter(None, reader), number, None))
+        reader, self._fields = self._reader(), 0
+        left = number
+        for record in reader:
+            self._fields = 0
+            left -= bool(record)
+            if left < 0:
+                break
         return int(reader.line_num)
 
 
@@ -190,9 +209,9 @@ def _open(path: FilePath, delimiter: str | None) -> _Source:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+        line = error.object.count(b"\n", 0, error.start) + 1
         raise DataError(
-            f"read_csv: the file must be text in UTF-8, got the byte {content[error.start]:02x} "
+            f"read_csv: the file must be text in UTF-8, got the byte {error.object[error.start]:02x} "
             f"in row {line}; '{path}' is no CSV file or has another encoding"
         ) from None
     if not text.strip():
@@ -211,7 +230,7 @@ def _check_header(header: list[str], path: FilePath) -> None:
     if all(_is_number(name) for name in header):
         raise DataError(
             "read_csv: the first line must name the columns, got numbers "
-            f"({', '.join(header[:4])}{', ...' if len(header) > 4 else ''}); add a header to "
+            f"({', '.join(header[:4]):.80}{', ...' if len(header) > 4 else ''}); add a header to "
             f"'{path}'"
         )
     seen: set[str] = set()
@@ -223,7 +242,7 @@ def _check_header(header: list[str], path: FilePath) -> None:
             )
         if name in seen:
             raise DataError(
-                f"read_csv: the names of the columns must differ, got '{name}' twice; rename one "
+                f"read_csv: the names of the columns must differ, got '{name:.80}' twice; rename one "
                 f"in '{path}'"
             )
         seen.add(name)
@@ -232,12 +251,12 @@ def _check_header(header: list[str], path: FilePath) -> None:
 def _find_column(source: _Source, target: str) -> int:
     if target in source.header:
         return source.header.index(target)
-    columns = ", ".join(f"'{name}'" for name in source.header[:20])
+    columns = ", ".join(f"'{name:.80}'" for name in source.header[:20])
     if len(source.header) > 20:
         columns += f", ... ({len(source.header)} in all)"
-    by_lower = {name.lower(): name for name in source.header}
-    near = difflib.get_close_matches(str(target).lower(), by_lower, n=1)
-    hint = f"did you mean '{by_lower[near[0]]}'?" if near else f"'{source.path}'"
+    by_lower = {name[:80].lower(): name for name in source.header[:_COMPARED]}
+    near = difflib.get_close_matches(str(target)[:80].lower(), by_lower, n=1)
+    hint = f"did you mean '{by_lower[near[0]]:.80}'?" if near else f"'{source.path}'"
     raise ArgumentError(
         f"read_csv: the target must be one of the columns {columns}, got {target!r}; {hint}"
     )
@@ -282,14 +301,14 @@ def _bad_field(
         return _missing_value(source, text, line, name)
     wanted = "finite numbers in the range of float32" if _is_number(text) else "numbers"
     return DataError(
-        f"read_csv: column '{name}' must hold {wanted}, got {text!r} in row {line}; '{source.path}'"
+        f"read_csv: column '{name:.80}' must hold {wanted}, got {text!r:.80} in row {line}; '{source.path}'"
     )
 
 
 def _missing_value(source: _Source, text: str, line: int, name: str) -> DataError:
     got = f"'{text.strip()}'" if text.strip() else "an empty field"
     return DataError(
-        f"read_csv: every value must be there, got {got} in column '{name}' in row {line}; fill "
+        f"read_csv: every value must be there, got {got} in column '{name:.80}' in row {line}; fill "
         f"or drop the row in '{source.path}'"
     )
 
@@ -304,7 +323,7 @@ def _infer_task(source: _Source, texts: list[str], target: str) -> str:
             number, word = next(pair for pair in enumerate(texts, 1) if pair[1] in words)
             line = source.line(number)
             raise DataError(
-                f"read_csv: the target '{target}' must hold numbers or class names, got {word!r} "
+                f"read_csv: the target '{target}' must hold numbers or class names, got {word!r:.80} "
                 f"in row {line} among numbers with fractions; mend '{source.path}' or give "
                 "task='classification'"
             )
@@ -329,7 +348,7 @@ def _classes(source: _Source, texts: list[str], target: str) -> tuple[np.ndarray
     if len(classes) < 2:
         raise DataError(
             f"read_csv: the target '{target}' must hold at least two classes, got only "
-            f"{classes[0]!r}; '{source.path}'"
+            f"{classes[0]!r:.80}; '{source.path}'"
         )
     position = {name: index for index, name in enumerate(classes)}
     index_of = {text: position[name] for text, name in name_of.items()}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
+import math
 import os
 import re
 import secrets
@@ -197,11 +199,45 @@ def _hint(target: str) -> str:
     return "what stood there before is unchanged" if os.path.exists(target) else "nothing was left"
 
 
+_MOST_AXES = 64  # of an array in NumPy
+
+
+def can_be(shape: Sequence[int], itemsize: int) -> bool:
+    """Whether an array may have a shape that a file names; NumPy counts an axis of 0 as 1."""
+    size = math.prod(max(n, 1) for n in shape) * max(itemsize, 1)
+    return len(shape) <= _MOST_AXES and min(shape, default=0) >= 0 and size < 2**63
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return what a JSON text means, or raise a ``ValueError`` where readers would differ.
+
+    Python takes the last of double names and reads NaN and infinity, which aren't JSON.
+    """
+    return json.loads(text, object_pairs_hook=_without_doubles, parse_constant=_refuse_constant)
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        for name, _ in pairs:  # the first of two that are equal is gone when the second comes
+            if found.pop(name, pairs) is pairs:
+                raise ValueError(f"the name {name!r:.80} twice")
+    return found
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"the number {name}")
+
+
 def read_bytes(op: str, path: FilePath) -> bytes:
     """Return a file's bytes, or raise a ``DataError`` in the name of ``op``."""
     try:
         with open(path, "rb") as file:
             return file.read()
+    except MemoryError:
+        raise DataError(
+            f"{op}: the file must fit into memory, got {os.path.getsize(path)} bytes; '{path}'"
+        ) from None
     except OSError as error:
         raise DataError(
             f"{op}: the path must name a readable file, got '{path}'; {error.strerror}"

@@ -16,7 +16,7 @@ from ..backend import backend_of, dtypes, is_array
 from ..core.tensor import Tensor
 from ..errors import ArgumentError, DataError, DtypeError
 from ..ops.creation import asarray
-from .files import FilePath, check_path, read_bytes, write_atomically
+from .files import FilePath, can_be, check_path, parse_json, read_bytes, write_atomically
 
 # complex128 is the one dtype of ours that the format lacks.
 _READ: dict[str, numpy.dtype[Any]] = {
@@ -214,6 +214,13 @@ def decode_bytes(
             f"{op}: the file must be whole safetensors data, got {len(content)} bytes "
             f"({_reason(error)}); '{path}' is truncated or no safetensors file"
         ) from None
+    try:
+        header = parse_json(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            f"{op}: the header must be JSON that all readers read alike, got {error}; '{path}' was "
+            "changed or made by hand"
+        ) from None
     arrays = {}
     for name, entry in sorted(entries, key=lambda item: item[0]):
         dtype = _READ.get(entry["dtype"])
@@ -222,11 +229,16 @@ def decode_bytes(
                 f"{op}: every tensor must have a dtype of this library, got {entry['dtype']} for "
                 f"'{name}'; '{path}' needs another reader"
             )
+        if not can_be(entry["shape"], dtype.itemsize):
+            raise DataError(
+                f"{op}: every tensor must have a shape that an array can have, got "
+                f"{str(entry['shape']):.80} for '{name}'; '{path}' needs another reader"
+            )
         # A bytearray, and the copy of bytes, can be written to.
         data = entry["data"] if isinstance(entry["data"], bytearray) else bytearray(entry["data"])
-        arrays[name] = numpy.frombuffer(data, dtype).reshape(entry["shape"])
-    length = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + length])
+        array = numpy.frombuffer(data, dtype).reshape(entry["shape"])
+        # A bool of another byte than 0 or 1 is true and false at once in NumPy.
+        arrays[name] = array.view(dtypes.uint8) != 0 if dtype == dtypes.bool_ else array
     return arrays, dict(header.get("__metadata__") or {})
 
 

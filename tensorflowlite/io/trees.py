@@ -17,7 +17,7 @@ from ..backend import backend_of, dtypes
 from ..core.tensor import Tensor
 from ..errors import ArgumentError, DataError, DtypeError
 from ..ops.creation import asarray
-from .files import FilePath, check_path, write_atomically
+from .files import FilePath, check_path, parse_json, write_atomically
 from .tensors import decode, encode
 
 _KEY = "tensorflowlite.structure"
@@ -115,7 +115,7 @@ def build_tree(
             f"read '{path}' with tfl.load_safetensors"
         )
     try:
-        return _build(json.loads(text), arrays, device)
+        return _build(parse_json(text), dict(arrays), device)
     except (KeyError, TypeError, ValueError, IndexError, RecursionError):
         raise DataError(
             f"{op}: the structure in the file must be whole, got a damaged one; '{path}' was "
@@ -176,24 +176,33 @@ def _put(kind: str, value: Any, path: str, arrays: dict[str, Any]) -> dict[str, 
 
 
 def _build(node: Any, arrays: dict[str, Any], device: Any) -> Any:
-    """Return the tree of a JSON form."""
+    """Return the tree of a JSON form, and take its arrays out of ``arrays``: each has one place."""
     if isinstance(node, list):
         return [_build(part, arrays, device) for part in node]
     if not isinstance(node, dict):
         return node
     ((kind, content),) = node.items()
+    if kind == "float":
+        if content not in ("nan", "inf", "-inf"):
+            raise ValueError(content)
+        return float(content)
+    if kind in ("dict", "tuple") and not isinstance(content, list):
+        raise TypeError(kind)
     if kind == "dict":
-        return {key: _build(value, arrays, device) for key, value in content}
+        built = {key: _build(value, arrays, device) for key, value in content}
+        if len(built) != len(content) or any(type(key) not in (str, int) for key in built):
+            raise KeyError(kind)
+        return built
     if kind == "tuple":
         return tuple(_build(part, arrays, device) for part in content)
-    if kind == "float":
-        return float(content)
-    array = arrays[content]
+    array = arrays.pop(content)
     kind, form = kind.removeprefix("complex "), kind
     if kind != form:
+        if array.dtype != dtypes.float64 or array.shape[-1:] != (2,):
+            raise TypeError(form)
         array = array.view(numpy.complex128)[..., 0]
     if kind == "tensor":
         return asarray(array, device=device)
-    if kind not in ("array", "scalar"):
+    if kind not in ("array", "scalar") or (kind == "scalar" and array.ndim):
         raise KeyError(kind)
     return array if kind == "array" else array[()]

@@ -183,10 +183,10 @@ def read_checkpoint(path: FilePath) -> dict[str, Any]:
             f"resume: the file must be as it was written, got another checksum; '{path}' is damaged"
         )
     version = metadata[_KEY]
-    if not version.isdecimal() or int(version) > VERSION:
+    if not re.fullmatch(r"[0-9]{1,9}", version) or int(version) > VERSION:
         raise NewerVersionError(
             f"resume: the checkpoint must have a format of at most version {VERSION}, got "
-            f"version {version}; '{path}' was written by a newer tensorflowlite: update this one"
+            f"version {version:.20}; '{path}' was written by a newer tensorflowlite: update this one"
         )
     state: dict[str, Any] = build_tree("resume", arrays, metadata, path)
     return state
