@@ -8,7 +8,6 @@ device makes them; the following ones run that program, after the passes of `jit
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -36,14 +35,14 @@ from ..errors import (
     GradientError,
     ShapeError,
 )
-from ..io.files import FilePath, check_path
+from ..io.files import FilePath, check_path, parse_json
 from ..io.tensors import decode
 from ..ops.creation import asarray
 from ..transforms.jit_recording import explained
 from ..transforms.tree import Structure, flatten_like, paths, unflatten
 from .export import DIGEST, FORMAT, VERSION, called, checksum
 from .making import Run, made_of
-from .slots import is_known
+from .slots import fits, is_known
 from .trees import Place, from_plain
 
 _MOST_MADE = 8  # ways in which inputs lie in memory that are kept
@@ -366,7 +365,7 @@ def _read(text: str, digest: str, tensors: dict[str, Any]) -> _Contents:
     """Return what a file holds, after a look at everything."""
     if hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest() != digest:
         raise DamagedError("a text with another checksum")
-    document = json.loads(text)
+    document = parse_json(text)
     if document["format"] != FORMAT or document["version"] != VERSION:
         raise DataError(
             f"{_OP}: the format must be {FORMAT} {VERSION}, got {document['format']!r:.40} "
@@ -381,6 +380,8 @@ def _read(text: str, digest: str, tensors: dict[str, Any]) -> _Contents:
                 f"{_OP}: every call must be of an operation of the library, got {call.slot!r:.60}; "
                 "the file is of a newer version, or was changed"
             )
+        if not fits(call.slot, call.args):
+            raise DamagedError(f"other arguments than {call.slot} has")
     hosts: dict[str, Any] = {}
     forms = stored.forms[len(stored.inputs) :]
     for one, form in zip(stored.arrays, forms, strict=False):

@@ -92,6 +92,10 @@ def _result(number: int, call: StoredCall, run: Callable[..., Any], capture: Cap
     except Exception as error:
         op = registry.get(call.slot)
         found: Exception = error
+        if isinstance(error, TypeError):
+            # Inputs have the dtypes that were recorded, so that the file says it: other arguments,
+            # or fewer.
+            raise _wrong(number, call, f"{type(error).__name__}: {error}") from error
         values = [one for one in args if type(one) is CapturedArray]
         if op is not None and values:
             attributes = tuple([one for one in args if type(one) is not CapturedArray])
@@ -107,7 +111,7 @@ def _result(number: int, call: StoredCall, run: Callable[..., Any], capture: Cap
 def _wrong(number: int, call: StoredCall, got: str) -> DataError:
     return DataError(
         f"LoadedProgram: call {number} ({call.slot}) must give what was recorded, got "
-        f"{got:.200}; export the function once more with this version, on this device"
+        f"{' '.join(got.split()):.200}; export the function once more with this version, on this device"
     )
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from functools import cache
+from typing import Any
+
+import numpy
 
 from .. import ops
 from ..core.primitive import registry
@@ -42,6 +45,22 @@ def check_slot(slot: str) -> None:
             f"export: every operation must be one that a file can name, got {slot}; compute it "
             "outside of the function, or without a gradient"
         )
+
+
+def fits(slot: str, args: tuple[Any, ...]) -> bool:
+    """Whether a known slot may be called with so many arguments, and with these for dtypes.
+
+    The library's own functions take more: `numpy.multiply` a third array to write to,
+    `numpy.ones_like` another shape; a dtype may be any text, of objects too.
+    """
+    op = registry.get(slot)
+    if op is None or op.variadic:
+        return True
+    count = len(op.inputs) + len(op.attributes)
+    if op.form != "general" and len(args) != count and (slot, len(args)) != ("add", 3):
+        return False
+    attributes = zip(op.attributes, args[len(op.inputs) :], strict=False)
+    return all(isinstance(arg, numpy.dtype) for name, arg in attributes if name == "dtype")
 
 
 @cache
