@@ -73,7 +73,7 @@ def read_npz(path: FilePath) -> dict[str, np.ndarray]:
             "read_npz: the file must be an NPZ archive of arrays, got a single array in NPY form; "
             f"read '{path}' with numpy.load"
         )
-    if not start.startswith(b"PK"):
+    if not start.startswith((b"PK\3\4", b"PK\5\6")):
         raise DataError(
             "read_npz: the file must be an NPZ archive, which begins with the bytes 50 4b, got "
             f"{start.hex(' ') or 'an empty file'}; '{path}' is no NPZ file"
@@ -91,7 +91,7 @@ def read_npz(path: FilePath) -> dict[str, np.ndarray]:
         # What zipfile raises for encrypted members, methods it lacks, and damaged ones of LZMA.
         NotImplementedError, RuntimeError, *_LZMA_ERRORS,
     ) as error:  # fmt: skip
-        raise _damaged(path, str(error)) from None
+        raise _damaged(path, f"{' '.join(str(error).split()):.200}") from None
 
 
 def _check_names(names: list[str], path: FilePath) -> None:
@@ -142,8 +142,9 @@ def _read_member(
                 f"read_npz: arrays must hold numbers, got Python objects in '{name:.80}', which "
                 f"only unpickling could read; save '{path}' again with numeric arrays"
             )
-        if dtype.itemsize == 0 or not can_be(shape, dtype.itemsize):
-            raise _damaged(path, f"an array of {dtype} and shape {str(shape):.80}")
+        odd = dtype.itemsize == 0 or dtype.subdtype is not None
+        if odd or not can_be(shape, dtype.itemsize):
+            raise _damaged(path, f"an array of {dtype} and shape {shape!s:.80}")
         size = int(np.prod(shape, dtype=object)) * dtype.itemsize
         if size != member.file_size - offset:
             raise _damaged(path, f"{member.file_size - offset} bytes for {size} in '{name:.80}'")
@@ -179,7 +180,7 @@ def _header(start: bytes, name: str, path: FilePath) -> tuple[tuple[int, ...], b
         text = " ".join(str(error).split())
         raise _damaged(path, f"{type(error).__name__} in '{name:.80}': {text:.80}") from None
     if not all(type(n) is int for n in shape):
-        raise _damaged(path, f"an array of shape {str(shape):.80}")
+        raise _damaged(path, f"an array of shape {shape!s:.80}")
     return shape, in_columns, dtype, file.tell()
 
 

@@ -89,12 +89,12 @@ def read_idx(path: FilePath, *, dimensions: int | None = None) -> np.ndarray:
     if actual != expected:
         reason = "is truncated" if actual < expected else "has bytes after its end"
         raise DataError(
-            f"read_idx: the file must hold {expected} bytes of data after its header, got "
+            f"read_idx: the file must hold {expected!s:.40} bytes of data after its header, got "
             f"{actual}; '{path}' {reason}"
         )
     if not can_be(shape, dtype.itemsize):
         raise DataError(
-            f"read_idx: the shape must be one that an array can have, got {str(shape):.80}; "
+            f"read_idx: the shape must be one that an array can have, got {shape!s:.80}; "
             f"'{path}' is damaged"
         )
     values = np.frombuffer(content, dtype=dtype, offset=start).reshape(shape)
@@ -151,7 +151,7 @@ def _decompress(packed: bytes, path: FilePath) -> bytearray:
                 if most > most_unpacked(len(packed)):
                     raise DataError(
                         f"read_idx: the file must unpack to at most {most_unpacked(len(packed))} "
-                        f"bytes, got {most} of {len(packed)}; unpack '{path}' if you trust it"
+                        f"bytes, got {most!s:.40} of {len(packed)}; unpack '{path}' if you trust it"
                     )
                 # The end of the data is where gzip's checksum is looked at.
                 while len(content) <= most and (chunk := file.read(_CHUNK)):

@@ -185,7 +185,7 @@ def read_csv(
     if not names:
         raise DataError(
             "read_csv: the table must have at least one column beside the target, got "
-            f"'{target}' alone; '{path}' or the delimiter is wrong"
+            f"{target!r:.80} alone; '{path}' or the delimiter is wrong"
         )
     texts: list[str] = []
     blocks: list[np.ndarray] = []
@@ -209,9 +209,9 @@ def _open(path: FilePath, delimiter: str | None) -> _Source:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
+        line, byte = error.object.count(b"\n", 0, error.start) + 1, error.object[error.start]
         raise DataError(
-            f"read_csv: the file must be text in UTF-8, got the byte {error.object[error.start]:02x} "
+            f"read_csv: the file must be text in UTF-8, got the byte {byte:02x} "
             f"in row {line}; '{path}' is no CSV file or has another encoding"
         ) from None
     if not text.strip():
@@ -242,8 +242,8 @@ def _check_header(header: list[str], path: FilePath) -> None:
             )
         if name in seen:
             raise DataError(
-                f"read_csv: the names of the columns must differ, got '{name:.80}' twice; rename one "
-                f"in '{path}'"
+                f"read_csv: the names of the columns must differ, got {name!r:.80} twice; rename "
+                f"one in '{path}'"
             )
         seen.add(name)
 
@@ -251,7 +251,7 @@ def _check_header(header: list[str], path: FilePath) -> None:
 def _find_column(source: _Source, target: str) -> int:
     if target in source.header:
         return source.header.index(target)
-    columns = ", ".join(f"'{name:.80}'" for name in source.header[:20])
+    columns = ", ".join(f"{name!r:.80}" for name in source.header[:20])
     if len(source.header) > 20:
         columns += f", ... ({len(source.header)} in all)"
     by_lower = {name[:80].lower(): name for name in source.header[:_COMPARED]}
@@ -301,15 +301,16 @@ def _bad_field(
         return _missing_value(source, text, line, name)
     wanted = "finite numbers in the range of float32" if _is_number(text) else "numbers"
     return DataError(
-        f"read_csv: column '{name:.80}' must hold {wanted}, got {text!r:.80} in row {line}; '{source.path}'"
+        f"read_csv: column {name!r:.80} must hold {wanted}, got {text!r:.80} in row "
+        f"{line}; '{source.path}'"
     )
 
 
 def _missing_value(source: _Source, text: str, line: int, name: str) -> DataError:
     got = f"'{text.strip()}'" if text.strip() else "an empty field"
     return DataError(
-        f"read_csv: every value must be there, got {got} in column '{name:.80}' in row {line}; fill "
-        f"or drop the row in '{source.path}'"
+        f"read_csv: every value must be there, got {got} in column {name!r:.80} in row {line}; "
+        f"fill or drop the row in '{source.path}'"
     )
 
 
@@ -323,9 +324,9 @@ def _infer_task(source: _Source, texts: list[str], target: str) -> str:
             number, word = next(pair for pair in enumerate(texts, 1) if pair[1] in words)
             line = source.line(number)
             raise DataError(
-                f"read_csv: the target '{target}' must hold numbers or class names, got {word!r:.80} "
-                f"in row {line} among numbers with fractions; mend '{source.path}' or give "
-                "task='classification'"
+                f"read_csv: the target {target!r:.80} must hold numbers or class names, got "
+                f"{word!r:.80} in row {line} among numbers with fractions; mend '{source.path}' or "
+                "give task='classification'"
             )
         return "regression" if fractions else "classification"
     few = len(set(numbers)) <= min(_FEW, len(texts) // 2)
@@ -347,7 +348,7 @@ def _classes(source: _Source, texts: list[str], target: str) -> tuple[np.ndarray
         classes = distinct
     if len(classes) < 2:
         raise DataError(
-            f"read_csv: the target '{target}' must hold at least two classes, got only "
+            f"read_csv: the target {target!r:.80} must hold at least two classes, got only "
             f"{classes[0]!r:.80}; '{source.path}'"
         )
     position = {name: index for index, name in enumerate(classes)}

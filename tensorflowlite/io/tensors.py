@@ -232,7 +232,7 @@ def decode_bytes(
         if not can_be(entry["shape"], dtype.itemsize):
             raise DataError(
                 f"{op}: every tensor must have a shape that an array can have, got "
-                f"{str(entry['shape']):.80} for '{name}'; '{path}' needs another reader"
+                f"{entry['shape']!s:.80} for '{name}'; '{path}' needs another reader"
             )
         # A bytearray, and the copy of bytes, can be written to.
         data = entry["data"] if isinstance(entry["data"], bytearray) else bytearray(entry["data"])
@@ -243,4 +243,5 @@ def decode_bytes(
 
 
 def _reason(error: Exception) -> str:
-    return str(error).removeprefix("Error while deserializing: ").strip()
+    text = " ".join(str(error).removeprefix("Error while deserializing: ").split())
+    return f"{text:.200}"

@@ -109,9 +109,10 @@ def _result(number: int, call: StoredCall, run: Callable[..., Any], capture: Cap
 
 
 def _wrong(number: int, call: StoredCall, got: str) -> DataError:
+    got = " ".join(got.split())
     return DataError(
         f"LoadedProgram: call {number} ({call.slot}) must give what was recorded, got "
-        f"{' '.join(got.split()):.200}; export the function once more with this version, on this device"
+        f"{got:.200}; export the function once more with this version, on this device"
     )
 
 

@@ -185,8 +185,8 @@ def read_checkpoint(path: FilePath) -> dict[str, Any]:
     version = metadata[_KEY]
     if not re.fullmatch(r"[0-9]{1,9}", version) or int(version) > VERSION:
         raise NewerVersionError(
-            f"resume: the checkpoint must have a format of at most version {VERSION}, got "
-            f"version {version:.20}; '{path}' was written by a newer tensorflowlite: update this one"
+            f"resume: the checkpoint must have a format of at most version {VERSION}, got version "
+            f"{version:.20}; '{path}' was written by a newer tensorflowlite: update this one"
         )
     state: dict[str, Any] = build_tree("resume", arrays, metadata, path)
     return state
