@@ -57,7 +57,7 @@ def fits(slot: str, args: tuple[Any, ...]) -> bool:
     if op is None or op.variadic:
         return True
     count = len(op.inputs) + len(op.attributes)
-    if op.form != "general" and len(args) != count and (slot, len(args)) != ("add", 3):
+    if len(args) != count and (slot, len(args)) != ("add", 3):
         return False
     attributes = zip(op.attributes, args[len(op.inputs) :], strict=False)
     return all(isinstance(arg, numpy.dtype) for name, arg in attributes if name == "dtype")
