@@ -28,11 +28,9 @@ _READERS: dict[Any, Any] = {
     (2, 0): np.lib.format.read_array_header_2_0,
 }
 try:
-    from lzma import LZMAError
-
-    _LZMA_ERRORS: tuple[type[Exception], ...] = (LZMAError,)
-except ImportError:
-    _LZMA_ERRORS = ()
+    from lzma import LZMAError as _LZMAError
+except ImportError:  # Python was built without
+    _LZMAError = zlib.error  # type: ignore[assignment, misc]
 
 
 def read_npz(path: FilePath) -> dict[str, np.ndarray]:
@@ -89,7 +87,7 @@ def read_npz(path: FilePath) -> dict[str, np.ndarray]:
     except (
         zipfile.BadZipFile, zlib.error, EOFError, OSError, struct.error, UnicodeError,
         # What zipfile raises for encrypted members, methods it lacks, and damaged ones of LZMA.
-        NotImplementedError, RuntimeError, *_LZMA_ERRORS,
+        NotImplementedError, RuntimeError, _LZMAError,
     ) as error:  # fmt: skip
         raise _damaged(path, f"{' '.join(str(error).split()):.200}") from None
 

@@ -80,9 +80,9 @@ def read_idx(path: FilePath, *, dimensions: int | None = None) -> np.ndarray:
     ...     read_idx(path)
     array([7, 2, 1], dtype=uint8)
     """
-    content = read_bytes("read_idx", path)
+    content: bytes | bytearray = read_bytes("read_idx", path)
     if content.startswith(_GZIP_MAGIC):
-        content = _decompress(content, path)
+        content = _decompress(bytes(content), path)
     shape, dtype, start = _header(content, path, dimensions)
     # Python integers: a header that was made up can't overflow.
     expected, actual = math.prod(shape) * dtype.itemsize, len(content) - start
