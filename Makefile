@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # What an installed environment depends on. The package itself is installed editable.
 SOURCES := pyproject.toml setup.py $(wildcard csrc/* kernels/include/*)
 
-.PHONY: train test compiled soak parity lint bench gpu gpu-check gpu-sanitize gpu-bench clean
+.PHONY: train test compiled soak parity lint audit lock bench gpu gpu-check gpu-sanitize gpu-bench clean
 
 train: .venv/train.stamp
 	$(BIN)/tensorflowlite train digits
@@ -21,8 +21,9 @@ compiled: .venv/test.stamp
 	$(BIN)/python -m pytest tests/compiled $(PYTEST_ARGS)
 
 # What takes minutes of wear: trainings killed fifty times at random moments, for each number of
-# workers; ten thousand steps that may leave nothing; workers that end at any moment. `make SOAK=0
-# soak` kills ten times and takes a thousand steps.
+# workers; ten thousand steps that may leave nothing; workers that end at any moment; over a million
+# damaged files and bad arguments. `make SOAK=0 soak` kills ten times, takes a thousand steps and
+# damages a hundredth.
 SOAK ?= 1
 soak: .venv/test.stamp
 	TENSORFLOWLITE_SOAK=$(SOAK) $(BIN)/python -m pytest -s tests/endurance $(PYTEST_ARGS)
@@ -37,6 +38,15 @@ bench: .venv/test.stamp .venv/parity.stamp
 lint: .venv/dev.stamp .venv/test.stamp
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m mypy
+
+# Asks an advisory service about every locked package. Fails where one has a known hole, and where
+# one couldn't be asked about, so that CI, which may have no network, doesn't call it.
+audit: .venv/audit.stamp
+	$(BIN)/python -m pip_audit --strict --require-hashes --disable-pip --requirement requirements/ci.txt
+
+# Locks what CI installs anew: requirements/ci.txt, versions and hashes.
+lock: .venv/lock.stamp
+	$(BIN)/python requirements/lock.py
 
 # For a machine with an NVIDIA GPU where CuPy, PyTorch and the rest are installed: no environment is
 # made, nothing is fetched. Each stage is written for eight minutes at most; a stage that fails
