@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shutil
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
@@ -50,10 +52,12 @@ def test_every_reader_has_inputs_and_a_way_to_damage_them() -> None:
 
 
 @pytest.mark.parametrize("reader", INPUTS)
-def test_damaged_files(tmp_path: Path, reader: str) -> None:
+def test_damaged_files(reader: str) -> None:
     seed = secrets.randbelow(2**32) if SOAK else 0
     count = INPUTS[reader] // (1 if SOAK else 100) // PROCESSES
-    folders = [tmp_path / str(number) for number in range(PROCESSES)]
+    # Not pytest's folder, which goes when a few more sessions have begun. It stays on a failure.
+    kept = Path(tempfile.mkdtemp(prefix=f"tensorflowlite-fuzz-{reader}-"))
+    folders = [kept / str(number) for number in range(PROCESSES)]
 
     def one(number: int) -> str:
         folders[number].mkdir()
@@ -66,6 +70,7 @@ def test_damaged_files(tmp_path: Path, reader: str) -> None:
             found = re.search(r"(\d+) accepted, (\d+) refused", said)
             # Where all are refused, or none, what is tried is too much or too little.
             assert found and min(map(int, found.groups())) > count // 100, said
+    shutil.rmtree(kept)
 
 
 def test_bad_arguments_of_bindings(native_module: ModuleType, tmp_path: Path) -> None:
