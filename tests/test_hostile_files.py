@@ -307,3 +307,11 @@ def test_what_a_call_takes_for_no_array_is_an_error_of_the_file(tmp_path: Path) 
     with pytest.raises(TensorflowliteError) as caught:
         program(tfl.ones(3), tfl.ones(3))
     assert isinstance(caught.value, DataError) and "\n" not in str(caught.value)
+
+
+def test_a_tensor_for_what_is_none_is_told_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "program"
+    tfl.export(lambda x, power: x**power, path, tfl.ones(3), 2.0)
+    with pytest.raises(ArgumentError, match=r"as it was recorded, 2.0, got tensor") as caught:
+        tfl.load_program(path)(tfl.ones(3), tfl.ones((3, 3)))
+    assert "\n" not in str(caught.value)
