@@ -11,9 +11,9 @@ from .cpu_results import peers_of, ratio
 
 COLOURS = {
     OURS: "#d95f02", "torch": "#7570b3", "torch-compile": "#1b9e77", "jax": "#4c78a8",
-    "numpy": "#888888",
+    "numpy": "#888888", "eager": "#333333",
 }  # fmt: skip
-MARKERS = {OURS: "o", "torch": "s", "torch-compile": "^", "jax": "D", "numpy": "v"}
+MARKERS = {OURS: "o", "torch": "s", "torch-compile": "^", "jax": "D", "numpy": "v", "eager": "P"}
 
 
 def _figures() -> Any:

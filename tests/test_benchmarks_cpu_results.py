@@ -17,7 +17,7 @@ from benchmarks import (
     plots,
     table,
 )
-from benchmarks.contenders import OURS, quartiles
+from benchmarks.contenders import OURS, PEERS, quartiles
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 RATES = {"matmul": 1e11, "side": 2048, "copy": [[2**20, 4e10], [2**24, 2e10]]}
@@ -166,6 +166,10 @@ def test_the_block_holds_the_newest_whole_result(tmp_path: Path) -> None:
     assert document == f"a\n{cpu_results.BEGIN}\n{found}\n{cpu_results.END}\nb\n"
     with pytest.raises(ValueError, match="once each"):
         cpu_results.with_block("nothing", tmp_path)
+
+
+def test_every_contender_can_be_drawn() -> None:
+    assert {OURS, *PEERS} <= plots.COLOURS.keys() & plots.MARKERS.keys()
 
 
 def test_the_readme_is_up_to_date() -> None:

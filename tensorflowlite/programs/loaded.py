@@ -185,10 +185,10 @@ class LoadedProgram:
             leaves += flatten_like(f"LoadedProgram, {name}", form, kwargs[name])
         for leaf, wanted in zip(leaves, self._contents.leaves, strict=True):
             if type(wanted) is not Place and not _is_same(leaf, wanted):
-                got = " ".join(repr(leaf).split())  # a tensor's text may have lines
+                text = " ".join(repr(leaf).split())  # a tensor's may have lines
                 raise ArgumentError(
                     f"LoadedProgram: what is no tensor must be as it was recorded, {wanted!r:.60}, "
-                    f"got {got:.60}; export the function once more with it"
+                    f"got {text:.60}; export the function once more with it"
                 )
         return leaves
 

@@ -16,7 +16,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ..backend.execution import release_unused
 from ..core.capture import turn
 from ..core.primitive import watch
 from ..core.tensor import Tensor
@@ -188,7 +187,6 @@ class Jitted:
             difference = one.difference(recording)
             found.unproven.remove(one)
             if not difference:
-                release_unused(recording.program)
                 found.ready.insert(0, recording)
                 del found.ready[_MOST_RECORDINGS:]
                 return

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ..backend import backend_of
 from ..backend.captured_array import CapturedArray
-from ..backend.execution import runner
+from ..backend.execution import release_unused, runner
 from ..backend.program import Program, Ref, call_at, listing, root_of, same
 from ..backend.program_passes import optimized
 from ..core.capture import Session
@@ -112,6 +112,7 @@ class Recording:
         run = self._run
         if run is None:
             run = self._run = runner(self._optimized(), arrays, self.options.static_outputs)
+            release_unused(self.program)
         if self.options.static_outputs:
             self._overwrite(arrays)
         leaves_after = []
