@@ -139,6 +139,9 @@ def pooled_slopes(draw):
     places = draw.integers(0, 2, 2, 3, 2).astype(np.uint8)
     yield Sample(draw(2, 3, 2), places, draw.strided(2, 3, 4), "silu", (2,), (2,), ((0, 0),), (1,),
                  False)  # fmt: skip
+    places = draw.integers(0, 4, 0, 3, 2, 2).astype(np.uint8)
+    yield Sample(draw(0, 3, 2, 2), places, draw(0, 3, 4, 4), "relu", two, two, none, one,
+                 False)  # fmt: skip
 
 
 def pool_activation_gradient(y, where, saved, activation, kernel, stride, padding, dilation, ceil):
