@@ -237,6 +237,10 @@ static void backward_channels(int activation, const Backward<T>& a, Channels sha
     return;
   }
   const std::size_t rows = shape.outer * shape.channels;
+  if (rows == 0 || shape.inner == 0) {
+    std::fill(a.db, a.db + shape.channels, T(0));
+    return;
+  }
   std::vector<double> sums(rows, 0.0);
   const std::size_t filled = a.fill.call ? std::max<std::size_t>(1, fill_size / shape.inner) : rows;
   const std::size_t pieces = pieces_of(rows, static_cast<double>(shape.inner) * step_cost);

@@ -32,6 +32,7 @@ static void transpose_rows(const MatrixCopy<T>& a, Index row, Index row_end) {
 
 template <typename T>
 static void transpose(const MatrixCopy<T>& a) {
+  if (a.rows == 0 || a.columns == 0) return;  // the other may be anything
   // A piece takes whole squares.
   constexpr Index lanes = Vectors<T>::lanes;
   const std::size_t bands = static_cast<std::size_t>((a.rows + lanes - 1) / lanes);

@@ -1,5 +1,7 @@
 #include "bias_activation.hpp"
 
+#include <algorithm>
+
 #include "activations.cuh"
 #include "checks.hpp"
 
@@ -136,6 +138,35 @@ void check_sums(const Guarded<T>& dz, const Guarded<T>& db, const Case& of) {
   }
 }
 
+// Rows of a gradient that are made as they are needed: copied.
+template <typename T>
+struct Source {
+  const T* from;
+  T* to;
+  std::size_t inner;
+
+  static void write(const void* context, std::size_t row, std::size_t count) {
+    const auto& source = *static_cast<const Source*>(context);
+    const std::size_t first = row * source.inner, last = first + count * source.inner;
+    std::copy(source.from + first, source.from + last, source.to + first);
+  }
+};
+
+template <typename T>
+void check_filled(int activation, const Case& of, const Guarded<T>& g, const Guarded<T>& saved,
+                  const Guarded<T>& dz, const Guarded<T>& db) {
+  if (of.rows) return;
+  Guarded<T> made(of.size()), sums(of.shape.channels);
+  const Source<T> source{g.data(), made.data(), of.shape.inner};
+  tfl::Fill fill;
+  fill.call = Source<T>::write;
+  fill.context = &source;
+  backward<T>(activation, {made.data(), saved.data(), made.data(), sums.data(),
+                           static_cast<T>(slope), fill}, of);
+  for (std::size_t i = 0; i < of.size(); ++i) EXPECT(made[i] == dz[i], "filled dz[", i, "]");
+  for (std::size_t i = 0; i < of.shape.channels; ++i) EXPECT(sums[i] == db[i], "filled db[", i, "]");
+}
+
 template <typename T>
 void check_backward(int activation, const Case& of) {
   const T slope_of_type = static_cast<T>(slope);
@@ -153,6 +184,7 @@ void check_backward(int activation, const Case& of) {
     backward<T>(activation, {g.data(), saved.data(), dz.data(), db.data(), slope_of_type}, of);
     near(dz, expected, unit<T>(40), unit<T>(40), "dz");
     check_sums(dz, db, of);
+    check_filled(activation, of, g, saved, dz, db);
     Guarded<T> in_g = g, in_saved = saved, again(of.shape.channels);
     backward<T>(activation, {in_g.data(), saved.data(), in_g.data(), nullptr, slope_of_type}, of);
     backward<T>(activation, {g.data(), in_saved.data(), in_saved.data(), again.data(),
