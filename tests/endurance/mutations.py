@@ -203,7 +203,7 @@ def checkpoint(rng: random.Random, content: bytes, others: list[bytes]) -> bytes
         return joined(rng, text, data)
     text = _with(header, metadata)
     text += b" " * (-len(text) % 8)
-    return seal.seal(len(text).to_bytes(8, "little") + text + data)
+    return bytes(seal.seal(len(text).to_bytes(8, "little") + text + data))
 
 
 def program(rng: random.Random, content: bytes, others: list[bytes]) -> bytes:
