@@ -13,7 +13,7 @@ from tensorflowlite.errors import ArgumentError, ShapeError
 from tensorflowlite.ops import activation as act
 from tensorflowlite.ops.activation_gradients import ACTIVATIONS
 from tensorflowlite.ops.fused import _conv_act, linear
-from tensorflowlite.ops.pooling import max_pool2d
+from tensorflowlite.ops.pooling import max_pool1d, max_pool2d
 
 NAMES = [None, *ACTIVATIONS]
 generator = np.random.default_rng(0)
@@ -234,6 +234,30 @@ def test_a_convolution_takes_the_pooling_after_it(calls, inside, between):
     # Without deferral: something looks at what lies between.
     plain = autograd.grad(y, [h, x, w, b])[1:]
     for g, e in zip(found, plain, strict=True):
+        np.testing.assert_allclose(g.numpy(), e.numpy(), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("between", [act.relu, act.gelu])
+@pytest.mark.parametrize("length", [6, 8])  # of the bias: as many as there are channels, or not
+def test_a_pooling_after_a_linear_layer_leaves_the_bias_to_it(length, between):
+    x, w, b = leaves(array(2, 6, 3), array(length, 3), array(length))
+    h = linear(x, w, b)
+    y = (max_pool1d(between(h), 2) ** 2).sum()
+    found = autograd.grad(y, [x, w, b], retain_graph=True)
+    for g, e in zip(found, autograd.grad(y, [h, x, w, b])[1:], strict=True):
+        assert g.shape == e.shape
+        np.testing.assert_allclose(g.numpy(), e.numpy(), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("between", [act.relu, act.gelu])
+@pytest.mark.parametrize("side", [6, 8])  # the maps are as wide as there are channels, or wider
+def test_a_linear_layer_after_a_convolution_leaves_the_bias_to_it(side, between):
+    x, w, b, v = leaves(array(2, 3, side, side), array(4, 3, 3, 3), array(4), array(5, side - 2))
+    h = _conv_act(x, w, b, (1, 1), ((0, 0), (0, 0)), (1, 1), 1, None)
+    y = (linear(between(h), v) ** 2).sum()
+    found = autograd.grad(y, [x, w, b, v], retain_graph=True)
+    for g, e in zip(found, autograd.grad(y, [h, x, w, b, v])[1:], strict=True):
+        assert g.shape == e.shape
         np.testing.assert_allclose(g.numpy(), e.numpy(), rtol=1e-12, atol=1e-12)
 
 

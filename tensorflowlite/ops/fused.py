@@ -63,11 +63,16 @@ product_activation_gradient = fused(
 
 # -- what is handed over ---------------------------------------------------------------------------
 class LayerGradient(Deferred):
-    """Stands for a gradient whose making may go on through an activation and a bias."""
+    """Stands for a gradient whose making may go on through an activation and a bias.
+
+    ``axis`` is the one along which that bias must lie: a layer whose bias lies otherwise gets the
+    gradient itself.
+    """
 
     __slots__ = ()
+    axis: int
 
-    def activated(self, k: Any, saved: Any, activation: str, axis: int) -> Any:
+    def activated(self, k: Any, saved: Any, activation: str) -> Any:
         """Return what `bias_activation_gradient` makes of it."""
         raise NotImplementedError
 
@@ -76,6 +81,7 @@ class ProductGradient(LayerGradient):
     """Stands for ``g @ w``: the gradient that a linear layer gives its input."""
 
     __slots__ = ("g", "w")
+    axis = -1
 
     def __init__(self, g: Any, w: Any) -> None:
         self.g, self.w = g, w
@@ -83,7 +89,7 @@ class ProductGradient(LayerGradient):
     def evaluate(self, k: Any) -> Any:
         return k.matmul(self.g, self.w)
 
-    def activated(self, k: Any, saved: Any, activation: str, axis: int) -> Any:
+    def activated(self, k: Any, saved: Any, activation: str) -> Any:
         return k.product_activation_gradient(self.g, self.w, saved, activation)
 
 
@@ -107,8 +113,8 @@ def _layer_gradients(
     if isinstance(g, ActivationGradient):
         g, saved, activation = g.g, g.saved, g.activation
     if isinstance(g, LayerGradient):
-        if activation is not None and wants_bias:
-            return g.activated(k, saved, activation, axis)
+        if activation is not None and wants_bias and g.axis == axis:
+            return g.activated(k, saved, activation)
         g = g.evaluate(k)
     if activation is not None:
         if wants_bias:

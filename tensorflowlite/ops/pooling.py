@@ -29,6 +29,7 @@ class PoolGradient(LayerGradient):
     """Stands for the gradient that the pooling of maxima gives its input."""
 
     __slots__ = ("g", "where", "shape", "window")
+    axis = 1
 
     def __init__(self, g: Any, where: Any, shape: Any, window: tuple[Any, ...]) -> None:
         self.g, self.where, self.shape, self.window = g, where, shape, window
@@ -36,7 +37,7 @@ class PoolGradient(LayerGradient):
     def evaluate(self, k: Any) -> Any:
         return k.max_pool_scatter(self.g, self.where, self.shape, *self.window)
 
-    def activated(self, k: Any, saved: Any, activation: str, axis: int) -> Any:
+    def activated(self, k: Any, saved: Any, activation: str) -> Any:
         return k.pool_activation_gradient(self.g, self.where, saved, activation, *self.window)
 
 
