@@ -1,0 +1,1 @@
+"""Stories: what a training step computed, and why each gradient is what it is."""
