@@ -160,6 +160,50 @@ def call_at(replay: Any, line: int) -> Call | None:
     return found
 
 
+def exchange_calls(
+    replay: Any, watched: Callable[[Call, Callable[..., Any]], Callable[..., Any]]
+) -> Callable[[], None]:
+    """Let ``watched(call, run)`` stand in for what each call of a compiled program runs.
+
+    ``replay`` is what `compiled` returned. Returns what ends that.
+    """
+    exchanged = [
+        _Exchanged(replay.__globals__, f"f{number}", call, watched)
+        for number, call in enumerate(filter(None, replay.calls))
+    ]
+
+    def restore() -> None:
+        for one in exchanged:
+            one.restore()
+
+    return restore
+
+
+class _Exchanged:
+    """What one call of a program runs, exchanged."""
+
+    def __init__(self, names: dict[str, Any], name: str, call: Call, watched: Any) -> None:
+        self._names, self._name, self._call, self._watched = names, name, call, watched
+        self._on = True
+        self._put(names[name])
+
+    def _put(self, run: Callable[..., Any]) -> None:
+        self._original, self._run = run, self._watched(self._call, run)
+        self._names[self._name] = self
+
+    def __call__(self, *args: Any) -> Any:
+        result = self._run(*args)
+        found = self._names[self._name]
+        if found is not self and self._on:  # one that chooses by form has settled
+            self._put(found)
+        return result
+
+    def restore(self) -> None:
+        self._on = False
+        if self._names[self._name] is self:
+            self._names[self._name] = self._original
+
+
 def _is_true(flag: Any) -> bool:
     return bool(backend_of(flag).to_host(flag))
 

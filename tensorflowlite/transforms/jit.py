@@ -97,7 +97,7 @@ class Jitted:
         if shared.captures:
             if mode.capture is not None or mode.levels:
                 return self._function(*args, **kwargs)
-        elif mode.levels or watch.wrap is not None:  # which looks at every operation
+        elif mode.levels or watch.inspects:  # somebody looks at every operation
             return self._function(*args, **kwargs)
         leaves: list[Any]
         structure: Structure | int
