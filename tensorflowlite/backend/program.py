@@ -148,9 +148,13 @@ def _settling(names: dict[str, Any], name: str, choose: Any) -> Callable[..., An
     """Return a function that puts the implementation which ``choose`` takes in its own place."""
 
     def first(*args: Any) -> Any:
-        found = names[name] = choose.chosen(args)
+        found = choose.chosen(args)
+        first.settled = found  # type: ignore[attr-defined]
+        if names[name] is first:  # else what stands in for it puts it in its own place
+            names[name] = found
         return found(*args)
 
+    first.settled = None  # type: ignore[attr-defined]
     return first
 
 
@@ -184,22 +188,21 @@ class _Exchanged:
 
     def __init__(self, names: dict[str, Any], name: str, call: Call, watched: Any) -> None:
         self._names, self._name, self._call, self._watched = names, name, call, watched
-        self._on = True
         self._put(names[name])
+        names[name] = self
 
-    def _put(self, run: Callable[..., Any]) -> None:
+    def _put(self, run: Any) -> None:
         self._original, self._run = run, self._watched(self._call, run)
-        self._names[self._name] = self
+        self._settles = hasattr(run, "settled")
 
     def __call__(self, *args: Any) -> Any:
         result = self._run(*args)
-        found = self._names[self._name]
-        if found is not self and self._on:  # one that chooses by form has settled
-            self._put(found)
+        if self._settles and self._original.settled is not None:
+            self._put(self._original.settled)
         return result
 
     def restore(self) -> None:
-        self._on = False
+        """Put what it stands for back, as it would be by now."""
         if self._names[self._name] is self:
             self._names[self._name] = self._original
 

@@ -228,6 +228,8 @@ class Recorder:
                     self.end_on_gpu(record)
                 made_by[tick() + 1] = record  # a node takes its tick right after this
 
+        # What is known of an implementation holds of what stands in for it: whether it captures.
+        vars(watched).update(getattr(run, "__dict__", {}))
         return watched
 
     def end_on_gpu(self, record: Record) -> None:

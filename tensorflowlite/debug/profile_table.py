@@ -13,6 +13,7 @@ KEYS = ("module", "operation", "line")
 SORTS = ("self", "total", "calls", "name")
 _WIDEST = 68
 _OUTSIDE = "(outside)"
+_WORK = ("operation", "gradient", "call")
 
 
 class Row(NamedTuple):
@@ -36,7 +37,7 @@ def rows_of(events: Sequence[Event], by: str) -> list[Row]:
     for place, (one, name) in enumerate(zip(events, keys, strict=True)):
         own[name] += one.self_duration
         if by == "module":
-            calls[name] += one.kind not in ("operation", "gradient", "call")
+            calls[name] += one.kind not in (*_WORK, "thread", "jit")
             for scope in dict.fromkeys(one.modules or (_OUTSIDE,)):
                 total[scope] = total.get(scope, 0) + one.self_duration
         else:
@@ -62,16 +63,13 @@ def _is_inside_another(events: Sequence[Event], keys: Sequence[str], place: int)
     return False
 
 
-_WORK = ("operation", "gradient", "call")
-
-
 def _timed_around(events: Sequence[Event]) -> list[bool]:
     """Return for each event whether its time on a GPU counts with another one, or is no work."""
     within: list[bool] = []
     found = []
     for one in events:
         inside = one.parent is not None and within[one.parent]
-        work = one.kind in _WORK or (one.kind == "replay")
+        work = one.kind in (*_WORK, "replay")
         found.append(inside or not work)
         within.append(inside or work)
     return found
