@@ -136,7 +136,8 @@ def exchange_rules(
     def restore() -> None:
         _exchanges.remove(exchange)
         for op, raw, run_traced, defers in before:
-            late = {one: rule for one, rule in (op.defers or {}).items() if one not in (defers or {})}
+            known, now = defers or {}, op.defers or {}
+            late = {one: rule for one, rule in now.items() if one not in known}
             if late:  # agreed on meanwhile, by a module that came in
                 defers = late if defers is None else defers
                 defers.update(late)

@@ -50,6 +50,7 @@ class Record:
         self.forward: Record | None = None
         self.start = self.end = 0
         self.marks: Any = None
+        self.number = 0  # its place, once all are there
 
 
 class _Here(threading.local):
@@ -93,7 +94,7 @@ class Recorder:
             self._exchange(Optimizer, "__init__", self._made(Optimizer.__init__))
             self._exchange(Jitted, "__call__", self._jitted(Jitted.__call__))
             self._exchange(Recording, "replay", self._replayed(Recording.replay))
-            self._exchange(jit_recording, "runner", self._runner(jit_recording.runner))
+            self._exchange(jit_recording, "runner", self._runner(vars(jit_recording)["runner"]))
             self._exchange(LoadedProgram, "__call__", self._loaded(LoadedProgram.__call__))
             self._exchange(Function, "apply", classmethod(self._applied(vars(Function)["apply"])))
             self._watch_steps(Optimizer)
@@ -342,7 +343,10 @@ class Recorder:
         return step
 
     def _iterated(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        waited = self._ranged("data", lambda batches: next(batches, _END), lambda this: "DataLoader")
+        def following(batches: Any) -> Any:
+            return next(batches, _END)
+
+        waited = self._ranged("data", following, lambda this: "DataLoader")
         begun = self._ranged("data", original, lambda this: "DataLoader")
 
         def looked_at(batches: Any) -> Iterator[Any]:
@@ -424,7 +428,8 @@ _END = object()
 
 
 def _derived(kind: type) -> list[Any]:
-    return [one for sub in kind.__subclasses__() for one in (sub, *_derived(sub))]
+    found: list[Any] = kind.__subclasses__()
+    return [*found, *[one for derived in found for one in _derived(derived)]]
 
 
 def _name_of(jitted: Any) -> str:

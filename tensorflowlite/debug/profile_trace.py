@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from .profile_events import Event
@@ -91,7 +92,7 @@ def _iterations(process: int, steps: Sequence[int], whole: int) -> list[dict[str
         return []
     found = [_named("thread_name", process, _ITERATIONS, "iterations")]
     bounds = [0, *steps, whole]
-    for number, (start, end) in enumerate(zip(bounds, bounds[1:], strict=False)):
+    for number, (start, end) in enumerate(pairwise(bounds)):
         found.append(
             {
                 "ph": "X", "name": f"iteration {number}", "cat": "iteration", "pid": process,

@@ -329,4 +329,6 @@ def _check_writable(path: str | os.PathLike[str]) -> None:
     elif not os.access(folder, os.W_OK | os.X_OK):
         problem = "its folder can't be written to; choose another one"
     if problem:
-        raise WriteError(f"profile: trace must be a file that can be written, got '{path}': {problem}")
+        raise WriteError(
+            f"profile: trace must be a file that can be written, got '{path}': {problem}"
+        )
