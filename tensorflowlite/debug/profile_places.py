@@ -8,28 +8,35 @@ from typing import Any
 from ..nn import Module
 from ..transforms.sites import is_ours
 
-_ours: dict[str, bool] = {}  # by file; "<...>" is none
+_USERS, _OURS, _RECORDING = range(3)
+_kinds: dict[str, int] = {}  # by file, without "<...>", which may hold anybody's code
+_EVENTS = frozenset(["run", "call", "watched", "apply"])  # there, what an event is around
 
 
-def user_line(rule: Any, rule_code: Any) -> tuple[Any, int]:
+def mark_recording(file: str) -> None:
+    """Say in which file the functions are that record events."""
+    _kinds[file] = _RECORDING
+
+
+def user_line(parent: Any) -> tuple[Any, int]:
     """Return the code and the line of the user's innermost frame.
 
-    What a gradient rule calls is at the line of its forward operation, unless code of the user's is
-    in between, as a function of `checkpoint` is.
+    Where none lies between an event and the one around it, ``parent``, it is that one's: of a
+    gradient rule, the line of its operation.
     """
-    frame: Any = sys._getframe(2)
+    frame: Any = sys._getframe(3)  # of what called the function that records
     while frame is not None:
         code = frame.f_code
         file = code.co_filename
-        ours = _ours.get(file)
-        if ours is None:
-            ours = is_ours(frame)
-            if not file.startswith("<"):  # such may hold anybody's code
-                _ours[file] = ours
-        if not ours:
+        kind = _kinds.get(file)
+        if kind is None:
+            kind = _OURS if is_ours(frame) else _USERS
+            if not file.startswith("<"):
+                _kinds[file] = kind
+        if kind == _USERS:
             return code, frame.f_lineno
-        if rule is not None and code is rule_code:
-            return rule.code, rule.line
+        if kind == _RECORDING and parent.code is not None and code.co_name in _EVENTS:
+            return parent.code, parent.line
         frame = frame.f_back
     return None, 0
 

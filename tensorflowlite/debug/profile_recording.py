@@ -28,8 +28,9 @@ from ..transforms import jit_recording
 from ..transforms.function import Function
 from ..transforms.jit import Jitted
 from ..transforms.jit_recording import Recording, parts_of
-from .profile_places import here_and_around, user_line
+from .profile_places import here_and_around, mark_recording, user_line
 
+mark_recording(__file__)
 _MOST_SHAPES = 8  # of one event: an optimizer's step has an array per parameter
 
 
@@ -59,7 +60,6 @@ class _Here(threading.local):
     current: Record | None = None
     records: list[Record] | None = None
     scope: Any = None  # (the scope around it, a module or a text)
-    rule: Record | None = None  # the gradient rule that runs
     jitted = ""  # the name of the function of `jit` that was called
     stepping: Any = None
     loading = False
@@ -80,7 +80,6 @@ class Recorder:
         self._here = _Here()
         self._parts: dict[int, Any] = {}  # programs whose calls are timed, by identity
         self._made_by: dict[int, Record] = {}  # by the ticks of the nodes
-        self._rule_code: Any = None  # of what stands in for gradient rules
 
     # -- on and off --------------------------------------------------------------------------------
     def start(self) -> None:
@@ -154,8 +153,10 @@ class Recorder:
         here.current = root
         return root
 
-    def begin(self, kind: str, name: str, args: Any = ()) -> Record:
-        """Write down that something begins; the caller takes the time."""
+    def begin(
+        self, kind: str, name: str, args: Any = (), forward: Record | None = None
+    ) -> Record:
+        """Write down that something begins: where the caller was called, or ``forward``."""
         here = self._here
         parent = here.current
         if parent is None:
@@ -164,12 +165,16 @@ class Recorder:
         for one in args:
             if type(one) is Tensor:
                 one = one.array
-            if type(one) is ndarray or hasattr(one, "dtype"):
+            if type(one) is ndarray or getattr(one, "dtype", None) is not None:
                 shapes.append((one.dtype, one.shape))
                 if len(shapes) == _MOST_SHAPES:
                     break
-        code, line = user_line(here.rule, self._rule_code)
+        if forward is None:
+            code, line = user_line(parent)
+        else:
+            code, line = forward.code, forward.line
         record = Record(kind, name, parent, here.scope, code, line, shapes, parent.thread)
+        record.forward = forward
         here.records.append(record)  # type: ignore[union-attr]
         here.current = record
         if self.timing is not None:
@@ -271,20 +276,16 @@ class Recorder:
             forward = made_by.get(node.born)
             if forward is not None and forward.name != name:
                 forward = None  # another thread came between
-            around, outer = here.scope, here.rule
-            record = self.begin("gradient", name, g if type(g) is tuple else (g,))
+            around = here.scope
             if forward is not None:
-                record.forward = forward
-                record.code, record.line = forward.code, forward.line
-                record.scope = here.scope = forward.scope
-            here.rule = record
+                here.scope = forward.scope
+            record = self.begin("gradient", name, g if type(g) is tuple else (g,), forward)
             try:
                 return rule(node, g, k, need)
             finally:
-                here.scope, here.rule = around, outer
+                here.scope = around
                 self.end(record)
 
-        self._rule_code = run.__code__
         return run
 
     # -- modules, steps and loaders ----------------------------------------------------------------
@@ -445,12 +446,18 @@ def cost_of_an_event() -> int:
     def nothing(*args: Any) -> None:
         return None
 
+    def through(depth: int, run: Callable[..., Any]) -> None:  # as an operation in a layer is
+        if depth:
+            through(depth - 1, run)
+        else:
+            run(*arrays)
+
     watched = recorder.wrap("nothing", nothing)
     recorder.timing = None  # marks and ranges aren't to be seen by anybody
     taken = []
     for run in (nothing, watched, watched):
         began = clock()
         for _ in range(count):
-            run(*arrays)
+            through(5, run)
         taken.append(clock() - began)
     return max(0, taken[-1] - taken[0]) // count
