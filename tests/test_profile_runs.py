@@ -202,3 +202,12 @@ def test_a_loaded_program_is_one_range(tmp_path: Path) -> None:
         program(tfl.ones(3))
     assert [one.name for one in of_kind(prof, "replay")] == ["loaded program"]
     assert "one range each, without the calls inside: loaded program" in prof.table()
+
+
+def test_a_warning_of_jit_is_at_the_users_line() -> None:
+    counts = iter(range(100))
+    jitted = tfl.jit(lambda x: x * float(next(counts)))
+    with tfl.profile(), pytest.warns(RuntimeWarning, match="was recorded 4 times") as told:
+        for _ in range(6):
+            jitted(tfl.ones(2))
+    assert {one.filename for one in told} == {__file__}

@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from ..nn import Module
-from ..transforms.sites import is_ours
+from ..runtime import is_ours
 
 _USERS, _OURS, _RECORDING = range(3)
 _kinds: dict[str, int] = {}  # by file, without "<...>", which may hold anybody's code

@@ -6,14 +6,7 @@ import linecache
 import sys
 from typing import Any
 
-_PACKAGE = __name__.partition(".")[0]
-
-
-def is_ours(frame: Any) -> bool:
-    """Whether a frame runs code of this package."""
-    # The adapters of rules are compiled without a module of their own.
-    name = frame.f_globals.get("__name__")
-    return name is None or name.partition(".")[0] == _PACKAGE
+from ..runtime import is_ours
 
 
 def _described(file: str, line: int, function: str) -> str:
