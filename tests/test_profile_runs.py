@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import pytest
 
 import tensorflowlite as tfl
 from tensorflowlite import nn, optim
+from tensorflowlite.backend import takes_out
 from tensorflowlite.backend.program import exchange_calls
 from tensorflowlite.core import tape
 from tensorflowlite.core.primitive import exchange_rules
 from tensorflowlite.core.primitive import registry as primitives
+from tensorflowlite.errors import ShapeError
 
 from .profiles import batch, check_sums, network, of_kind, step_of
 
@@ -211,3 +214,21 @@ def test_a_warning_of_jit_is_at_the_users_line() -> None:
         for _ in range(6):
             jitted(tfl.ones(2))
     assert {one.filename for one in told} == {__file__}
+
+
+def test_changes_in_place_are_written_in_place() -> None:
+    implementation = primitives["multiply"].implementations
+    before = takes_out(implementation[np.ndarray])
+    x = tfl.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 1.0
+    with tfl.profile() as prof:
+        assert takes_out(implementation[np.ndarray]) is before is True
+        assert not takes_out(primitives["linear_act"].implementations[np.ndarray])
+        line = sys._getframe().f_lineno + 1
+        y *= 3.0
+        y.sum().backward()
+        with pytest.raises(ShapeError, match="multiply_: the result must fit in the changed"):
+            y *= tfl.ones((4, 2))
+    assert x.grad is not None and x.grad.tolist() == [3.0, 3.0]
+    found = [(one.name, one.line) for one in of_kind(prof, "gradient")]
+    assert found[:2] == [("sum", line + 1), ("multiply", line)]

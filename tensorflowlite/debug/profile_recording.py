@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from time import perf_counter_ns as clock
 from typing import Any
 
-from ..backend import as_array, ndarray
+from ..backend import as_array, ndarray, takes_out
 from ..backend.base import by_device_type
 from ..backend.program import exchange_calls
 from ..core import tape
@@ -234,8 +234,9 @@ class Recorder:
                     self.end_on_gpu(record)
                 made_by[tick() + 1] = record  # a node takes its tick right after this
 
-        # What is known of an implementation holds of what stands in for it: whether it captures.
-        vars(watched).update(getattr(run, "__dict__", {}))
+        # What is known of an implementation holds of what stands in for it: whether it captures,
+        # and whether changes in place are written where they belong.
+        vars(watched).update(getattr(run, "__dict__", {}), takes_out=takes_out(run))
         return watched
 
     def end_on_gpu(self, record: Record) -> None:
