@@ -35,7 +35,7 @@ def test_the_table() -> None:
     assert re.match(r"\(\d+ more\)", lines[5]) and lines[7].startswith("all ")
     ends = {len(line) for line in lines[2:5]}
     assert len(ends) == 1  # columns are aligned
-    assert "recording takes about" in lines[-1] and prof.overhead > 0
+    assert "events; recording takes " in lines[-1] and prof.overhead > 0
     assert str(prof) == prof.table("module")
     assert repr(prof).startswith("<profile: ")
     names = [line.split("  ")[0] for line in prof.table("module", "name", None).splitlines()]
@@ -143,7 +143,7 @@ def test_a_trace(tmp_path: Path) -> None:
     iterations = [one["name"] for one in slices if one["cat"] == "iteration"]
     assert iterations == [f"iteration {i}" for i in range(4)]
     assert [one.name for one in tmp_path.iterdir()] == ["trace.json"]
-    assert "recording takes about" in content["otherData"]["notes"][0]
+    assert "events; recording takes " in content["otherData"]["notes"][0]
 
 
 def test_names_of_any_kind(tmp_path: Path) -> None:

@@ -177,7 +177,7 @@ class profile:
 
     @property
     def overhead(self) -> int:
-        """About how many of them recording took: the events times what one takes here."""
+        """How many of them recording took, at the least: the events times what one takes here."""
         self._check_done("overhead")
         return self._cost * len(self._events)
 
@@ -303,7 +303,7 @@ class profile:
         count, total = len(self._events), self.total
         part = f"{100 * self.overhead / total:.0f} %" if total else "-"
         notes = [
-            f"{count} events; recording takes about {duration(self._cost).strip()} each, "
+            f"{count} events; recording takes {duration(self._cost).strip()} or more each, "
             f"{duration(self.overhead).strip()} ({part}) here, in the self times around them"
         ]
         with_calls = {one.parent for one in self._events if one.kind == "call"}
