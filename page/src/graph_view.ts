@@ -30,6 +30,9 @@ const KINDS = {
   loss: "loss",
 } as const;
 
+/** Texts stay readable; a larger graph is scrolled. */
+const SMALLEST = 0.74;
+
 export class GraphView {
   readonly element: HTMLElement;
   private readonly frame: HTMLElement;
@@ -239,7 +242,8 @@ export class GraphView {
     const wide = (this.frame.clientWidth - 2) / this.placed.width;
     const tall = (this.frame.clientHeight - 2) / this.placed.height;
     if (this.chosen === "fit") this.apply(Math.min(wide, tall, 1.5));
-    else this.apply(Math.max(Math.min(wide, 1), Math.min(0.62, Math.max(wide, tall))));
+    else if (tall >= SMALLEST && tall < 1) this.apply(Math.max(Math.min(wide, tall), SMALLEST));
+    else this.apply(Math.max(Math.min(wide, 1), SMALLEST));
   }
 
   private apply(scale: number): void {
