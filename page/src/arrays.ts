@@ -62,7 +62,7 @@ function table(array: Arr, values: Num[], name: string): HTMLElement {
   const label = freshId("caption");
   return h(
     "div.scroll",
-    { role: "region", tabindex: "0", "aria-labelledby": label },
+    { role: "group", tabindex: "0", "aria-labelledby": label },
     h(
       "table.matrix",
       {},

@@ -85,7 +85,7 @@ export class GraphView {
       const mark = MARKS[edge.carry];
       const group = s(
         "g",
-        { "data-carry": edge.carry, vars: { "--flow": (1.4 + 4.6 * share).toFixed(2) } },
+        { "data-carry": edge.carry, vars: { "--flow": (1.4 + 3.6 * share).toFixed(2) } },
         s("path", { d }),
         mark
           ? s(
@@ -103,7 +103,7 @@ export class GraphView {
     this.svg = s(
       "svg",
       { viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": "Operations and how they depend on each other" },
-      s("defs", {}, marker("arrow-idle"), marker("arrow-forward"), marker("arrow-backward")),
+      s("defs", {}, marker("arrow-idle"), marker("arrow-forward"), marker("arrow-backward", 14)),
       s("g.edges", { "aria-hidden": "true" }, this.edges.map((one) => one.group)),
       s("g.nodes", {}, groups),
     );
@@ -266,11 +266,11 @@ function edgeText(edge: GraphEdge): string {
   return texts[edge.carry];
 }
 
-function marker(id: string): SVGElement {
+function marker(id: string, size = 9): SVGElement {
   return s(
     "marker",
     {
-      id, viewBox: "0 0 10 10", refX: 8.5, refY: 5, markerWidth: 9, markerHeight: 9,
+      id, viewBox: "0 0 10 10", refX: 8.5, refY: 5, markerWidth: size, markerHeight: size,
       markerUnits: "userSpaceOnUse", orient: "auto-start-reverse",
     }, // prettier-ignore
     s("path", { d: "M0 0L10 5L0 10z" }),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from .browsing import announced, opened, place, steps_of, write
 from .made_story import small_story
@@ -129,7 +129,7 @@ def test_a_link_opens_at_its_step(browser: Browser, address: str) -> None:
         assert announced(page).startswith("Step 16 of 23, backward: ")
         assert page.locator(".reading").inner_text().startswith("Iteration 2")
         page.evaluate("location.hash = '#i=1&s=0'")
-        page.wait_for_function("document.querySelector('#announcement').innerText.includes('Step 1 ')")
+        expect(page.locator("#announcement")).to_contain_text("Step 1 of")
         assert page.locator(".reading").inner_text().startswith("Iteration 1")
     for wrong in ("#i=99&s=99", "#i=-1&s=x", "#nonsense", "#i=1e9&s=NaN"):
         with opened(browser, address + wrong) as page:
@@ -203,7 +203,7 @@ def test_slider_keeps_the_place_in_another_iteration(browser: Browser, address: 
         picture = page.get_by_role("img", name=re.compile("Loss over 3 iterations"))
         assert picture.is_visible()
         page.get_by_text("Losses as a table").click()
-        assert page.locator(".as-table tbody tr").count() == 3
+        expect(page.locator(".as-table tbody tr")).to_have_count(3)
 
 
 def test_a_reason_leads_to_its_step(browser: Browser, address: str) -> None:
@@ -213,7 +213,7 @@ def test_a_reason_leads_to_its_step(browser: Browser, address: str) -> None:
         assert page.locator("#step-title").inner_text() == "linear"
         assert page.locator(".node.on-path").count() == 5
         page.go_back()
-        page.wait_for_function("document.querySelector('#announcement').innerText.includes('Step 1 ')")
+        expect(page.locator("#announcement")).to_contain_text("Step 1 of")
 
 
 def test_theme_is_the_systems_or_the_readers(browser: Browser, address: str) -> None:
