@@ -158,7 +158,7 @@ function facts(array: Arr, short = false): HTMLElement {
   if (!short && has(array.std)) rows.push(["spread", format(array.std)]);
   if (has(array.norm)) rows.push(["norm", format(array.norm)]);
   if (array.zeros !== undefined && (!short || array.zeros > 0)) {
-    rows.push(["zeros", percent(array.zeros), array.zeros === 1]);
+    rows.push(["zeros", percent(array.zeros)]);
   }
   if (array.nan) rows.push(["NaN", plural(array.nan, "element"), true]);
   if (array.inf) rows.push(["infinite", plural(array.inf, "element"), true]);

@@ -1,7 +1,7 @@
 // The graph as SVG. A new folding lays it out anew; a step only changes classes.
 
 import { h, s } from "./dom";
-import { place, shorten } from "./graph_layout";
+import { clip, place, shorten } from "./graph_layout";
 import type { Placed } from "./graph_layout";
 import type { Carry, GraphEdge, GraphModel, GraphNode } from "./graph_model";
 import { format } from "./numbers";
@@ -35,6 +35,7 @@ const SMALLEST = 0.74;
 
 export class GraphView {
   readonly element: HTMLElement;
+  readonly tools: HTMLElement;
   private readonly frame: HTMLElement;
   private svg: SVGElement | null = null;
   private model: GraphModel | null = null;
@@ -50,22 +51,17 @@ export class GraphView {
     this.frame = h("div.graph-frame", { role: "region", "aria-label": "Graph, scrollable", tabindex: "0" });
     const button = (text: string, label: string, act: () => void): HTMLElement =>
       h("button.small", { type: "button", "aria-label": label, title: label, onclick: act }, text);
-    this.element = h(
-      "div.graph",
-      {},
-      h(
-        "div.graph-tools",
-        { role: "group", "aria-label": "Size of the graph" },
-        button("−", "Make the graph smaller", () => this.zoom(this.scale / 1.25)),
-        button("+", "Make the graph larger", () => this.zoom(this.scale * 1.25)),
-        button("Fit", "Fit the whole graph", () => {
-          this.chosen = "fit";
-          this.resize();
-        }),
-      ),
-      this.frame,
-      legend(),
+    this.tools = h(
+      "div.graph-tools",
+      { role: "group", "aria-label": "Size of the graph" },
+      button("−", "Make the graph smaller", () => this.zoom(this.scale / 1.25)),
+      button("+", "Make the graph larger", () => this.zoom(this.scale * 1.25)),
+      button("Fit", "Fit the whole graph", () => {
+        this.chosen = "fit";
+        this.resize();
+      }),
     );
+    this.element = h("div.graph", {}, this.frame, legend());
     new ResizeObserver(() => {
       if (this.chosen !== "own") this.resize();
     }).observe(this.frame);
@@ -135,7 +131,7 @@ export class GraphView {
       node.kind === "group" ? s("rect.behind", { ...box, x: box.x + 5, y: box.y + 5, rx: radius }) : null,
       s("rect.box", { ...box, rx: radius }),
       s("text.label", { y: node.sub ? -2 : 5, "text-anchor": "middle" }, shorten(node.label)),
-      node.sub ? s("text.sub", { y: 14, "text-anchor": "middle" }, shorten(node.sub, 26)) : null,
+      node.sub ? s("text.sub", { y: 14, "text-anchor": "middle" }, clip(node.sub)) : null,
       s("title", {}, `${node.label}\n${node.sub}`),
     );
     this.nodes.set(node.id, element);

@@ -102,7 +102,7 @@ class Page {
         h(
           "section.panel.graph-panel",
           { "aria-labelledby": "graph-title" },
-          h("h2", { id: "graph-title" }, "Graph"),
+          h("div.panel-head", {}, h("h2", { id: "graph-title" }, "Graph"), this.graph.tools),
           this.graphNote,
           this.inside,
           this.graph.element,
@@ -170,7 +170,9 @@ class Page {
       link: (reason) => {
         const iteration = this.position(reason.iteration);
         const { timeline } = this.chapter(iteration);
-        const step = (reason.call === null ? undefined : timeline.stepOfCallsFlow(reason.call)) ?? timeline.stepOfUpdate(reason.parameter);
+        // Where nothing went wrong, the way of the gradient ends at the parameter.
+        const call = reason.call ?? reason.path?.at(-1);
+        const step = (call === undefined ? undefined : timeline.stepOfCallsFlow(call)) ?? timeline.stepOfUpdate(reason.parameter);
         return step === undefined ? null : `#i=${iteration}&s=${step}`;
       },
       linkOfCall: (reason, call) => {

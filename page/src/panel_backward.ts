@@ -97,7 +97,7 @@ function verdict(upstreams: Arr[], part: Part): HTMLElement | null {
 
 function formulaFor(operation: Operation | undefined, input: string): string | null {
   const all = operation?.formulas ?? [];
-  const own = all.find((one) => one.input === input) ?? all.find((one) => one.input === "joint");
+  const own = all.find((one) => one.input === input) ?? all.find((one) => one.input === "all inputs" || one.input === "joint");
   return own?.text ?? null;
 }
 

@@ -89,7 +89,10 @@ export function updatePanel(view: View, at: number): HTMLElement[] {
       ),
     );
   }
-  const settings = Object.entries(update.settings ?? {});
+  // What isn't set says nothing.
+  const settings = Object.entries(update.settings ?? {})
+    .filter(([, one]) => one !== null)
+    .sort(([a], [b]) => Number(b === "lr") - Number(a === "lr"));
   if (settings.length) {
     found.push(
       section(
