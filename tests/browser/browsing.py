@@ -1,4 +1,4 @@
-"""What the tests of the page share: a Chromium without a network, and pages that must keep quiet."""
+"""What the tests of the page share: a Chromium without a network, and pages that keep quiet."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def chromium() -> str:
     named = os.environ.get("TENSORFLOWLITE_BROWSER", "")
     found = shutil.which(named) if named else shutil.which("chromium")
     if found is None:
-        reason = f"no browser: {named or 'chromium'} isn't installed; TENSORFLOWLITE_BROWSER names it"
+        wanted = named or "chromium"
+        reason = f"no browser: {wanted} isn't installed; TENSORFLOWLITE_BROWSER names another"
         if named or os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
@@ -92,9 +93,11 @@ def violations(page: Page) -> list[str]:
     rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
     options = {"runOnly": {"type": "tag", "values": rules}}
     found = Axe().run(page, options=options).response["violations"]
+
+    def place_of(node: dict[str, str]) -> str:
+        return f"{node['html'][:160]} {node.get('failureSummary', '')[:200]}"
+
     return [
-        f"{one['id']}: {one['help']}: " + " | ".join(
-            f"{node['html'][:160]} {node.get('failureSummary', '')[:200]}" for node in one["nodes"][:4]
-        )
+        f"{one['id']}: {one['help']}: " + " | ".join(map(place_of, one["nodes"][:4]))
         for one in found
-    ]  # fmt: skip
+    ]

@@ -1,4 +1,4 @@
-"""Stories that are unusual: parts missing, numbers that aren't finite, names that look like code."""
+"""Unusual stories: parts are missing, numbers aren't finite, names look like code."""
 
 from __future__ import annotations
 

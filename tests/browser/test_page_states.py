@@ -66,7 +66,9 @@ def test_gone_gradients_are_explained(browser: Browser, addresses: dict[str, str
         with opened(browser, f"{addresses['nothing_flows']}#i=0&s={step}") as page:
             return page.locator("#step").inner_text()
 
-    assert "ends here: a gradient arrived, but the local derivative is zero" in text_of(12)
+    text = text_of(12)
+    assert "ends here: a gradient arrived, but the local derivative is zero" in text
+    assert "No gradient goes to y: it was cut off by detach (Network)" in text
     assert "what arrived from upstream is already zero" in text_of(14)
     with opened(browser, f"{addresses['nothing_flows']}#i=0&s=16") as page:
         zero = page.locator('.edge.backward[data-carry="zero"]')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -14,6 +15,20 @@ from .made_story import small_story
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     return write(tmp_path_factory.mktemp("pages"), small_story())
+
+
+def test_watching_sees_requests_and_errors(browser: Browser, tmp_path: Path) -> None:
+    """The checks of `opened` can fail: they do where a page asks for something, or is broken."""
+    for body in (
+        "<img src='beside.png'>",
+        "<script>fetch('http://127.0.0.1:9/').catch(() => 0)</script>",
+        "<script>throw new Error('broken')</script>",
+        "<script>console.warn('odd')</script>",
+    ):
+        path = tmp_path / "page.html"
+        path.write_text(f"<!DOCTYPE html><title>page</title>{body}", encoding="utf-8")
+        with pytest.raises(AssertionError), opened(browser, path.as_uri()) as page:
+            page.wait_for_timeout(200)
 
 
 def test_keys_step_from_end_to_end(browser: Browser, address: str) -> None:
