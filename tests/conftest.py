@@ -20,8 +20,12 @@ from tests.backends import backend as backend  # a fixture: a test runs on every
 settings.register_profile("tensorflowlite", derandomize=True, deadline=None)
 settings.load_profile("tensorflowlite")
 
-# The suite of its own that compares with PyTorch: its modules need the extra `parity`.
-collect_ignore_glob = [] if importlib.util.find_spec("torch") else ["parity/*"]
+# Suites of their own, whose modules need an extra: `parity` compares with PyTorch, `browser` opens
+# the page of a story.
+SUITES = {"parity/*": "torch", "browser/*": "playwright"}
+collect_ignore_glob = [
+    suite for suite, needed in SUITES.items() if importlib.util.find_spec(needed) is None
+]
 
 
 def why_no_native_rows() -> str:

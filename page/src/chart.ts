@@ -114,7 +114,7 @@ export class LossChart {
       h("summary", {}, "Losses as a table"),
       h(
         "div.scroll.tall",
-        { role: "region", tabindex: "0", "aria-label": "Losses as a table" },
+        { role: "group", tabindex: "0", "aria-label": "Losses as a table" },
         h(
           "table.plain",
           {},

@@ -206,7 +206,7 @@ export function buildGraph(
 
 function groupText(group: Group): string {
   const text = plural(group.calls, "operation");
-  return group.type && group.type !== group.label ? `${group.type} · ${text}` : text;
+  return group.type && group.type !== group.label ? `${text} · ${group.type}` : text;
 }
 
 function valueLabel(index: Index, value: number): string {

@@ -94,7 +94,7 @@ export class Groups {
         made.last = Math.max(made.last, last);
         made.calls += calls;
       }
-      made.label = `operations ${made.first + 1}–${made.last + 1}`;
+      made.label = nameOf(some, made);
       this.bundle(made);
     }
   }
@@ -125,4 +125,14 @@ export class Groups {
     }
     return unfolded;
   }
+}
+
+/** What a bundle is called: its first and last module, or the numbers of its operations. */
+function nameOf(some: (Group | number)[], bundle: Group): string {
+  const first = some[0];
+  const last = some.at(-1);
+  if (typeof first === "object" && typeof last === "object" && first.module !== null && last.module !== null) {
+    return `${first.label} … ${last.label}`;
+  }
+  return `operations ${bundle.first + 1}–${bundle.last + 1}`;
 }
