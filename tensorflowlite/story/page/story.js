@@ -1,4 +1,4 @@
-/*! The page of a story; of the sources 8cd144a9cfb1718b19c7039b840d88888505a76849b25b7e9d4e98b97daf8f6e
+/*! The page of a story; of the sources 09976f266431ad13482c7c0298e1088841e815571015bd202b8dde83d0a66ee4
 
 Bundled here:
 
