@@ -551,7 +551,7 @@ def test_of_many_iterations_the_first_and_the_last_stay():
     kept = [one["index"] for one in small["iterations"]]
     assert kept[0] == 0 and kept[-1] == 39 and 2 <= len(kept) < 40
     (reason,) = small["reasons"]
-    assert small["iterations"][reason["iteration"]]["index"] == 39
+    assert reason["iteration"] == 39
 
 
 # -- formulas --------------------------------------------------------------------------------------

@@ -130,6 +130,7 @@ export function buildGraph(
   };
 
   iteration.calls.forEach((call, at) => {
+    if (call.phase === "update") return;
     const group = standIn(groups, unfolded, at);
     const id = group ? `g-${group.id}` : `c-${at}`;
     names[at] = id;

@@ -39,6 +39,7 @@ export class Groups {
       return this.make(id, label, module.type, index, parent);
     };
     iteration.calls.forEach((call, index) => {
+      if (call.phase === "update") return;
       let group = this.root;
       if (call.phase === "backward") {
         const id = `pass-${call.pass ?? 0}`;

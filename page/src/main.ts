@@ -124,7 +124,7 @@ class Page {
     const first = this.iterations[0]!;
     const texts = [
       plural(this.iterations.length, "iteration"),
-      plural(first.calls.length, "operation"),
+      plural(first.calls.filter((call) => call.phase !== "update").length, "operation"),
       plural(story.parameters.length, "parameter"),
     ];
     const last = this.iterations.at(-1)!;

@@ -84,7 +84,8 @@ def steps_of(page: Page) -> int:
 
 def place(page: Page) -> tuple[int, int]:
     """The iteration and the step in the address."""
-    found = dict(part.split("=") for part in page.url.split("#")[1].split("&"))
+    address = page.evaluate("location.href")  # page.url learns of it later
+    found = dict(part.split("=") for part in address.split("#")[1].split("&"))
     return int(found["i"]), int(found["s"])
 
 

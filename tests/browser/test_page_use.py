@@ -142,10 +142,10 @@ def test_play_goes_on_and_pauses(browser: Browser, address: str) -> None:
 def test_a_link_opens_at_its_step(browser: Browser, address: str) -> None:
     with opened(browser, address + "#i=2&s=15") as page:
         assert announced(page).startswith("Step 16 of 23, backward: ")
-        assert page.locator(".reading").inner_text().startswith("Iteration 2")
+        assert page.locator(".reading").inner_text().startswith("Iteration 3")
         page.evaluate("location.hash = '#i=1&s=0'")
         expect(page.locator("#announcement")).to_contain_text("Step 1 of")
-        assert page.locator(".reading").inner_text().startswith("Iteration 1")
+        assert page.locator(".reading").inner_text().startswith("Iteration 2")
     for wrong in ("#i=99&s=99", "#i=-1&s=x", "#nonsense", "#i=1e9&s=NaN"):
         with opened(browser, address + wrong) as page:
             assert announced(page).startswith("Step ")
@@ -214,7 +214,7 @@ def test_slider_keeps_the_place_in_another_iteration(browser: Browser, address: 
         slider.focus()
         page.keyboard.press("ArrowRight")
         assert place(page) == (1, 12)
-        assert "iteration 1, loss" in (slider.get_attribute("aria-valuetext") or "")
+        assert "iteration 2, loss" in (slider.get_attribute("aria-valuetext") or "")
         picture = page.get_by_role("img", name=re.compile("Loss over 3 iterations"))
         assert picture.is_visible()
         page.get_by_text("Losses as a table").click()
