@@ -21,7 +21,7 @@ from tensorflowlite.io import WriteError
 from tensorflowlite.nn import functional as F
 from tensorflowlite.story.formulas import formulas_of, stands_for, text_of
 from tensorflowlite.story.thinning import thinned
-from tensorflowlite.story.wordings import WORDED
+from tensorflowlite.story.wordings import STANDS_FOR, WORDED
 
 
 def host(array):
@@ -556,6 +556,7 @@ def test_of_many_iterations_the_first_and_the_last_stay():
 
 # -- formulas --------------------------------------------------------------------------------------
 def test_every_worded_formula_belongs_to_an_operation():
+    assert set(STANDS_FOR) <= set(registry)
     for name, texts in WORDED.items():
         assert set(texts) <= {*registry[name].inputs, "all inputs"}, name
 
