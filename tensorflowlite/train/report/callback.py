@@ -179,7 +179,9 @@ class Report(Callback):
             said = " ".join(str(error).split())
             if not isinstance(error, TensorflowliteError):
                 said = f"{type(error).__name__}: {said}"
-            warnings.warn(f"Report: the report wasn't written: {said}", RuntimeWarning, stacklevel=3)
+            warnings.warn(
+                f"Report: the report wasn't written: {said}", RuntimeWarning, stacklevel=3
+            )
         finally:
             random.set_states(states)
             self._under_way = None
@@ -238,7 +240,11 @@ class Report(Callback):
             return look(trainer, loader, self.part, self.names, self.kind, seconds)
         except Exception as error:  # whatever a model or a data set raises
             said = " ".join(str(error).split())[:300]
-            return None, f"the model failed on the {self.part} data ({type(error).__name__}: {said})", None
+            return (
+                None,
+                f"the model failed on the {self.part} data ({type(error).__name__}: {said})",
+                None,
+            )
 
 
 def _plain(value: Any) -> float | int | None:

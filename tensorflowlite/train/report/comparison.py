@@ -17,7 +17,12 @@ def comparison(runs: list[dict[str, Any]]) -> str:
     """Return the page of several runs."""
     names = unique([run["name"] for run in runs])
     lead = f"<strong>{len(runs)} runs.</strong> " + markup.text(", ".join(names)) + "."
-    sections = [_results(runs, names), _curves(runs, names), _speed(runs, names), _settings(runs, names)]
+    sections = [
+        _results(runs, names),
+        _curves(runs, names),
+        _speed(runs, names),
+        _settings(runs, names),
+    ]
     version = max((run["environment"].get("tensorflowlite", "") for run in runs), default="")
     return markup.page(
         "Runs compared", "Run report", lead,
@@ -43,7 +48,9 @@ def _look(place: int) -> tuple[str, str, str]:
 
 
 def _legend(names: list[str]) -> str:
-    entries = ((name, f"series-{place % COLOURS + 1}", _look(place)[2]) for place, name in enumerate(names))
+    entries = (
+        (name, f"series-{place % COLOURS + 1}", _look(place)[2]) for place, name in enumerate(names)
+    )
     return f'<div style="margin-top: 22px">{markup.legend(entries)}</div>'
 
 
@@ -56,15 +63,24 @@ def _missing(runs: list[dict[str, Any]], names: list[str]) -> list[str]:
             gaps.append("no finished epoch")
         else:
             gaps += [f"no {one.replace('_', ' ')}" for one in every if one not in _columns(run)]
-        for key, what in (("times", "no times"), ("configuration", "no configuration"), ("predictions", "no predictions")):
+        for key, what in (
+            ("times", "no times"),
+            ("configuration", "no configuration"),
+            ("predictions", "no predictions"),
+        ):
             if not run[key] and any(other[key] for other in runs):
                 gaps.append(what)
         if gaps:
             told.append(f"{name} has {', '.join(gaps)}.")
         told += [f"{name}: {note}" for note in run["notes"]]
-    kinds = {name: (run["predictions"] or {}).get("kind") for run, name in zip(runs, names, strict=True)}
+    kinds = {
+        name: (run["predictions"] or {}).get("kind") for run, name in zip(runs, names, strict=True)
+    }
     if len({kind for kind in kinds.values() if kind}) > 1:
-        told.append("The runs are of different kinds, classification and regression: their losses don't compare.")
+        told.append(
+            "The runs are of different kinds, classification and regression: their losses don't "
+            "compare."
+        )
     return told
 
 
@@ -85,17 +101,28 @@ def _results(runs: list[dict[str, Any]], names: list[str]) -> tuple[str, str, st
         rows.append((f"{words}, last", [_last(run, key) for run in runs], up))
         rows.append((f"{words}, best epoch", [_at_best(run, key) for run in runs], up))
     predicted = [run["predictions"] or {"part": "", "measures": {}} for run in runs]
-    for part, key in dict.fromkeys((one["part"], name) for one in predicted for name in one["measures"]):
+    for part, key in dict.fromkeys(
+        (one["part"], name) for one in predicted for name in one["measures"]
+    ):
         values = [one["measures"].get(key) if one["part"] == part else None for one in predicted]
-        rows.append((f"{part} {key.replace('_', ' ')}, final model", values, 1 if higher_is_better(key) else -1))
+        rows.append(
+            (
+                f"{part} {key.replace('_', ' ')}, final model",
+                values,
+                1 if higher_is_better(key) else -1,
+            )
+        )
     rows.append(("time in seconds", [_time(run) for run in runs], -1))
     rows.append(("samples per second", [throughput(run) for run in runs], 1))
-    rows.append(("parameters", [run["model"]["total"] if run["model"] else None for run in runs], 0))
+    rows.append(
+        ("parameters", [run["model"]["total"] if run["model"] else None for run in runs], 0)
+    )
     body = "".join(_row(*row) for row in rows)
     reasons = "".join(f"<td>{markup.text(run['reason'] or 'not recorded')}</td>" for run in runs)
     body += f'<tr><th scope="row">stopped</th>{reasons}</tr>'
     head = "".join(f'<th scope="col" class="n">{markup.text(name)}</th>' for name in names)
-    table = f'<table><thead><tr><th scope="col">measure</th>{head}</tr></thead><tbody>{body}</tbody></table>'
+    top = f'<thead><tr><th scope="col">measure</th>{head}</tr></thead>'
+    table = f"<table>{top}<tbody>{body}</tbody></table>"
     inner = f'<div class="card">{markup.scrolled(table, "Results of the runs")}</div>'
     about = "The best of each row stands in bold; “–” where a run lacks it or it isn't finite."
     return "results", "Results", markup.section("results", "Results", about, inner)
@@ -105,7 +132,8 @@ def _row(name: str, values: list[Any], up: int) -> str:
     held = [value for value in values if value is not None]
     top = (max(held) if up > 0 else min(held)) if held and up and len(set(held)) > 1 else None
     cells = "".join(
-        markup.cell(value).replace('class="n"', 'class="n top"') if value is not None and value == top
+        markup.cell(value).replace('class="n"', 'class="n top"')
+        if value is not None and value == top
         else markup.cell(value)
         for value in values
     )  # fmt: skip
@@ -131,14 +159,22 @@ def _curves(runs: list[dict[str, Any]], names: list[str]) -> tuple[str, str, str
     keys = dict.fromkeys(name for run in runs for name in measures(run))
     wanted = [one for key in keys for one in (key, _PREFIX + key)] + ["learning_rate"]
     for place, key in enumerate(wanted):
-        having = [n for n, run in enumerate(runs) if any(value is not None for value in column(run, key))]
+        having = [
+            n for n, run in enumerate(runs) if any(value is not None for value in column(run, key))
+        ]
         if having:
             made.append(_curve(runs, names, key, f"c{place}", having))
     about = "Of all runs, by epoch; the colours are those above."
-    return "curves", "Curves", markup.section("curves", "Curves", about, f'<div class="grid">{"".join(made)}</div>')
+    return (
+        "curves",
+        "Curves",
+        markup.section("curves", "Curves", about, f'<div class="grid">{"".join(made)}</div>'),
+    )
 
 
-def _curve(runs: list[dict[str, Any]], names: list[str], key: str, mark: str, having: list[int]) -> str:
+def _curve(
+    runs: list[dict[str, Any]], names: list[str], key: str, mark: str, having: list[int]
+) -> str:
     curves = []
     for place in having:
         ink, style, _ = _look(place)
@@ -147,10 +183,12 @@ def _curve(runs: list[dict[str, Any]], names: list[str], key: str, mark: str, ha
     words = key.replace("_", " ")
     words = f"{words.removeprefix('validation ')}, validation" if key.startswith(_PREFIX) else words
     told = " ".join(
-        f"{curve.label} ends at {markup.number([y for y in curve.y if y is not None][-1])}." for curve in curves
+        f"{curve.label} ends at {markup.number([y for y in curve.y if y is not None][-1])}."
+        for curve in curves
     )
-    svg = plots.lines(mark, curves, label="epoch", log=key.endswith(("loss", "rate")), legend=False,
-                      about=f"{markup.title(words)} of {len(curves)} runs by epoch. {told}")  # fmt: skip
+    about = f"{markup.title(words)} of {len(curves)} runs by epoch. {told}"
+    log = key.endswith(("loss", "rate"))
+    svg = plots.lines(mark, curves, label="epoch", log=log, legend=False, about=about)
     longest = max(len(curve.x) for curve in curves)
     rows = [
         [epoch + 1, *(curve.y[epoch] if epoch < len(curve.y) else None for curve in curves)]
@@ -178,18 +216,24 @@ def _speed(runs: list[dict[str, Any]], names: list[str]) -> tuple[str, str, str]
         )
         told = ", ".join(f"{part} {markup.percent(totals[part] / whole)}" for part, *_ in SHARES)
         items.append(
-            f'<h3>{markup.text(name)}</h3><div class="shares" role="img" aria-label="{markup.text(told)}">{bar}</div>'
+            f'<h3>{markup.text(name)}</h3><div class="shares" role="img" '
+            f'aria-label="{markup.text(told)}">{bar}</div>'
         )
     key = markup.legend((told, ink, "block") for _, ink, told in SHARES)
     inner = f'<div class="card">{"".join(items)}{key}</div>'
-    return "speed", "Speed", markup.section("speed", "Speed", "Where the time of each run went.", inner)
+    return (
+        "speed",
+        "Speed",
+        markup.section("speed", "Speed", "Where the time of each run went.", inner),
+    )
 
 
 # -- settings --------------------------------------------------------------------------------------
 def _settings(runs: list[dict[str, Any]], names: list[str]) -> tuple[str, str, str]:
     parts, count = [], 0
     for title, key in (("Configuration", "configuration"), ("Versions and machine", "environment")):
-        differing, same = [], []
+        differing: list[str] = []
+        same: list[str] = []
         for setting in dict.fromkeys(name for run in runs for name in run[key]):
             values = [run[key].get(setting, _Absent) for run in runs]
             differs = any(not _alike(value, values[0]) for value in values)
@@ -204,7 +248,9 @@ def _settings(runs: list[dict[str, Any]], names: list[str]) -> tuple[str, str, s
             '<p class="missing">nothing differs</p>')  # fmt: skip
         inner = markup.scrolled(inner, f"{title}: what differs") if differing else inner
         if same:
-            rest = markup.scrolled(f"<table>{top}<tbody>{''.join(same)}</tbody></table>", f"{title}: what is equal")
+            rest = markup.scrolled(
+                f"<table>{top}<tbody>{''.join(same)}</tbody></table>", f"{title}: what is equal"
+            )
             inner += f"<details><summary>{len(same)} that are equal</summary>{rest}</details>"
         parts.append(f'<div class="card"><h3>{title}</h3>{inner}</div>')
     about = f"{count} settings differ." if count != 1 else "One setting differs."

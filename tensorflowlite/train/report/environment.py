@@ -11,7 +11,7 @@ import numpy as np
 
 from ...backend import native
 from ...backend.processor import gpu, processor
-from ...nn.utils import summary
+from ...nn.utils.summary import summary
 from ...ops import random
 from ...version import __version__
 from .. import batches
@@ -64,7 +64,8 @@ def settings(trainer: Any) -> dict[str, Any]:
         "loss": name_of(trainer.loss),
         "optimizer": type(trainer.optimizer).__name__,
     }
-    found["learning rate"] = groups[0].get("initial_lr", groups[0]["lr"])
+    records = trainer.history.records
+    found["learning rate"] = records[0]["learning_rate"] if records else groups[0]["lr"]
     if len(groups) > 1:
         found["optimizer.groups"] = len(groups)
     found |= {f"optimizer.{name}": value for name, value in first.items() if name != "initial_lr"}
@@ -114,7 +115,7 @@ def modules(trainer: Any, batch: Any) -> dict[str, Any]:
         except Exception:  # a model that a summary can't call has the table without shapes
             lines = None
     if lines is None:
-        rows = [
+        rows: list[tuple[Any, ...]] = [
             (path, type(module).__name__, None, sum(p.size for p in module.parameters(False)))
             for path, module in model.named_modules()
         ]

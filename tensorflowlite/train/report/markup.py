@@ -31,6 +31,10 @@ def number(value: Any, digits: int = 4) -> str:
     return f"{value:,.0f}" if "e" in shown else shown
 
 
+class Share(float):
+    """A number that is shown in percent."""
+
+
 def percent(value: float) -> str:
     """Return a share in percent."""
     return f"{100 * value:.1f} %"
@@ -59,7 +63,8 @@ def cell(value: Cell, tag: str = "td") -> str:
         return f'<{tag} class="n missing">–</{tag}>'
     if isinstance(value, bool) or not isinstance(value, int | float):
         return f"<{tag}>{text(value)}</{tag}>"
-    return f'<{tag} class="n">{number(value)}</{tag}>'
+    shown = percent(value) if isinstance(value, Share) else number(value)
+    return f'<{tag} class="n">{shown}</{tag}>'
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Cell]], caption: str = "") -> str:
@@ -67,7 +72,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Cell]], caption: str = ""
     held = [list(row) for row in rows]
     told = f"<caption>{text(caption)}</caption>" if caption else ""
     numbers = [
-        any(isinstance(row[place], int | float) and not isinstance(row[place], bool) for row in held)
+        any(
+            isinstance(row[place], int | float) and not isinstance(row[place], bool) for row in held
+        )
         for place in range(len(head))
     ]
     heads = "".join(
@@ -84,7 +91,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Cell]], caption: str = ""
 
 def scrolled(inner: str, label: str) -> str:
     """Return something that may be wider than the screen; the keyboard reaches it."""
-    return f'<div class="scroll" tabindex="0" role="region" aria-label="{text(label)}">{inner}</div>'
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{text(label)}">{inner}</div>'
+    )
 
 
 def data(head: Sequence[str], rows: Sequence[Sequence[Cell]], label: str) -> str:
@@ -121,7 +130,10 @@ def legend(entries: Iterable[tuple[str, str, str]]) -> str:
 def section(key: str, name: str, about: str, inner: str) -> str:
     """Return a part of the page."""
     told = f"<p>{text(about)}</p>" if about else ""
-    return f'<section id="{key}" aria-labelledby="{key}-title"><h2 id="{key}-title">{text(name)}</h2>{told}{inner}</section>'
+    return (
+        f'<section id="{key}" aria-labelledby="{key}-title"><h2 id="{key}-title">{text(name)}</h2>'
+        f"{told}{inner}</section>"
+    )
 
 
 def figures(entries: Iterable[tuple[str, str, str]]) -> str:
@@ -150,7 +162,7 @@ def page(name: str, eyebrow: str, lead: str, top: str, sections: Sequence[tuple[
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         # Nothing is fetched and nothing runs, whatever the page holds.
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
         "style-src 'unsafe-inline'; img-src data:\">\n"
         f"<title>{text(name)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
         f'<header><p class="eyebrow">{text(eyebrow)}</p><h1>{text(name)}</h1>'

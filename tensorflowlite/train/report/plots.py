@@ -25,9 +25,9 @@ COLOURS = 8
 _SERIES = {f"#{n:02x}{n:02x}{n:02x}": f"var(--series-{n - 16})" for n in range(17, 17 + COLOURS)}
 SERIES = list(_SERIES)
 _COLOURS = _INKS | _SERIES
-_TEXT = 9.0
-_WIDE, _HIGH = 480.0, 250.0  # in points, which are the units of the SVG
-_NAME = 26  # characters of a parameter's name beside its row
+_TEXT = 9.5
+_WIDE, _HIGH = 390.0, 225.0  # in points, which are the units of the SVG
+_NAME = 20  # characters of a parameter's name beside its row
 
 
 class Line(NamedTuple):
@@ -43,12 +43,19 @@ class Line(NamedTuple):
 
 
 def lines(
-    key: str, curves: list[Line], *, label: str, about: str, log: bool = False, whole: bool = True,
-    mark: float | None = None, legend: bool = True,
+    key: str,
+    curves: list[Line],
+    *,
+    label: str,
+    about: str,
+    log: bool = False,
+    whole: bool = True,
+    mark: float | None = None,
+    legend: bool = True,
 ) -> str:
-    """Return curves on common axes as SVG; ``mark`` is where an upright line stands."""  # fmt: skip
+    """Return curves on common axes as SVG; ``mark`` is where an upright line stands."""
     with _figure(_WIDE, _HIGH) as (figure, made):
-        axes = figure.add_axes((0.115, 0.165, 0.865, 0.79))
+        axes = figure.add_axes((0.135, 0.175, 0.85, 0.795))
         for one in curves:
             x, y = np.asarray(one.x, float), _numbers(one.y)
             few = one.strong and np.isfinite(y).sum() <= 30
@@ -69,7 +76,7 @@ def lines(
 
 def points(key: str, pairs: list[list[float | None]], *, about: str) -> str:
     """Return a picture of predicted against true values, with the line on which they agree."""
-    with _figure(_WIDE, 330.0) as (figure, made):
+    with _figure(_WIDE, 320.0) as (figure, made):
         axes = figure.add_axes((0.13, 0.125, 0.85, 0.855))
         true, predicted = (_numbers([pair[side] for pair in pairs]) for side in (0, 1))
         held = np.concatenate([true, predicted])
@@ -84,10 +91,15 @@ def points(key: str, pairs: list[list[float | None]], *, about: str) -> str:
 
 
 def heat(
-    key: str, names: list[str], steps: Sequence[int], table: list[list[float | None]], *,
-    about: str, centre: str,
+    key: str,
+    names: list[str],
+    steps: Sequence[int],
+    table: list[list[float | None]],
+    *,
+    about: str,
+    centre: str,
 ) -> str:
-    """Return a row for each name over the steps, coloured by the magnitude of its numbers."""  # fmt: skip
+    """Return a row for each name over the steps, coloured by the magnitude of its numbers."""
     values = np.array([_numbers(row) for row in table]).reshape(len(names), len(steps))
     with np.errstate(all="ignore"):
         magnitudes = np.log10(np.where(values > 0, values, np.nan))
@@ -97,7 +109,9 @@ def heat(
     with _figure(_WIDE, high) as (figure, made):
         shown = magnitudes[np.isfinite(magnitudes)]
         low, top = np.percentile(shown, [2, 98]) if shown.size else (0.0, 1.0)
-        low, top = (low, top) if top - low > 0.5 else ((low + top) / 2 - 0.25, (low + top) / 2 + 0.25)
+        low, top = (
+            (low, top) if top - low > 0.5 else ((low + top) / 2 - 0.25, (low + top) / 2 + 0.25)
+        )
         axes = figure.add_axes((0.30, 34 / high, 0.68, inside / high))
         image = axes.imshow(
             magnitudes, aspect="auto", interpolation="none", cmap="viridis", vmin=low, vmax=top,
@@ -110,7 +124,7 @@ def heat(
         axes.spines["left"].set_visible(False)
         bar = figure.add_axes((0.30, 1 - 16 / high, 0.68, 6 / high))
         figure.colorbar(image, cax=bar, orientation="horizontal")
-        ticks = [tick for tick in range(math.ceil(low), math.floor(top) + 1)]
+        ticks = list(range(math.ceil(low), math.floor(top) + 1))
         ticks = ticks[:: -(-len(ticks) // 6) or 1] if ticks else []
         if len(ticks) < 2:
             ends = (float(low), float(top))
@@ -120,7 +134,9 @@ def heat(
         bar.tick_params(length=2, pad=1, labelsize=_TEXT - 1, colors=QUIET, color=LINE)
         for spine in bar.spines.values():
             spine.set_visible(False)
-        figure.text(0.29, 1 - 13 / high, centre, ha="right", va="center", fontsize=_TEXT, color=QUIET)
+        figure.text(
+            0.29, 1 - 13 / high, centre, ha="right", va="center", fontsize=_TEXT, color=QUIET
+        )
     return _svg(made, key, about)
 
 
@@ -129,7 +145,7 @@ def matrix(key: str, counts: list[list[int]], *, about: str) -> str:
     table = np.array(counts, float)
     with np.errstate(all="ignore"):
         shares = table / table.sum(1, keepdims=True)
-    with _figure(_WIDE, 440.0) as (figure, made):
+    with _figure(_WIDE, 380.0) as (figure, made):
         axes = figure.add_axes((0.11, 0.09, 0.87, 0.885))
         axes.imshow(
             np.where(shares > 0, shares, np.nan), interpolation="none", cmap="viridis", vmin=0,
@@ -184,6 +200,7 @@ def _trim(axes: Any, label: str, whole: bool, grid: bool = True) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, min_n_ticks=1))
     axes.set_xlabel(label, color=QUIET, fontsize=_TEXT)
     axes.patch.set_visible(False)
+    axes.margins(x=0.02)
     axes.tick_params(length=0, pad=5, labelsize=_TEXT, labelcolor=QUIET, which="both")
     if grid:
         axes.grid(axis="y", color=LINE, linewidth=0.8)

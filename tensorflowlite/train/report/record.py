@@ -22,6 +22,9 @@ METRICS, CONFIG = "metrics.jsonl", "config.json"  # what a run without a report 
 _LARGEST = 64 << 20  # bytes
 _MOST = 100_000  # epochs, and elements of any list
 _SIDE = 512
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
 
 
 # -- forms -----------------------------------------------------------------------------------------
@@ -36,7 +39,8 @@ _FORMS: dict[str, Any] = {
     "times": [{"epoch": _COUNT, "samples": _COUNT, "loading": _NUMBER, "step": _NUMBER,
                "validation": _NUMBER, "rest": _NUMBER}],
     "steps": {"every": _COUNT, "total": _COUNT, "by_module": _FLAG, "names": [_TEXT],
-              "step": [_COUNT], "loss": [_MAYBE], "rate": [_MAYBE], "gradient": [[_MAYBE]],
+              "step": [_COUNT], "loss": [_MAYBE], "rate": [_MAYBE], "norm": [_MAYBE],
+              "gradient": [[_MAYBE]],
               "ratio": [[_MAYBE]]},
     "predictions": ("optional", {
         "part": _TEXT, "kind": _TEXT, "samples": _COUNT, "cut": _FLAG,
@@ -105,7 +109,7 @@ def _check(run: dict[str, Any]) -> None:
         raise ValueError("best")
     steps = run["steps"]
     length, rows = len(steps["step"]), len(steps["names"])
-    for name in ("loss", "rate"):
+    for name in ("loss", "rate", "norm"):
         if len(steps[name]) != length:
             raise ValueError(f"steps.{name}")
     for name in ("gradient", "ratio"):
@@ -212,14 +216,14 @@ def _read(path: Path) -> dict[str, Any]:
     if run.get("version") != VERSION:
         raise DataError(
             f"report: the {FILE} must have format version {VERSION}, got "
-            f"{str(run.get('version')):.20}; '{path}' was written by another tensorflowlite"
+            f"{run.get('version')!s:.20}; '{path}' was written by another tensorflowlite"
         )
     try:
         _check(run)
     except ValueError as error:
         raise DataError(
             f"report: the file must be as the run wrote it, got another value at "
-            f"'{str(error):.120}'; '{path}' is damaged or was changed"
+            f"'{error!s:.120}'; '{path}' is damaged or was changed"
         ) from None
     return run
 
@@ -275,7 +279,7 @@ def empty(name: str) -> dict[str, Any]:
         "name": name, "reason": "", "monitor": "loss", "planned": 0, "best": 0, "history": [],
         "times": [],
         "steps": {"every": 1, "total": 0, "by_module": False, "names": [], "step": [], "loss": [],
-                  "rate": [], "gradient": [], "ratio": []},
+                  "rate": [], "norm": [], "gradient": [], "ratio": []},
         "predictions": None, "model": None, "configuration": {}, "environment": {}, "notes": [],
     }  # fmt: skip
 
@@ -293,5 +297,4 @@ def best_epoch(records: list[dict[str, Any]], monitor: str) -> int:
 
 def safe(text: str) -> str:
     """Return text without characters that XML knows not, or that turn the writing around."""
-    return re.sub("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]",
-                  "\ufffd", text)  # fmt: skip
+    return _UNSAFE.sub("\ufffd", text)

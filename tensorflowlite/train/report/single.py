@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
 from . import markup, plots
-from .samples import predictions
 from .plots import SERIES, Line
+from .samples import predictions
 
 _PREFIX = "validation_"
 _OTHER = ("epoch", "learning_rate", "seconds")
@@ -61,7 +60,9 @@ def _key(run: dict[str, Any]) -> str:
     if best:
         value = run["history"][best - 1].get(monitor)
         found.append((f"best {monitor.replace('_', ' ')}", markup.number(value), f"epoch {best}"))
-    total = sum(one["loading"] + one["step"] + one["validation"] + one["rest"] for one in run["times"])
+    total = sum(
+        one["loading"] + one["step"] + one["validation"] + one["rest"] for one in run["times"]
+    )
     total = total or sum(record.get("seconds") or 0 for record in run["history"])
     if total:
         found.append(("time", markup.seconds(total), f"{len(run['history'])} epochs"))
@@ -118,7 +119,9 @@ def _curve_figures(run: dict[str, Any]) -> Iterator[str]:
         about = f"{markup.title(name)} by epoch. " + " ".join(map(_tell, curves))
         svg = plots.lines(f"c{place}", curves, label="epoch", about=about, log=name == "loss",
                           mark=mark, legend=False)  # fmt: skip
-        key = markup.legend((label, f"series-{SERIES.index(ink) + 1}", "") for label, _, ink in sides)
+        key = markup.legend(
+            (label, f"series-{SERIES.index(ink) + 1}", "") for label, _, ink in sides
+        )
         yield markup.figure(
             markup.title(name), svg, "", key,
             markup.data(["epoch", *(label for label, *_ in sides)], rows, words),
@@ -140,8 +143,8 @@ def _curve_figures(run: dict[str, Any]) -> Iterator[str]:
         svg = plots.lines("r", [curve], label=label, log=True,
                           about=f"Learning rate by {label}. {_tell(curve, label)}")  # fmt: skip
         rows = list(zip(x, y, strict=True))
-        yield markup.figure("Learning rate", svg, "Of the first group of parameters.", "",
-                            markup.data([label, "learning rate"], rows, "learning rate"))  # fmt: skip
+        held = markup.data([label, "learning rate"], rows, "learning rate")
+        yield markup.figure("Learning rate", svg, "Of the first group of parameters.", "", held)
 
 
 def _every(every: int, what: str) -> str:
@@ -168,18 +171,14 @@ def _layers(run: dict[str, Any]) -> Part | None:
     steps = run["steps"]
     if not steps["step"] or not steps["names"]:
         return None
-    totals = [
-        None if any(row[place] is None for row in used) else
-        math.sqrt(sum((row[place] or 0.0) ** 2 for row in used))
-        for used in [[row for row in steps["gradient"] if any(v is not None for v in row)]]
-        for place in range(len(steps["step"]))
-    ]  # fmt: skip
-    medians = [_median([row[place] for row in steps["ratio"]]) for place in range(len(steps["step"]))]
+    medians = [
+        _median([row[place] for row in steps["ratio"]]) for place in range(len(steps["step"]))
+    ]
     row = "module" if steps["by_module"] else "parameter"
     clip = _clipping(run)
     figures = []
     for key, name, values, what in (
-        ("g", "Gradient norm", totals, f"Of all gradients together{clip}."),
+        ("g", "Gradient norm", steps["norm"], f"Of all gradients together{clip}."),
         ("u", "Update ratio", medians, f"The median over the {row}s."),
     ):
         curve = Line(name.lower(), steps["step"], values, SERIES[0], width=1.2, strong=False)
@@ -192,11 +191,16 @@ def _layers(run: dict[str, Any]) -> Part | None:
         ("gh", f"Gradient norm of each {row}", steps["gradient"], "norm"),
         ("uh", f"Update ratio of each {row}", steps["ratio"], "ratio"),
     ):
-        rows = [_summary(label, values) for label, values in zip(steps["names"], held, strict=True)]
-        about = f"{name} over the steps; {len(rows)} rows. The least median is that of " + _extremes(rows)
+        table = [
+            _summary(label, values) for label, values in zip(steps["names"], held, strict=True)
+        ]
+        about = (
+            f"{name} over the steps; {len(table)} rows. The least median is that of "
+            + _extremes(table)
+        )
         svg = plots.heat(key, steps["names"], steps["step"], held, about=about, centre=what)
         head = [row, "first", "median", "last", "greatest"]
-        inner = markup.scrolled(markup.table(head, rows), f"{name}: the numbers")
+        inner = markup.scrolled(markup.table(head, table), f"{name}: the numbers")
         data = f"<details><summary>The numbers</summary>{inner}</details>"
         figures.append(markup.figure(name, svg, "", "", data))
     about = (
@@ -244,7 +248,7 @@ def _extremes(rows: list[list[Any]]) -> str:
 SHARES = (("step", "series-1", "steps: forward, backward, update"),
           ("loading", "series-2", "waiting for batches"),
           ("validation", "series-3", "validation"),
-          ("rest", "series-8", "the rest: callbacks, checkpoints, measures, this report's"))  # fmt: skip
+          ("rest", "series-8", "the rest: checkpoints and other callbacks, measuring"))  # fmt: skip
 
 
 def _speed(run: dict[str, Any]) -> Part | None:
@@ -259,12 +263,16 @@ def _speed(run: dict[str, Any]) -> Part | None:
         if totals[name] > 0
     )
     key = markup.legend(
-        (f"{told}: {markup.percent(totals[name] / whole)}, {markup.seconds(totals[name])}", ink, "block")
+        (
+            f"{told}: {markup.percent(totals[name] / whole)}, {markup.seconds(totals[name])}",
+            ink,
+            "block",
+        )
         for name, ink, told in SHARES
     )
     shares = (
-        f'<div class="card"><h3>Where the time went</h3><div class="shares" aria-hidden="true">{bar}'
-        f"</div>{key}</div>"
+        '<div class="card"><h3>Where the time went</h3>'
+        f'<div class="shares" aria-hidden="true">{bar}</div>{key}</div>'
     )
     epochs = [one["epoch"] for one in times]
     rates = [_rate(one) for one in times]
@@ -290,15 +298,23 @@ def _rate(one: dict[str, Any]) -> float | None:
 # -- settings --------------------------------------------------------------------------------------
 def _settings(run: dict[str, Any]) -> Part:
     parts = []
-    for name, held in (("Configuration", run["configuration"]), ("Versions and machine", run["environment"])):
+    for name, held in (
+        ("Configuration", run["configuration"]),
+        ("Versions and machine", run["environment"]),
+    ):
         if held:
             rows = "".join(
                 f'<tr><th scope="row">{markup.text(key)}</th><td>{_plain(value)}</td></tr>'
                 for key, value in held.items()
             )
-            parts.append(f'<div class="card"><h3>{name}</h3><table class="pairs"><tbody>{rows}</tbody></table></div>')
+            parts.append(
+                f'<div class="card"><h3>{name}</h3>'
+                f'<table class="pairs"><tbody>{rows}</tbody></table></div>'
+            )
         else:
-            parts.append(f'<div class="card"><h3>{name}</h3><p class="missing">not recorded</p></div>')
+            parts.append(
+                f'<div class="card"><h3>{name}</h3><p class="missing">not recorded</p></div>'
+            )
     if run["model"]:
         parts.append(_model(run["model"]))
     inner = f'<div class="grid">{"".join(parts)}</div>'
@@ -319,7 +335,9 @@ def _model(model: dict[str, Any]) -> str:
     rows = []
     for one in model["modules"]:
         shape = "–" if one["shape"] is None else " × ".join(map(str, one["shape"])) or "()"
-        rows.append([one["path"] or "(whole)", one["kind"], *([shape] if shapes else []), one["parameters"]])
+        rows.append(
+            [one["path"] or "(whole)", one["kind"], *([shape] if shapes else []), one["parameters"]]
+        )
     more = f"<p>{model['left_out']:,} more modules are left out.</p>" if model["left_out"] else ""
     caption = f"{model['total']:,} parameters, {model['trainable']:,} of them trained"
     inner = markup.scrolled(markup.table(head, rows, caption), "The model's modules")

@@ -38,6 +38,7 @@ class StepStatistics:
         self.steps: list[int] = []
         self.losses: list[float] = []
         self.rates: list[float] = []
+        self.norms: list[float] = []  # of all gradients together
         self.gradients: list[np.ndarray] = []  # of each step, a number per row; NaN where none
         self.ratios: list[np.ndarray] = []
 
@@ -78,6 +79,7 @@ class StepStatistics:
         with np.errstate(all="ignore"):
             np.add.at(squares, self._rows, table)
             norms = np.sqrt(squares.T)
+            whole = float(np.sqrt(squares[:, 0].sum()))
             norms[0, held == 0] = np.nan
             # A parameter of zeros that moves has no ratio, and one that nothing moves has 0.
             ratio = np.where(norms[1] == 0, 0.0, norms[1] / norms[2])
@@ -85,6 +87,7 @@ class StepStatistics:
         self.steps.append(self.step)
         self.losses.append(loss)
         self.rates.append(rate)
+        self.norms.append(whole)
         self.gradients.append(norms[0])
         self.ratios.append(ratio)
         if len(self.steps) > KEPT:
@@ -93,7 +96,7 @@ class StepStatistics:
     def _thin(self) -> None:
         self.every *= 2
         kept = [place for place, step in enumerate(self.steps) if (step - 1) % self.every == 0]
-        for name in ("steps", "losses", "rates", "gradients", "ratios"):
+        for name in ("steps", "losses", "rates", "norms", "gradients", "ratios"):
             column = getattr(self, name)
             setattr(self, name, [column[place] for place in kept])
 
@@ -108,6 +111,7 @@ class StepStatistics:
             "steps": np.array(self.steps, np.int64),
             "losses": np.array(self.losses, np.float64),
             "rates": np.array(self.rates, np.float64),
+            "norms": np.array(self.norms, np.float64),
             "gradients": np.array(self.gradients, np.float64).reshape(shape),
             "ratios": np.array(self.ratios, np.float64).reshape(shape),
         }
@@ -118,6 +122,7 @@ class StepStatistics:
         self.steps = [int(step) for step in np.asarray(state["steps"])]
         self.losses = [float(loss) for loss in np.asarray(state["losses"])]
         self.rates = [float(rate) for rate in np.asarray(state["rates"])]
+        self.norms = [float(norm) for norm in np.asarray(state["norms"])]
         self.gradients = [np.array(row) for row in np.asarray(state["gradients"])]
         self.ratios = [np.array(row) for row in np.asarray(state["ratios"])]
 
@@ -131,6 +136,7 @@ class StepStatistics:
             "step": list(self.steps),
             "loss": [rounded(loss) for loss in self.losses],
             "rate": [rounded(rate) for rate in self.rates],
+            "norm": [rounded(norm) for norm in self.norms],
             "gradient": _columns(self.gradients, len(self.names)),
             "ratio": _columns(self.ratios, len(self.names)),
         }

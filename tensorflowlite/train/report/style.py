@@ -48,15 +48,15 @@ a:focus-visible, summary:focus-visible, .scroll:focus-visible {
   outline: 2px solid var(--accent); outline-offset: 2px; border-radius: 3px;
 }
 section { margin-top: clamp(38px, 5vw, 60px); }
-h2 { margin: 0 0 4px; font-size: 23px; line-height: 1.25; font-weight: 640; letter-spacing: -.01em; }
+h2 { margin: 0 0 4px; font-size: 23px; line-height: 1.25; font-weight: 640; }
 h3 { margin: 0 0 6px; font-size: 15.5px; font-weight: 620; }
 section > p { margin: 0 0 18px; max-width: 74ch; color: var(--quiet); }
 .key {
   display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 1px;
   margin: 28px 0 0; padding: 0; border: 1px solid var(--line); border-radius: 10px;
-  overflow: hidden; background: var(--line);
+  overflow: hidden; background: var(--card);
 }
-.key div { padding: 14px 18px 15px; background: var(--card); }
+.key div { padding: 14px 18px 15px; box-shadow: 0 0 0 .5px var(--line); }
 .key dt { color: var(--quiet); font-size: 13px; }
 .key dd { margin: 2px 0 0; font-size: 23px; font-weight: 600; font-variant-numeric: tabular-nums;
   letter-spacing: -.01em; overflow-wrap: anywhere; }
@@ -72,8 +72,10 @@ section > p { margin: 0 0 18px; max-width: 74ch; color: var(--quiet); }
 figure, .card { margin: 0; padding: 16px 18px 12px; background: var(--card);
   border: 1px solid var(--line); border-radius: 10px; min-width: 0; }
 figcaption { margin-bottom: 8px; }
+.card > .about { font-size: 13.5px; margin-bottom: 6px; }
+.about { margin: 0 0 14px; max-width: 74ch; color: var(--quiet); }
 figcaption p { margin: 0; color: var(--quiet); font-size: 13.5px; line-height: 1.45; }
-figure svg { display: block; width: 100%; max-width: 640px; height: auto; margin: 0 auto;
+figure svg { display: block; width: 100%; max-width: 540px; height: auto; margin: 0 auto;
   overflow: visible; font-family: inherit; }
 figure svg image { image-rendering: pixelated; }
 figure svg text { font-variant-numeric: tabular-nums; }
@@ -84,12 +86,14 @@ figure svg path, figure svg use { stroke-linejoin: round; }
 .swatch { flex: none; width: 18px; height: 0; border-top: 3px solid currentColor; }
 .swatch.dashed { border-top-style: dashed; }
 .swatch.dotted { border-top-style: dotted; }
-.swatch.block { height: 11px; width: 11px; border: 0; border-radius: 3px; background: currentColor; }
+.swatch.block { height: 11px; width: 11px; border: 0; border-radius: 3px;
+  background: currentColor; }
 details { margin-top: 8px; border-top: 1px solid var(--line); padding-top: 8px; font-size: 14px; }
 summary { cursor: pointer; color: var(--quiet); font-size: 13.5px; }
 summary:hover { color: var(--ink); }
 .scroll { overflow-x: auto; max-height: 420px; overflow-y: auto; margin-top: 8px; }
-table { border-collapse: collapse; width: 100%; font-size: 14px; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; width: 100%; font-size: 14px;
+  font-variant-numeric: tabular-nums; }
 th, td { padding: 5px 12px 5px 0; text-align: left; vertical-align: top;
   border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
 thead th { color: var(--quiet); font-weight: 500; font-size: 13px; white-space: nowrap; }
@@ -118,7 +122,7 @@ td.top { font-weight: 680; }
   grid-template-columns: repeat(auto-fill, minmax(124px, 1fr)); }
 .gallery li { padding: 10px; background: var(--card); border: 1px solid var(--line);
   border-radius: 10px; font-size: 13.5px; line-height: 1.4; min-width: 0; }
-.gallery img { display: block; width: 100%; aspect-ratio: 1; object-fit: contain;
+.gallery img { display: block; width: 100%; height: auto; aspect-ratio: 1; object-fit: contain;
   border-radius: 5px; background: var(--soft); margin-bottom: 8px; image-rendering: pixelated; }
 .gallery b { font-weight: 620; overflow-wrap: anywhere; }
 .gallery span { color: var(--quiet); display: block; overflow-wrap: anywhere; }
@@ -131,6 +135,9 @@ footer { margin-top: 60px; padding-bottom: 44px; color: var(--quiet); font-size:
   figure, .card { padding: 13px 12px 10px; }
   .key dd { font-size: 20px; }
   .key div { padding: 11px 13px; }
+  .confusion { border-spacing: 1px; }
+  .confusion th, .confusion td { min-width: 25px; padding: 3px 2px; font-size: 12px; }
+  .confusion thead th:first-child { max-width: 3.5em; white-space: normal; }
   .gallery { grid-template-columns: repeat(auto-fill, minmax(104px, 1fr)); gap: 10px; }
 }
 @media print {
