@@ -127,6 +127,7 @@ class Report(Callback):
         if number and not self.statistics.steps:
             self.statistics.step = len(trainer.history) * number + trainer.batch
         self._under_way, self._begun = trainer.under_way, True
+        self._samples = trainer.under_way.averages.samples
         self._mark = time.perf_counter()
 
     def on_batch_start(self, trainer: Trainer) -> None:

@@ -38,9 +38,9 @@ class StepStatistics:
         self.steps: list[int] = []
         self.losses: list[float] = []
         self.rates: list[float] = []
-        self.norms: list[float] = []  # of all gradients together
-        self.gradients: list[np.ndarray] = []  # of each step, a number per row; NaN where none
-        self.ratios: list[np.ndarray] = []
+        # Of each step and row the squared norms of gradient, change and values before; `_NONE`
+        # where there is no gradient.
+        self.squares: list[np.ndarray] = []
 
     def begin(self, model: Any, total: int | None) -> None:
         """Look at a model; ``total`` is how many steps there will be, where that is known."""
@@ -65,45 +65,55 @@ class StepStatistics:
         before, self._before = self._before, None
         if before is None:
             return
-        with runtime.set_mode(grad=False):
+        with runtime.set_mode(grad=False), np.errstate(all="ignore"):
             found = [
                 _squares(parameter, old)
                 for parameter, old in zip(self._parameters, before, strict=True)
             ]
         table = np.array(found, np.float64).reshape(-1, 3)
-        # Of a row those with a gradient count; where none has one, it has no norm.
-        held = np.zeros(len(self.names))
-        np.add.at(held, self._rows, table[:, 0] != _NONE)
-        table[table[:, 0] == _NONE, 0] = 0
-        squares = np.zeros((len(self.names), 3))
-        with np.errstate(all="ignore"):
-            np.add.at(squares, self._rows, table)
-            norms = np.sqrt(squares.T)
-            whole = float(np.sqrt(squares[:, 0].sum()))
-            norms[0, held == 0] = np.nan
-            # A parameter of zeros that moves has no ratio, and one that nothing moves has 0.
-            ratio = np.where(norms[1] == 0, 0.0, norms[1] / norms[2])
-        ratio[~np.isfinite(ratio)] = np.nan
         self.steps.append(self.step)
         self.losses.append(loss)
         self.rates.append(rate)
-        self.norms.append(whole)
-        self.gradients.append(norms[0])
-        self.ratios.append(ratio)
+        self.squares.append(self._joined(table) if self.by_module else table)
         if len(self.steps) > KEPT:
             self._thin()
+
+    def _joined(self, table: np.ndarray) -> np.ndarray:
+        """Return the sums over the parameters of each row; those without a gradient add none."""
+        count, having = len(self.names), table[:, 0] != _NONE
+        with np.errstate(all="ignore"):
+            sums = [
+                np.bincount(
+                    self._rows, np.where(having, column, 0) if place == 0 else column, count
+                )
+                for place, column in enumerate(table.T)
+            ]
+        joined = np.stack(sums, 1)
+        joined[np.bincount(self._rows, having, count) == 0, 0] = _NONE
+        return joined
+
+    def norms(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the norm of all gradients, that of each row, and each row's ratio, by steps."""
+        squares = np.array(self.squares, np.float64).reshape(len(self.steps), len(self.names), 3)
+        gradient, change, values = (squares[:, :, place] for place in range(3))
+        none = gradient == _NONE
+        with np.errstate(all="ignore"):
+            whole = np.sqrt(np.where(none, 0, gradient).sum(1))
+            own = np.sqrt(np.where(none, np.nan, gradient))
+            # A parameter of zeros that moves has no ratio, and one that nothing moves has 0.
+            ratio = np.where(change == 0, 0.0, np.sqrt(change) / np.sqrt(values))
+        return whole, own, ratio
 
     def _thin(self) -> None:
         self.every *= 2
         kept = [place for place, step in enumerate(self.steps) if (step - 1) % self.every == 0]
-        for name in ("steps", "losses", "rates", "norms", "gradients", "ratios"):
+        for name in ("steps", "losses", "rates", "squares"):
             column = getattr(self, name)
             setattr(self, name, [column[place] for place in kept])
 
     # -- keeping ---------------------------------------------------------------------------------
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint must hold."""
-        shape = (len(self.steps), len(self.names))
         return {
             "every": self.every,
             "step": self.step,
@@ -111,9 +121,7 @@ class StepStatistics:
             "steps": np.array(self.steps, np.int64),
             "losses": np.array(self.losses, np.float64),
             "rates": np.array(self.rates, np.float64),
-            "norms": np.array(self.norms, np.float64),
-            "gradients": np.array(self.gradients, np.float64).reshape(shape),
-            "ratios": np.array(self.ratios, np.float64).reshape(shape),
+            "squares": np.array(self.squares, np.float64).reshape(-1, len(self.names), 3),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -122,23 +130,22 @@ class StepStatistics:
         self.steps = [int(step) for step in np.asarray(state["steps"])]
         self.losses = [float(loss) for loss in np.asarray(state["losses"])]
         self.rates = [float(rate) for rate in np.asarray(state["rates"])]
-        self.norms = [float(norm) for norm in np.asarray(state["norms"])]
-        self.gradients = [np.array(row) for row in np.asarray(state["gradients"])]
-        self.ratios = [np.array(row) for row in np.asarray(state["ratios"])]
+        self.squares = [np.array(table) for table in np.asarray(state["squares"])]
 
     def describe(self) -> dict[str, Any]:
         """Return what a report's file keeps."""
+        whole, own, ratio = self.norms()
         return {
             "every": self.every,
             "total": self.step,
             "by_module": self.by_module,
             "names": list(self.names),
             "step": list(self.steps),
-            "loss": [rounded(loss) for loss in self.losses],
-            "rate": [rounded(rate) for rate in self.rates],
-            "norm": [rounded(norm) for norm in self.norms],
-            "gradient": _columns(self.gradients, len(self.names)),
-            "ratio": _columns(self.ratios, len(self.names)),
+            "loss": _rounded(self.losses),
+            "rate": _rounded(self.rates),
+            "norm": _rounded(whole),
+            "gradient": [_rounded(column) for column in own.T],
+            "ratio": [_rounded(column) for column in ratio.T],
         }
 
 
@@ -148,9 +155,12 @@ def rows_of(names: list[str]) -> tuple[list[str], np.ndarray]:
     A row is a parameter; of a model with many of them the module that holds it, or one that holds
     that.
     """
-    rows, depth = list(names), max((name.count(".") for name in names), default=0)
+    rows = list(names)
+    if len(rows) > _ROWS:
+        rows = [name.rpartition(".")[0] or name for name in names]
+    depth = max((row.count(".") for row in rows), default=0)
     while len(dict.fromkeys(rows)) > _ROWS and depth > 0:
-        rows = [".".join(name.split(".")[:depth]) for name in names]
+        rows = [".".join(row.split(".")[:depth]) for row in rows]
         depth -= 1
     unique = list(dict.fromkeys(rows))
     if len(unique) > _ROWS:
@@ -165,8 +175,8 @@ def rounded(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(f"{value:.6g}")
 
 
-def _columns(rows: list[np.ndarray], count: int) -> list[list[float | None]]:
-    return [[rounded(float(row[place])) for row in rows] for place in range(count)]
+def _rounded(values: Any) -> list[float | None]:
+    return [rounded(float(value)) for value in values]
 
 
 def _copy(parameter: Any) -> Any:
@@ -176,7 +186,7 @@ def _copy(parameter: Any) -> Any:
 
 def _is_plain(array: Any) -> bool:
     """Whether NumPy alone measures an array: ten times as fast as operations on small ones."""
-    return isinstance(array, np.ndarray) and array.dtype in (np.float32, np.float64)
+    return isinstance(array, np.ndarray) and array.dtype.char in "fd"
 
 
 def _squares(parameter: Any, before: Any) -> tuple[float, float, float]:
@@ -184,7 +194,7 @@ def _squares(parameter: Any, before: Any) -> tuple[float, float, float]:
     gradient = parameter.grad
     if isinstance(before, np.ndarray):
         change = parameter.array - before
-        own = _NONE if gradient is None else _square(gradient.detach().array)
+        own = _NONE if gradient is None else _square(gradient.array)
         return own, _square(change), _square(before)
     own = _NONE if gradient is None else _norm(gradient.detach()) ** 2
     return own, _norm(parameter.detach() - before) ** 2, _norm(before) ** 2
