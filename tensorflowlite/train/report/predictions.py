@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Iterable
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...core.tensor import Tensor
+from ...data import DataLoader
 from ...ops import random
 from .. import batches
 from ..metrics import Averages
@@ -42,6 +44,11 @@ def look(
     as before. It ends after so many ``seconds``.
     """
     states = random.get_states()
+    if isinstance(loader, DataLoader):
+        # A loader of its own, so that the other's next epoch is what it would have been; and in
+        # the order of the data set, so that samples can be found by their numbers.
+        loader = copy.copy(loader)
+        loader.shuffle = False
     found = Predictions(trainer, part, names, kind)
     first, problem, until = None, "", time.monotonic() + seconds
     try:
