@@ -183,6 +183,7 @@ class Run:
             kind="regression" if task.regression else "classification",
             classes=task.config["classes"] or (),
             features=task.config.get("features", ()),
+            scale=(task.config.get("target_mean", 0.0), task.config.get("target_std", 1.0)),
             config=_about(config),
         )
         self.trainer = Trainer(

@@ -52,6 +52,9 @@ class Report(Callback):
         "classification" or "regression"; by default told by outputs, targets and loss.
     classes, features : sequence of str
         Names of the classes, and of the inputs' values where they aren't pictures.
+    scale : pair of float
+        Mean and unit of a regression's targets, where the model has them standardised: values
+        are shown as ``value * unit + mean``.
     config : mapping, optional
         More about the run's configuration, as a reader should see it.
     name : str, optional
@@ -81,6 +84,7 @@ class Report(Callback):
         kind: str | None = None,
         classes: Sequence[str] = (),
         features: Sequence[str] = (),
+        scale: tuple[float, float] = (0.0, 1.0),
         config: Mapping[str, Any] | None = None,
         name: str | None = None,
     ) -> None:
@@ -102,6 +106,8 @@ class Report(Callback):
         self.kind = kind
         self.names = {"classes": [str(one) for one in classes],
                       "features": [str(one) for one in features]}  # fmt: skip
+        mean, unit = scale
+        self.scale = (float(mean), float(unit))
         self.config = dict(config or {})
         self.written = False  # whether the page was written, after the training
         self.name = name or os.path.basename(os.path.dirname(os.path.abspath(self.path))) or "run"
@@ -238,7 +244,7 @@ class Report(Callback):
             return None, "the training had no validation data, and the report was given none", None
         seconds = _INTERRUPTED if hurry else math.inf
         try:
-            return look(trainer, loader, self.part, self.names, self.kind, seconds)
+            return look(trainer, loader, self.part, self.names, self.kind, self.scale, seconds)
         except Exception as error:  # whatever a model or a data set raises
             said = " ".join(str(error).split())[:300]
             return (

@@ -73,15 +73,23 @@ def _missing(runs: list[dict[str, Any]], names: list[str]) -> list[str]:
         if gaps:
             told.append(f"{name} has {', '.join(gaps)}.")
         told += [f"{name}: {note}" for note in run["notes"]]
-    kinds = {
-        name: (run["predictions"] or {}).get("kind") for run, name in zip(runs, names, strict=True)
-    }
-    if len({kind for kind in kinds.values() if kind}) > 1:
+    if len(_kinds(runs)) > 1:
         told.append(
             "The runs are of different kinds, classification and regression: their losses don't "
             "compare."
         )
     return told
+
+
+def _kinds(runs: list[dict[str, Any]]) -> set[str]:
+    return {run["predictions"]["kind"] for run in runs if run["predictions"]} - {""}
+
+
+def _direction(key: str, mixed: bool) -> int:
+    """Return 1 where more of a measure is better, -1 where less is, 0 where it doesn't compare."""
+    if mixed and key.endswith("loss"):
+        return 0
+    return 1 if higher_is_better(key) else -1
 
 
 def _columns(run: dict[str, Any]) -> list[str]:
@@ -95,8 +103,9 @@ def _results(runs: list[dict[str, Any]], names: list[str]) -> tuple[str, str, st
         ("epochs", [len(run["history"]) for run in runs], 0),
         ("best epoch", [run["best"] or None for run in runs], 0),
     ]
+    mixed = len(_kinds(runs)) > 1
     for key in dict.fromkeys(name for run in runs for name in _columns(run)):
-        up = 1 if higher_is_better(key) else -1
+        up = _direction(key, mixed)
         words = key.replace("_", " ")
         rows.append((f"{words}, last", [_last(run, key) for run in runs], up))
         rows.append((f"{words}, best epoch", [_at_best(run, key) for run in runs], up))
@@ -105,13 +114,8 @@ def _results(runs: list[dict[str, Any]], names: list[str]) -> tuple[str, str, st
         (one["part"], name) for one in predicted for name in one["measures"]
     ):
         values = [one["measures"].get(key) if one["part"] == part else None for one in predicted]
-        rows.append(
-            (
-                f"{part} {key.replace('_', ' ')}, final model",
-                values,
-                1 if higher_is_better(key) else -1,
-            )
-        )
+        words = f"{part} {key.replace('_', ' ')}, final model"
+        rows.append((words, values, _direction(key, mixed)))
     rows.append(("time in seconds", [_time(run) for run in runs], -1))
     rows.append(("samples per second", [throughput(run) for run in runs], 1))
     rows.append(
@@ -179,7 +183,7 @@ def _curve(
     for place in having:
         ink, style, _ = _look(place)
         epochs = [record["epoch"] for record in runs[place]["history"]]
-        curves.append(Line(names[place], epochs, column(runs[place], key), ink, style, 1.5))
+        curves.append(Line(names[place], epochs, column(runs[place], key), ink, style, 1.5, False))
     words = key.replace("_", " ")
     words = f"{words.removeprefix('validation ')}, validation" if key.startswith(_PREFIX) else words
     told = " ".join(
@@ -235,7 +239,7 @@ def _settings(runs: list[dict[str, Any]], names: list[str]) -> tuple[str, str, s
         differing: list[str] = []
         same: list[str] = []
         for setting in dict.fromkeys(name for run in runs for name in run[key]):
-            values = [run[key].get(setting, _Absent) for run in runs]
+            values = [run[key].get(setting, _Absent if run[key] else _Unknown) for run in runs]
             differs = any(not _alike(value, values[0]) for value in values)
             cells = "".join(f"<td>{_said(value)}</td>" for value in values)
             kind = ' class="differs"' if differs else ""
@@ -262,13 +266,18 @@ class _Absent:
     """In the place of a setting that a run doesn't have."""
 
 
+class _Unknown:
+    """In the place of a setting where a run has recorded none."""
+
+
 def _alike(x: Any, y: Any) -> bool:
     return type(x) is type(y) and x == y
 
 
 def _said(value: Any) -> str:
-    if value is _Absent:
-        return '<span class="missing">not recorded</span>'
+    if value in (_Absent, _Unknown):
+        told = "–" if value is _Absent else "not recorded"
+        return f'<span class="missing">{told}</span>'
     if value is None:
         return '<span class="missing">none</span>'
     if isinstance(value, bool):

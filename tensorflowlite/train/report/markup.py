@@ -89,11 +89,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Cell]], caption: str = ""
     return f"<table>{told}<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def scrolled(inner: str, label: str) -> str:
+def scrolled(inner: str, label: str, long: bool = False) -> str:
     """Return something that may be wider than the screen; the keyboard reaches it."""
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{text(label)}">{inner}</div>'
-    )
+    kind = "scroll long" if long else "scroll"
+    told = f'tabindex="0" role="region" aria-label="{text(label)}"'
+    return f'<div class="{kind}" {told}>{inner}</div>'
 
 
 def data(head: Sequence[str], rows: Sequence[Sequence[Cell]], label: str) -> str:

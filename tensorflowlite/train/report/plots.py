@@ -58,7 +58,8 @@ def lines(
         axes = figure.add_axes((0.135, 0.175, 0.85, 0.795))
         for one in curves:
             x, y = np.asarray(one.x, float), _numbers(one.y)
-            few = one.strong and np.isfinite(y).sum() <= 30
+            count = np.isfinite(y).sum()
+            few = count == 1 or (one.strong and count <= 30)
             stairs = one.style == "stairs"
             axes.plot(
                 x, y, "-" if stairs else one.style, color=one.colour, linewidth=one.width,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -32,10 +31,11 @@ class Unsuitable(Exception):
 
 def look(
     trainer: Any,
-    loader: Iterable[Any],
+    loader: Any,
     part: str,
     names: dict[str, list[str]],
     kind: str | None = None,
+    scale: tuple[float, float] = (0.0, 1.0),
     seconds: float = math.inf,
 ) -> tuple[dict[str, Any] | None, str, Any]:
     """Return the predictions of a data set, why there are none, and its first batch.
@@ -49,7 +49,7 @@ def look(
         # the order of the data set, so that samples can be found by their numbers.
         loader = copy.copy(loader)
         loader.shuffle = False
-    found = Predictions(trainer, part, names, kind)
+    found = Predictions(trainer, part, names, kind, scale)
     first, problem, until = None, "", time.monotonic() + seconds
     try:
         with trainer._without_training():
@@ -79,14 +79,14 @@ class Predictions:
     """Predictions batch by batch: counts, points, and the worst samples."""
 
     def __init__(
-        self, trainer: Any, part: str, names: dict[str, list[str]], kind: str | None
-    ) -> None:
-        self.trainer, self.part, self.kind = trainer, part, kind
+        self, trainer: Any, part: str, names: dict[str, list[str]], kind: str | None,
+        scale: tuple[float, float],
+    ) -> None:  # fmt: skip
+        self.trainer, self.part, self.kind, self.scale = trainer, part, kind, scale
         self.classes, self.features = names.get("classes", []), names.get("features", [])
         self.samples = 0
         self.cut = False
         self._averages = Averages()
-        self._binary = ""
         self._confusion = np.zeros((0, 0), np.int64)
         self._points: list[np.ndarray] = []
         self._worst: list[dict[str, Any]] = []
@@ -178,8 +178,9 @@ class Predictions:
                 f"numbers need one output and one target for each sample; the outputs are "
                 f"{scores.shape} and the targets {wanted.shape}"
             )
-        predicted = scores.reshape(-1).astype(np.float64)
-        true = wanted.reshape(-1).astype(np.float64)
+        mean, unit = self.scale
+        predicted = scores.reshape(-1).astype(np.float64) * unit + mean
+        true = wanted.reshape(-1).astype(np.float64) * unit + mean
         self._points.append(np.stack([true, predicted], 1))
         error = np.abs(predicted - true)
         self._keep(inputs, np.arange(len(true)), error, lambda place: {

@@ -96,7 +96,7 @@ def _by_class(names: list[str], counts: list[list[int]]) -> str:
             name, samples, _of(right, samples), _of(right, chosen)
         ])  # fmt: skip
     inner = markup.scrolled(
-        markup.table(["class", "samples", "recall", "precision"], rows), "By class"
+        markup.table(["class", "samples", "recall", "precision"], rows), "By class", len(rows) > 30
     )
     return f'<div class="card"><h3>By class</h3>{inner}</div>'
 

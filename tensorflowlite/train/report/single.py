@@ -68,7 +68,7 @@ def _key(run: dict[str, Any]) -> str:
         found.append(("time", markup.seconds(total), f"{len(run['history'])} epochs"))
     rate = throughput(run)
     if rate:
-        found.append(("throughput", f"{rate:,.0f}", "samples per second of training"))
+        found.append(("throughput", f"{rate:,.0f}", "samples per second"))
     if run["model"]:
         frozen = run["model"]["total"] - run["model"]["trainable"]
         note = f"{frozen:,} of them frozen" if frozen else "all of them trained"
@@ -77,9 +77,9 @@ def _key(run: dict[str, Any]) -> str:
 
 
 def throughput(run: dict[str, Any]) -> float | None:
-    """Return samples per second of training: of loading, steps and the rest of the epochs."""
+    """Return samples per second of loading and steps."""
     samples = sum(one["samples"] for one in run["times"])
-    taken = sum(one["loading"] + one["step"] + one["rest"] for one in run["times"])
+    taken = sum(one["loading"] + one["step"] for one in run["times"])
     return samples / taken if taken > 0 else None
 
 
@@ -284,14 +284,14 @@ def _speed(run: dict[str, Any]) -> Part | None:
         [one["epoch"], one["samples"], rate, *(float(one[name]) for name, *_ in SHARES)]
         for one, rate in zip(times, rates, strict=True)
     ]
-    drawn = markup.figure("Samples per second", svg, "Of training, without the validation.", "",
+    drawn = markup.figure("Samples per second", svg, "Of loading and steps alone.", "",
                           markup.data(head, rows, "throughput and times"))  # fmt: skip
     inner = f'<div class="grid">{drawn}{shares}</div>'
     return "speed", "Speed", markup.section("speed", "Speed", "", inner)
 
 
 def _rate(one: dict[str, Any]) -> float | None:
-    taken = one["loading"] + one["step"] + one["rest"]
+    taken = one["loading"] + one["step"]
     return one["samples"] / taken if taken > 0 else None
 
 
@@ -340,5 +340,7 @@ def _model(model: dict[str, Any]) -> str:
         )
     more = f"<p>{model['left_out']:,} more modules are left out.</p>" if model["left_out"] else ""
     caption = f"{model['total']:,} parameters, {model['trainable']:,} of them trained"
-    inner = markup.scrolled(markup.table(head, rows, caption), "The model's modules")
+    inner = markup.scrolled(
+        markup.table(head, rows, caption), "The model's modules", len(rows) > 30
+    )
     return f'<div class="card wide"><h3>Model</h3>{inner}{more}</div>'

@@ -91,11 +91,14 @@ figure svg path, figure svg use { stroke-linejoin: round; }
 details { margin-top: 8px; border-top: 1px solid var(--line); padding-top: 8px; font-size: 14px; }
 summary { cursor: pointer; color: var(--quiet); font-size: 13.5px; }
 summary:hover { color: var(--ink); }
-.scroll { overflow-x: auto; max-height: 420px; overflow-y: auto; margin-top: 8px; }
+.scroll { overflow-x: auto; margin-top: 8px; }
+details .scroll, .scroll.long { max-height: 420px; overflow-y: auto; }
+.card > .scroll { margin-top: 0; }
 table { border-collapse: collapse; width: 100%; font-size: 14px;
   font-variant-numeric: tabular-nums; }
 th, td { padding: 5px 12px 5px 0; text-align: left; vertical-align: top;
-  border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
+  border-bottom: 1px solid var(--line); overflow-wrap: break-word; }
+.pairs td, .pairs th { overflow-wrap: anywhere; }
 thead th { color: var(--quiet); font-weight: 500; font-size: 13px; white-space: nowrap; }
 tbody th { font-weight: 500; }
 tr:last-child > * { border-bottom: 0; }
