@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ArgumentError, TensorflowliteError
-from ...io import write_atomically
+from ...io import WriteError, write_atomically
 from ...ops import random
 from ..callbacks import Callback
 from ..curves import require_matplotlib
@@ -179,10 +179,12 @@ class Report(Callback):
         if not self._begun:
             return
         self._begun = self.written = False
-        states = random.get_states()
+        states, under_way = random.get_states(), sys.exception()
         try:
             self._write(trainer)
         except Exception as error:  # a training isn't lost for its report
+            if isinstance(error, WriteError) and isinstance(under_way, WriteError):
+                return  # the disk that is full is told of by what ended the training
             said = " ".join(str(error).split())
             if not isinstance(error, TensorflowliteError):
                 said = f"{type(error).__name__}: {said}"
