@@ -278,6 +278,14 @@ def test_wrong_arguments(written: str) -> None:
         write_report(write(written), "missing/page.html")
 
 
+def test_the_documents_example() -> None:
+    text = (Path(__file__).resolve().parents[1] / "docs" / "reports.md").read_text()
+    (program,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    exec(program, {})
+    page = check_page(Path("report.html"))
+    assert "below" in page.text and Path("report.json").exists()
+
+
 # -- the command -----------------------------------------------------------------------------------
 def test_training_writes_a_report_of_the_test(capsys: pytest.CaptureFixture[str]) -> None:
     write_idx(Path("bars"), "t10k", *bars())
