@@ -20,6 +20,8 @@ from tensorflowlite.errors import ArgumentError, DataError
 from tensorflowlite.io import WriteError
 from tensorflowlite.nn import functional as F
 from tensorflowlite.train import EarlyStopping, Report, Trainer, write_report
+from tensorflowlite.train.report.record import read_run
+from tensorflowlite.train.report.writing import page_of
 
 from .command import bars, lines, refused, write_csv, write_idx
 from .report_pages import check_page
@@ -248,6 +250,49 @@ def test_metrics_that_are_damaged(text: str, capsys: Any) -> None:
     Path("run/metrics.jsonl").write_text('{"epoch": 1, "loss": 1}\n')
     Path("run/config.json").write_text('{"options": 3}')
     assert "the config.json of a run must be as it was" in refused(capsys, ["report", "run"])
+
+
+def test_any_changed_byte_gives_a_page_or_a_sentence(written: str) -> None:
+    generator = np.random.default_rng(0)
+    refused, drawn = 0, 0
+    for _ in range(150):
+        content = bytearray(written.encode())
+        for place in generator.integers(0, len(content), generator.integers(1, 4)):
+            content[place] = generator.choice(list(b'0123456789-eE."{}[],:<>&ntx\xff'))
+        Path("report.json").write_bytes(content)
+        try:
+            run = read_run("report.json")
+        except DataError as error:
+            refused += 1
+            assert str(error).startswith("report: ") and "\n" not in str(error)
+            continue
+        drawn += 1
+        if drawn < 12:
+            Path("page.html").write_text(page_of([run]), encoding="utf-8")
+            check_page(Path("page.html"))
+    assert refused > 20 and drawn > 20
+
+
+def test_a_file_can_ask_for_little(written: str, capsys: Any) -> None:
+    for parts in (
+        {"names": ["x"] * 300, "gradient": [[1.0]] * 300, "ratio": [[1.0]] * 300, "step": [1],
+         "loss": [1], "rate": [1], "norm": [1]},
+        {"names": [], "gradient": [], "ratio": [], "step": [1] * 2000, "loss": [1] * 2000,
+         "rate": [1] * 2000, "norm": [1] * 2000},
+    ):  # fmt: skip
+        found = json.loads(written)
+        found["steps"] |= parts
+        Path("x.json").write_text(json.dumps(found))
+        assert "at 'steps." in refused(capsys, ["report", "x.json"])
+    found = json.loads(written)
+    found["history"] = [{"epoch": 1, **{f"m{n}": 1.0 for n in range(3000)}}]
+    found["name"] = "long" * 100_000
+    Path("x.json").write_text(json.dumps(found))
+    write_report("x.json", "page.html")
+    page = check_page(Path("page.html"))
+    assert "Of 3000 measures the first 24 are drawn." in page.text
+    write_report(["x.json", "x.json"], "page.html")
+    check_page(Path("page.html"))
 
 
 def test_a_changed_file_runs_nothing(written: str) -> None:

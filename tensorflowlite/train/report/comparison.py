@@ -7,7 +7,7 @@ from typing import Any
 from ..history import higher_is_better
 from . import markup, plots
 from .plots import COLOURS, SERIES, Line
-from .single import SHARES, column, measures, throughput
+from .single import MEASURES, SHARES, column, measures, throughput
 
 _STYLES = (("-", ""), ("--", "dashed"), (":", "dotted"))
 _PREFIX = "validation_"
@@ -94,7 +94,8 @@ def _direction(key: str, mixed: bool) -> int:
 
 def _columns(run: dict[str, Any]) -> list[str]:
     names = dict.fromkeys(name for record in run["history"] for name in record)
-    return [name for name in names if name not in ("epoch", "seconds", "learning_rate")]
+    found = [name for name in names if name not in ("epoch", "seconds", "learning_rate")]
+    return found[: 2 * MEASURES]
 
 
 # -- results ---------------------------------------------------------------------------------------
@@ -160,7 +161,7 @@ def _time(run: dict[str, Any]) -> float | None:
 # -- curves ----------------------------------------------------------------------------------------
 def _curves(runs: list[dict[str, Any]], names: list[str]) -> tuple[str, str, str]:
     made = []
-    keys = dict.fromkeys(name for run in runs for name in measures(run))
+    keys = list(dict.fromkeys(name for run in runs for name in measures(run)))[:MEASURES]
     wanted = [one for key in keys for one in (key, _PREFIX + key)] + ["learning_rate"]
     for place, key in enumerate(wanted):
         having = [

@@ -10,13 +10,16 @@ from typing import Any
 from .record import safe
 from .style import STYLE
 
+_LONG = 2000  # characters
 _ROWS = 200  # the most rows of the table under a plot
 Cell = Any
 
 
 def text(value: Any) -> str:
-    """Return any text as HTML."""
-    return html.escape(safe(str(value)), quote=True)
+    """Return any text as HTML, cut where nobody reads on."""
+    shown = safe(str(value))
+    shown = shown if len(shown) <= _LONG else f"{shown[:_LONG]}…"
+    return html.escape(shown, quote=True)
 
 
 def number(value: Any, digits: int = 4) -> str:

@@ -241,7 +241,7 @@ def _tag(tag: str, key: str) -> str:
 
 
 def _head(about: str) -> str:
-    said = html.escape(safe(about), quote=True).replace("\\", r"\\")
+    said = html.escape(safe(about)[:4000], quote=True).replace("\\", r"\\")
     return (
         r'<svg xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="\1" role="img" '
         rf'aria-label="{said}">'

@@ -56,6 +56,14 @@ _FORMS: dict[str, Any] = {
 }  # fmt: skip
 
 
+# What is drawn or listed whole: the most of it that a run writes, with room to grow.
+_LENGTHS = {
+    "steps.names": 256, "steps.step": 1000, "predictions.worst": 100, "predictions.points": 10_000,
+    "predictions.confusion": 200, "model.modules": 2000, "configuration": 1000,
+    "environment": 200, "notes": 100,
+}  # fmt: skip
+
+
 def _fits(value: Any, form: Any, path: str) -> None:
     """Raise a ``ValueError`` with the path unless a value is of a form."""
     if isinstance(form, str):
@@ -79,7 +87,10 @@ def _fits(value: Any, form: Any, path: str) -> None:
         if not isinstance(value, dict):
             raise ValueError(path)
         for key, inner in form.items():
-            _fits(value.get(key), inner, f"{path}.{key}" if path else key)
+            inside = f"{path}.{key}" if path else key
+            if key not in value:
+                raise ValueError(inside)
+            _fits(value[key], inner, inside)
 
 
 def _is(value: Any, form: str) -> bool:
@@ -102,6 +113,12 @@ def _is(value: Any, form: str) -> bool:
 def _check(run: dict[str, Any]) -> None:
     """Raise a ``ValueError`` where the parts of a run don't belong together."""
     _fits(run, _FORMS, "")
+    for path, most in _LENGTHS.items():
+        held = run
+        for key in path.split("."):
+            held = (held or {}).get(key) or {}
+        if len(held) > most:
+            raise ValueError(path)
     epochs = [record.get("epoch") for record in run["history"]]
     if epochs != list(range(1, len(epochs) + 1)):
         raise ValueError("history: the epochs")
@@ -131,7 +148,7 @@ def _check(run: dict[str, Any]) -> None:
                 if not isinstance(one[name], int) or not 0 <= one[name] < size:
                     raise ValueError(f"predictions.worst[{place}].{name}")
             for name in ("chance", "chance_true"):
-                _fits(one.get(name), _MAYBE, f"predictions.worst[{place}].{name}")
+                _fits(one.get(name, ""), _MAYBE, f"predictions.worst[{place}].{name}")
         if one["picture"] is not None:
             _check_picture(one["picture"], f"predictions.worst[{place}].picture")
 

@@ -10,14 +10,16 @@ from .plots import SERIES, Line
 from .samples import predictions
 
 _PREFIX = "validation_"
+MEASURES = 24  # the most that are drawn
 _OTHER = ("epoch", "learning_rate", "seconds")
 Part = tuple[str, str, str]  # the section's name in links, what the link says, the section
 
 
 def measures(run: dict[str, Any]) -> list[str]:
-    """Return the names of what was measured, without "validation_"."""
+    """Return the names of what was measured, without "validation_", and of the first alone."""
     names = dict.fromkeys(name for record in run["history"] for name in record)
-    return list(dict.fromkeys(n.removeprefix(_PREFIX) for n in names if n not in _OTHER))
+    found = dict.fromkeys(n.removeprefix(_PREFIX) for n in names if n not in _OTHER)
+    return list(found)[:MEASURES]
 
 
 def column(run: dict[str, Any], name: str) -> list[float | None]:
@@ -85,13 +87,18 @@ def throughput(run: dict[str, Any]) -> float | None:
 
 def _notes(run: dict[str, Any]) -> list[str]:
     notes = list(run["notes"])
+    every = {name.removeprefix(_PREFIX) for record in run["history"] for name in record}.difference(
+        _OTHER
+    )
+    if len(every) > MEASURES:
+        notes.append(f"Of {len(every)} measures the first {MEASURES} are drawn.")
     broken = [
         name
         for name in dict.fromkeys(name for record in run["history"] for name in record)
         if any(name in record and record[name] is None for record in run["history"])
     ]
     if broken:
-        names = ", ".join(name.replace("_", " ") for name in broken)
+        names = ", ".join(name.replace("_", " ") for name in broken[:MEASURES])
         notes.append(f"Not finite in some epochs, and missing from the curves there: {names}.")
     return notes
 
