@@ -6,6 +6,7 @@ import base64
 import json
 import math
 import signal
+import threading
 import warnings
 import zlib
 from pathlib import Path
@@ -263,6 +264,37 @@ def test_a_resumed_run_has_the_report_of_a_whole_one(tmp_path: Path, batches: in
     assert found["notes"] == []
 
 
+def test_a_run_that_died_goes_on_with_its_report(tmp_path: Path) -> None:
+    class Die(Callback):
+        def on_batch_end(self, trainer: Trainer, loss: float) -> None:
+            if len(trainer.history) == 3 and trainer.batch == 3:
+                raise MemoryError
+
+    whole, path = Report(tmp_path / "whole.html"), tmp_path / "checkpoint.safetensors"
+    make(whole).fit(loader(), epochs=5)
+    with pytest.raises(MemoryError):
+        make(Report(tmp_path / "run.html"), Checkpoint(path), Die()).fit(loader(), epochs=5)
+    assert record(tmp_path / "run.json")["reason"] == "MemoryError"
+    trainer = make(Report(tmp_path / "run.html"), Checkpoint(path))
+    trainer.fit(loader(), epochs=5, resume=path)
+    found, wanted = record(tmp_path / "run.json"), record(tmp_path / "whole.json")
+    assert found["steps"] == wanted["steps"] and len(found["times"]) == 5
+
+
+def test_threads_write_their_reports_at_once(tmp_path: Path) -> None:
+    def run(name: str) -> None:
+        trainers[name].fit(loader(), loader(24, seed=1), epochs=2)
+
+    trainers = {name: make(Report(tmp_path / f"{name}.html", name="x")) for name in "abcd"}
+    threads = [threading.Thread(target=run, args=name) for name in trainers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for name in trainers:
+        assert "font-size: 9.5px" in check_page(tmp_path / f"{name}.html").source
+
+
 def test_a_report_may_join_a_run_that_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.safetensors"
     make(Checkpoint(path)).fit(loader(), epochs=2)
@@ -494,11 +526,13 @@ def test_nan_in_the_history(tmp_path: Path) -> None:
         def on_epoch_end(self, trainer: Trainer, record: dict[str, Any]) -> None:
             record["validation_loss"] = [1.0, math.nan, math.inf][record["epoch"] - 1]
             record["odd"] = math.nan
+            record["note"], record["step"] = "<b>", np.float32(0.5)
 
     make(Script(), Report(tmp_path / "report.html")).fit(loader(), epochs=3)
     found = record(tmp_path / "report.json")
     assert [one["validation_loss"] for one in found["history"]] == [1.0, None, None]
     assert found["best"] == 1
+    assert "note" not in found["history"][0] and found["history"][0]["step"] == 0.5
     page = check_page(tmp_path / "report.html")
     assert "Not finite in some epochs" in page.text and "nothing finite" in page.source
     assert read_run(tmp_path / "report.json") == found

@@ -52,7 +52,8 @@ class Trainer:
         ``"accuracy"``, ``"mean_absolute_error"``, or functions ``metric(output, target)`` of a
         batch, whose means over the samples are recorded under the functions' names.
     callbacks : sequence of Callback
-        `EarlyStopping`, `Checkpoint`, `MetricsFile`, `Curves`, `TensorBoard`, or your own.
+        `EarlyStopping`, `Checkpoint`, `MetricsFile`, `Curves`, `Report`, `TensorBoard`, or your
+        own.
     device : str, optional
         Where to train; the model, the optimizer's state and the batches are moved there. By
         default where the model is.

@@ -183,8 +183,9 @@ class Report(Callback):
         try:
             self._write(trainer)
         except Exception as error:  # a training isn't lost for its report
-            if isinstance(error, WriteError) and isinstance(under_way, WriteError):
-                return  # the disk that is full is told of by what ended the training
+            disk = isinstance(error, WriteError) and isinstance(under_way, WriteError)
+            if disk and not trainer.history.reason:
+                return  # what ended the training tells of the disk that is full
             said = " ".join(str(error).split())
             if not isinstance(error, TensorflowliteError):
                 said = f"{type(error).__name__}: {said}"
@@ -204,7 +205,7 @@ class Report(Callback):
     def _describe(self, trainer: Trainer) -> dict[str, Any]:
         run = empty(self.name)
         records = [
-            {str(name): _plain(value) for name, value in record.items()}
+            {str(name): _plain(value) for name, value in record.items() if _is_number(value)}
             for record in trainer.history.records
         ]
         monitor = self.monitor or (
@@ -256,13 +257,16 @@ class Report(Callback):
             )
 
 
-def _plain(value: Any) -> float | int | None:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
+def _is_number(value: Any) -> bool:
     try:
-        return rounded(float(value))
+        float(value)
     except (TypeError, ValueError):
-        return None
+        return False
+    return not isinstance(value, str)
+
+
+def _plain(value: Any) -> float | int | None:
+    return value if type(value) is int else rounded(float(value))
 
 
 def _ended(trainer: Trainer) -> str:
@@ -274,4 +278,4 @@ def _ended(trainer: Trainer) -> str:
     error = sys.exception()
     if error is None:
         return "it was ended from outside"
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")

@@ -43,7 +43,7 @@ def _extension() -> str:
 
 def _gpu(device: Any) -> str:
     kind, _, index = str(device).partition(":")
-    if kind not in ("cuda",):
+    if kind == "cpu":
         return ""
     try:
         return gpu(int(index or 0))

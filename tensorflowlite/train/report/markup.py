@@ -30,7 +30,7 @@ def number(value: Any, digits: int = 4) -> str:
         return f"{value:,}"
     if value and not 1e-4 <= abs(value) < 1e6:
         return f"{value:.{digits - 1}e}"
-    shown = f"{value:.{digits}g}"
+    shown = f"{value:,.{digits}g}"
     return f"{value:,.0f}" if "e" in shown else shown
 
 

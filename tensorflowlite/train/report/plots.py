@@ -7,6 +7,7 @@ import html
 import io
 import math
 import re
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ _SERIES = {f"#{n:02x}{n:02x}{n:02x}": f"var(--series-{n - 16})" for n in range(1
 SERIES = list(_SERIES)
 _COLOURS = _INKS | _SERIES
 _TEXT = 9.5
+_drawing = threading.Lock()  # matplotlib's settings and the filters of warnings are the process's
 _WIDE, _HIGH = 390.0, 225.0  # in points, which are the units of the SVG
 _NAME = 20  # characters of a parameter's name beside its row
 
@@ -165,7 +167,7 @@ def _figure(width: float, height: float) -> Iterator[tuple[Any, io.BytesIO]]:
     from matplotlib.figure import Figure
 
     made = io.BytesIO()
-    with warnings.catch_warnings(), matplotlib.rc_context():
+    with _drawing, warnings.catch_warnings(), matplotlib.rc_context():
         # Glyphs that matplotlib's font lacks are drawn by the browser, in the page's.
         warnings.simplefilter("ignore")
         matplotlib.rcdefaults()

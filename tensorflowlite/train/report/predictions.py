@@ -193,11 +193,15 @@ class Predictions:
         """Take the worst of a batch among the worst so far: the greatest loss or error first."""
         order = places[np.argsort(-np.nan_to_num(badness[places], nan=np.inf), kind="stable")]
         samples = inputs[0] if inputs else None
+        least = self._worst[-1]["rank"] if len(self._worst) == _WORST else None
         for place in order[:_WORST]:
             loss = float(badness[place])
+            rank = math.inf if math.isnan(loss) else loss
+            if least is not None and rank <= least:
+                break
             self._worst.append({
                 "index": self.samples + int(place), "loss": rounded(loss), **about(int(place)),
-                "rank": math.inf if math.isnan(loss) else loss, "sample": _sample(samples, place),
+                "rank": rank, "sample": _sample(samples, place),
             })  # fmt: skip
         self._worst.sort(key=lambda one: (-one["rank"], one["index"]))
         del self._worst[_WORST:]

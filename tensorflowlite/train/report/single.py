@@ -347,6 +347,7 @@ def _model(model: dict[str, Any]) -> str:
         )
     more = f"<p>{model['left_out']:,} more modules are left out.</p>" if model["left_out"] else ""
     caption = f"{model['total']:,} parameters, {model['trainable']:,} of them trained"
+    caption += "; the shapes are those of one batch" if shapes else ""
     inner = markup.scrolled(
         markup.table(head, rows, caption), "The model's modules", len(rows) > 30
     )

@@ -50,6 +50,7 @@ a:focus-visible, summary:focus-visible, .scroll:focus-visible {
 section { margin-top: clamp(38px, 5vw, 60px); }
 h2 { margin: 0 0 4px; font-size: 23px; line-height: 1.25; font-weight: 640; }
 h3 { margin: 0 0 6px; font-size: 15.5px; font-weight: 620; }
+h2 + .grid, h2 + .card, h2 + div { margin-top: 14px; }
 section > p { margin: 0 0 18px; max-width: 74ch; color: var(--quiet); }
 .key {
   display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 1px;
@@ -103,6 +104,7 @@ thead th { color: var(--quiet); font-weight: 500; font-size: 13px; white-space: 
 tbody th { font-weight: 500; }
 tr:last-child > * { border-bottom: 0; }
 td.n, th.n { text-align: right; padding-left: 12px; padding-right: 0; white-space: nowrap; }
+tbody th.n, thead th.n:first-child { text-align: left; padding-left: 0; padding-right: 12px; }
 td.n + td:not(.n), th.n + th:not(.n) { padding-left: 18px; }
 caption { text-align: left; color: var(--quiet); font-size: 13px; padding-bottom: 6px; }
 tr.differs > * { background: rgba(var(--shade), .11); }
