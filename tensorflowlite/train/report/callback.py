@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import ArgumentError, TensorflowliteError
 from ...io import WriteError, write_atomically
-from ...ops import random
 from ..callbacks import Callback
 from ..curves import require_matplotlib
 from .environment import environment, modules, plain, settings
@@ -179,7 +178,7 @@ class Report(Callback):
         if not self._begun:
             return
         self._begun = self.written = False
-        states, under_way = random.get_states(), sys.exception()
+        under_way = sys.exception()
         try:
             self._write(trainer)
         except Exception as error:  # a training isn't lost for its report
@@ -193,7 +192,6 @@ class Report(Callback):
                 f"Report: the report wasn't written: {said}", RuntimeWarning, stacklevel=3
             )
         finally:
-            random.set_states(states)
             self._under_way = None
 
     def _write(self, trainer: Trainer) -> None:
