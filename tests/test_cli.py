@@ -20,7 +20,9 @@ from tensorflowlite.train import Trainer
 
 from .command import bars, lines, write_csv, write_idx
 
-FILES = {"model.safetensors", "metrics.jsonl", "config.json", "curves.png"}
+FILES = {
+    "model.safetensors", "metrics.jsonl", "config.json", "curves.png", "report.html", "report.json",
+}  # fmt: skip
 CHECKPOINTS = {"checkpoint.safetensors", "checkpoint-1.safetensors"}
 
 
@@ -45,7 +47,7 @@ def test_idx_writes_its_files_and_its_table(
     names = [re.split(r"\s{2,}", row)[0] for row in rows[:-1]]
     assert names == [
         "run", "device", "data", "parameters", "epochs", "training time", "best epoch",
-        "validation accuracy", "test loss",
+        "validation accuracy", "test loss", "report",
     ]  # fmt: skip
     assert "86 training, 10 validation, 24 test" in rows[2]
     assert re.search(r"6 of 6; all 6 epochs were run$", rows[4])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 
 import numpy as np
 import pytest
@@ -241,3 +242,71 @@ def test_summary_leaves_no_hooks_where_the_call_fails():
     with pytest.raises(ShapeError):
         nn.utils.summary(model, (4, 5))
     assert model.training and not model[0]._forward_hooks
+
+
+def test_summary_takes_shapes_tensors_lists_and_names():
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 2)
+
+        def forward(self, x, scale=1.0, *, shift=None):
+            x = self.layer(x) * scale
+            return x if shift is None else x + shift
+
+    model = Scaled()
+    x = np.ones((3, 4), np.float32)
+    whole = nn.utils.summary(model, (3, 4))
+    assert whole.modules[1].output_shape == (3, 2) and whole.output_bytes == 3 * 2 * 4
+    assert whole.total_bytes == 10 * 4
+    for given in (
+        [3, 4], (np.int64(3), 4), x, tfl.tensor(x), [x], [(3, 4)], ((3, 4), 2.0), [x, None][:1],
+        {"x": (3, 4), "shift": tfl.ones(2)}, [tfl.tensor(x), tfl.tensor(2.0)],
+    ):  # fmt: skip
+        assert nn.utils.summary(model, given) == whole, given
+    indices = nn.Sequential(nn.Embedding(5, 4), nn.BatchNorm1d(7)).half()
+    found = nn.utils.summary(indices, (2, 7), dtype=tfl.int64)
+    assert [one.output_shape for one in found.modules] == [(2, 7, 4)] * 3
+    # weights in half precision, the running statistics and their counter
+    assert found.output_bytes == 2 * (2 * 7 * 4 * 2)
+    assert found.total_bytes == sum(
+        one.size * one.dtype.itemsize for one in indices.state_dict().values()
+    )
+    assert str(found).splitlines()[-1].startswith(f"memory: {found.total_bytes} bytes of param")
+    empty = nn.utils.summary(model, (0, 4))
+    assert empty.modules[1].output_shape == (0, 2) and empty.total_flops == 0
+
+
+def test_summary_without_an_input_calls_nothing():
+    class Never(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(300, 500)
+
+        def forward(self, x):
+            raise AssertionError
+
+    found = nn.utils.summary(Never())
+    assert [(one.path, one.output_shape, one.calls) for one in found.modules] == [
+        ("", None, 0), ("layer", None, 0),
+    ]  # fmt: skip
+    assert found.total_parameters == 150_500 and found.total_flops == found.output_bytes == 0
+    assert str(found).splitlines()[-1] == (
+        "memory: 587.9 KiB of parameters and buffers, 0 bytes of outputs"
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ((-1, 3), "lengths of at least 0 that make an array, got (-1, 3)"),
+        ((10**12, 10**12), "make an array, got (1000000000000, 1000000000000)"),
+        ("x", "a tensor, an array or a shape, got 'x'"), (5, "got 5"), (None, "got None"),
+        ((True, 3), "got (True, 3)"), ((2.0, 3), "got (2.0, 3)"), (["a", 3], "got ['a', 3]"),
+    ],
+)  # fmt: skip
+def test_summary_refuses_what_is_no_input(given, said):
+    model = nn.Linear(3, 2)
+    with pytest.raises(ArgumentError, match=re.escape(said)):
+        nn.utils.summary(model, given)
+    assert not model._forward_hooks and model.training

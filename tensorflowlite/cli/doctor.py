@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
-from pathlib import Path
 
 from ..backend import cuda, kernel_cache, native, nvrtc
+from ..backend.processor import information, processor
 from ..version import __version__
 
 _OPTIONAL = {
@@ -30,7 +29,7 @@ def doctor() -> int:
         missing = f'not installed; pip install "tensorflowlite[{extra}]"'
         rows.append((name, _version(name) or missing))
     rows += [
-        ("cpu", _cpu()),
+        ("cpu", processor()),
         ("cpu features", " ".join(_features()) or "unknown"),
         ("native extension", _native()),
         ("cupy", _cupy()),
@@ -78,23 +77,7 @@ def _native() -> str:
     return f"loaded ({native.module.instruction_set()})"
 
 
-def _cpu_info() -> dict[str, str]:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return {}
-    lines = (line.partition(":") for line in text.split("\n\n")[0].splitlines())
-    return {name.strip(): value.strip() for name, _, value in lines}
-
-
-def _cpu() -> str:
-    name = _cpu_info().get("model name") or platform.processor() or platform.machine()
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count()
-    return f"{name}, {cores} cores"
-
-
 def _features() -> list[str]:
-    info = _cpu_info()
+    info = information()
     present = set(info.get("flags", info.get("Features", "")).split())
     return [feature for feature in _FEATURES if feature in present]

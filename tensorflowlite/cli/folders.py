@@ -17,8 +17,9 @@ MODEL = "model.safetensors"
 METRICS = "metrics.jsonl"
 CONFIG = "config.json"
 CURVES = "curves.png"
+REPORT, RECORD = "report.html", "report.json"
 CHECKPOINT = "checkpoint.safetensors"
-_FILES = (MODEL, METRICS, CONFIG, CURVES, CHECKPOINT)
+_FILES = (MODEL, METRICS, CONFIG, CURVES, REPORT, RECORD, CHECKPOINT)
 _RUNS = "runs"
 
 

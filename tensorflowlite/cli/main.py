@@ -50,6 +50,12 @@ def make_parser() -> argparse.ArgumentParser:
     for name, subparser in (("digits", digits), ("idx", idx), ("csv", table)):
         add_options(subparser, name)
         _add_run_options(subparser)
+    report = commands.add_parser("report", help="write a page about a run, or runs side by side")
+    report.add_argument("runs", nargs="+", metavar="RUN", help="the folder of a run")
+    report.add_argument(
+        "--out", metavar="FILE",
+        help="the page (default: report.html in the run's folder, comparison.html for several)",
+    )  # fmt: skip
     commands.add_parser("doctor", help="versions, CPU, native extension, GPU")
     add_explain(commands)
     program = commands.add_parser("explain-program", help="list what an exported program does")
@@ -137,6 +143,10 @@ def _run(parsed: argparse.Namespace) -> int:
         from .training import train
 
         return train(parsed)
+    if parsed.command == "report":
+        from .reporting import report
+
+        return report(parsed.runs, parsed.out)
     if parsed.command == "bench":
         from .bench import bench
 

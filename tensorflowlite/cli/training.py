@@ -23,13 +23,13 @@ from ..data import DataLoader, TensorDataset
 from ..errors import ArgumentError, DeviceError, MissingDependencyError
 from ..nn import functional
 from ..ops.random import manual_seed
-from ..train import Checkpoint, Curves, EarlyStopping, MetricsFile, Trainer, r2_score
+from ..train import Checkpoint, Curves, EarlyStopping, MetricsFile, Report, Trainer, r2_score
 from ..version import __version__
 from . import folders, networks
 from .options import complete, given_options, resume
 from .tasks import Task, absolute, read_task
 
-_NEEDED = {"matplotlib": "draws curves.png", "tqdm": "shows the progress"}
+_NEEDED = {"matplotlib": "draws curves.png and report.html", "tqdm": "shows the progress"}
 _EVALUATION_BATCH = 512
 
 
@@ -150,6 +150,18 @@ def _config(
     }
 
 
+def _about(config: dict[str, Any]) -> dict[str, Any]:
+    """Return what a report says of a run beside the Trainer's settings."""
+    options = config["options"]
+    names = ("model", "dropout", "patience", "tolerance", "workers")
+    return {
+        "task": config["task"],
+        **{name: value for name, value in config["source"].items() if value is not None},
+        **{f"samples.{part}": count for part, count in config["samples"].items()},
+        **{name: options[name] for name in names},
+    }
+
+
 class Run:
     """One training run of the command, in its folder."""
 
@@ -163,6 +175,17 @@ class Run:
         self.model.to(device)
         self.stopping = EarlyStopping(self.monitor, patience=self.options["patience"])
         optimizer = self._optimizer()
+        self.reporting = Report(
+            folder / folders.REPORT,
+            self.monitor,
+            data=self._loader(task.test),
+            part="test",
+            kind="regression" if task.regression else "classification",
+            classes=task.config["classes"] or (),
+            features=task.config.get("features", ()),
+            scale=(task.config.get("target_mean", 0.0), task.config.get("target_std", 1.0)),
+            config=_about(config),
+        )
         self.trainer = Trainer(
             self.model,
             optimizer,
@@ -178,6 +201,7 @@ class Run:
                     metadata={"tensorflowlite.config": json.dumps(config)},
                 ),
                 Curves(folder / folders.CURVES, self.monitor),
+                self.reporting,
             ],
             device=device,
             scheduler=optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=3),
@@ -235,6 +259,8 @@ class Run:
         measure = "validation_loss" if self.task.regression else "validation_accuracy"
         rows.append((measure.replace("_", " "), f"{best.get(measure, math.nan):.4f}"))
         rows.append(("test loss", f"{results['loss']:.4f}"))
+        if self.reporting.written:
+            rows.append(("report", self.reporting.path))
         width = max(len(name) for name, _ in rows)
         lines = [f"{name:<{width}}  {value}" for name, value in rows]
         if not self.task.regression:

@@ -15,4 +15,6 @@ from .logs import TensorBoard as TensorBoard
 from .metrics import accuracy as accuracy
 from .metrics import mean_absolute_error as mean_absolute_error
 from .metrics import r2_score as r2_score
+from .report.callback import Report as Report
+from .report.writing import write_report as write_report
 from .trainer import Trainer as Trainer

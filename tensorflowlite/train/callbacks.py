@@ -49,6 +49,9 @@ class Callback:
         Where a run is resumed within an epoch, ``trainer.batch`` of them are done.
         """
 
+    def on_batch_start(self, trainer: Trainer) -> None:
+        """Called before each step, when its batch is there."""
+
     def on_batch_end(self, trainer: Trainer, loss: float) -> None:
         """Called after each step, with the loss of its batch."""
 

@@ -37,12 +37,15 @@ class EpochUnderWay:
         self._begun: dict[str, list[int]] | None = None  # the random states where it began
         self._now: dict[str, list[int]] | None = None  # those to go on with, where it was resumed
         self._seconds, self._started = 0.0, 0.0  # before a resumption, and when it began here
+        # The seconds since `open` that went into waiting for batches, steps and the validation.
+        self.loading = self.stepping = self.validating = 0.0
         self._loader: Any = None
         self._loader_state: dict[str, Any] = {"position": None, "batches": None, "order": {}}
 
     def open(self, loader: Iterable[Any]) -> None:
         """Begin the epoch, or come back to where it began: what is drawn now is drawn again."""
         self._started = time.perf_counter()
+        self.loading = self.stepping = self.validating = 0.0
         self._loader = loader
         if self.batch and self._begun is not None:
             self._now = random.get_states()
@@ -66,6 +69,10 @@ class EpochUnderWay:
             if self._now is not None:
                 random.set_states(self._now)
             self._now = None
+
+    def timed(self, batches: Iterator[Any]) -> Iterator[Any]:
+        """Return the batches, and count the seconds of waiting for them."""
+        return _Timed(batches, self)
 
     @property
     def seconds(self) -> float:
@@ -118,6 +125,22 @@ class EpochUnderWay:
         self.averages.load_state_dict(state["averages"])
         self._seconds, self._begun = state["seconds"], state["random_at_start"]
         self._loader, self._loader_state = None, state["loader"]
+
+
+class _Timed:
+    """An iterator that adds the seconds of its steps to an epoch's."""
+
+    def __init__(self, batches: Iterator[Any], epoch: EpochUnderWay) -> None:
+        self._batches, self._epoch = batches, epoch
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        begun = time.perf_counter()
+        batch = next(self._batches)
+        self._epoch.loading += time.perf_counter() - begun
+        return batch
 
 
 def _position_of(loader: Any) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import math
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -51,7 +52,8 @@ class Trainer:
         ``"accuracy"``, ``"mean_absolute_error"``, or functions ``metric(output, target)`` of a
         batch, whose means over the samples are recorded under the functions' names.
     callbacks : sequence of Callback
-        `EarlyStopping`, `Checkpoint`, `MetricsFile`, `Curves`, `TensorBoard`, or your own.
+        `EarlyStopping`, `Checkpoint`, `MetricsFile`, `Curves`, `Report`, `TensorBoard`, or your
+        own.
     device : str, optional
         Where to train; the model, the optimizer's state and the batches are moved there. By
         default where the model is.
@@ -86,6 +88,8 @@ class Trainer:
         Why the training stopped; empty while it goes on.
     batch : int
         How many batches of the epoch under way are done.
+    loaders : tuple
+        The loaders of the fit under way, of training and of validation; both None after it.
 
     Examples
     --------
@@ -145,12 +149,13 @@ class Trainer:
         if device is not None:
             move(model, optimizer, device)
         self.amp, self.scaler = choose_precision(amp, scaler, self.device)
-        self.resume = resume
+        self.resume, self.records = resume, bool(jit)
         self.history = History()
         self.stop_reason = ""
         self.stopped_by_callback = ""  # where it wouldn't say so again after a resumption
         self.epochs = 0
         self.under_way = resuming.EpochUnderWay()
+        self.loaders: tuple[Any, Any] = (None, None)
         self._healthy: tuple[Any, ...] = ()  # epoch, batch and loss of the last step
         self._guard = InterruptGuard()
         self._learn: Callable[..., tuple[Tensor, Tensor, Any]] = self._learn_from
@@ -229,6 +234,7 @@ class Trainer:
         if tolerance is not None:
             self.callbacks = [*before, Convergence(tolerance)]
             self.callbacks.sort(key=lambda callback: callback.priority)
+        self.loaders = (train, validation)
         try:
             with InterruptGuard() as self._guard:
                 self._run_until_interrupted(train, validation)
@@ -239,6 +245,7 @@ class Trainer:
             for callback in self.callbacks:
                 callback.close(self)
             self.callbacks, self._guard = before, InterruptGuard()
+            self.loaders = (None, None)
         return self.history
 
     def stop(self, reason: str) -> None:
@@ -293,8 +300,12 @@ class Trainer:
                 set_epoch(epoch - 1)
         self.model.train()
         # A run that was interrupted within the epoch goes on with the next batch.
-        for batch in self.under_way.begin(train, epoch):
+        for batch in self.under_way.timed(self.under_way.begin(train, epoch)):
+            for callback in self.callbacks:
+                callback.on_batch_start(self)
+            begun = time.perf_counter()
             loss = self._step(epoch, batch)
+            self.under_way.stepping += time.perf_counter() - begun
             self.under_way.batch += 1
             for callback in self.callbacks:
                 callback.on_batch_end(self, loss)
@@ -320,9 +331,10 @@ class Trainer:
             self.stopped_by_callback = ""
 
     def _validate(self, validation: Iterable[Any]) -> dict[str, float]:
-        states = random.get_states()
+        states, begun = random.get_states(), time.perf_counter()
         try:
             values = self.evaluate(validation)
+            self.under_way.validating = time.perf_counter() - begun
         except BaseException:
             random.set_states(states)  # a run that goes on from here measures all of it again
             raise

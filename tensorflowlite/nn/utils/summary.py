@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -13,6 +14,8 @@ from ...errors import ArgumentError
 from ...ops.creation import zeros
 from ...runtime import set_mode
 from ..module import Module
+
+_MISSING: Any = object()
 
 
 class ModuleSummary(NamedTuple):
@@ -42,12 +45,18 @@ class Summary:
         Those of them that require grad.
     total_flops : int
         All operations that were counted.
+    total_bytes : int
+        The memory of all parameters and buffers, shared ones once.
+    output_bytes : int
+        The memory of what the innermost modules returned, each time they were called.
     """
 
     modules: tuple[ModuleSummary, ...]
     total_parameters: int
     trainable_parameters: int
     total_flops: int
+    total_bytes: int = 0
+    output_bytes: int = 0
 
     def __str__(self) -> str:
         head = ("module", "class", "output shape", "parameters", "FLOPs")
@@ -76,7 +85,16 @@ class Summary:
             text[1],
             f"parameters: {self.total_parameters:,} ({frozen:,} frozen)   "
             f"FLOPs: {self.total_flops:,}",
+            f"memory: {_memory(self.total_bytes)} of parameters and buffers, "
+            f"{_memory(self.output_bytes)} of outputs",
         ])  # fmt: skip
+
+
+def _memory(count: int) -> str:
+    for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} bytes"
 
 
 # -- operations ------------------------------------------------------------------------------------
@@ -163,36 +181,77 @@ def _first(value: Any) -> Tensor | None:
     return None
 
 
-def _arguments(module: Module, given: Any) -> tuple[Any, ...]:
-    """Return what to call a module with: a shape becomes zeros."""
-    if isinstance(given, tuple) and given and all(isinstance(n, int) for n in given):
-        like = next(module.parameters(), None)
-        dtype, device = (dtypes.float32, None) if like is None else (like.dtype, like.device)
-        return (zeros(given, dtype=dtype, device=device),)
-    if isinstance(given, list):
-        return tuple([one for part in given for one in _arguments(module, part)])
-    return given if isinstance(given, tuple) else (given,)
+def _shape(given: Any) -> tuple[int, ...] | None:
+    """Return what is given as a shape, None where it is none."""
+    if not isinstance(given, tuple | list) or not given:
+        return None
+    if any(isinstance(one, bool | Tensor) for one in given):
+        return None
+    try:
+        shape = tuple(map(operator.index, given))
+    except TypeError:
+        return None
+    if min(shape) < 0 or math.prod(max(length, 1) for length in shape) >= 1 << 60:
+        raise ArgumentError(
+            f"summary: a shape must be lengths of at least 0 that make an array, got {shape}"
+        )
+    return shape
 
 
-def summary(model: Module, input: Any) -> Summary:
+def _one(model: Module, given: Any, dtype: Any) -> Any:
+    """Return an argument of the call: a shape becomes zeros, the rest stays what it is."""
+    shape = _shape(given)
+    if shape is None:
+        return given
+    like = next(model.parameters(), None)
+    own, device = (dtypes.float32, None) if like is None else (like.dtype, like.device)
+    return zeros(shape, dtype=own if dtype is None else dtype, device=device)
+
+
+def _arguments(model: Module, given: Any, dtype: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return what to call a module with."""
+    if isinstance(given, dict):
+        return (), {name: _one(model, one, dtype) for name, one in given.items()}
+    if isinstance(given, tuple | list) and _shape(given) is None:
+        if not given or not all(isinstance(one, str | float | int | None) for one in given):
+            return tuple([_one(model, one, dtype) for one in given]), {}
+    elif not isinstance(given, str | float | int | None):
+        return (_one(model, given, dtype),), {}
+    raise ArgumentError(
+        f"summary: input must be a tensor, an array or a shape, got {given!r:.60}; several stand "
+        "in a list, named ones in a dict"
+    )
+
+
+def summary(model: Module, input: Any = _MISSING, *, dtype: Any = None) -> Summary:
     """Return what each module of a network makes of an input, and what it costs.
 
-    The network is called once, in evaluation mode and without recording.
+    The network is called once, in evaluation mode and without recording; without an input it isn't
+    called, and the shapes are left out.
 
     Parameters
     ----------
     model : Module
         The network; afterwards in the mode in which it was.
-    input : Tensor, tuple of int, or a tuple or list of them
-        What to call it with, or the shape of zeros in the dtype of its parameters; a list holds
-        several such arguments.
+    input : Tensor, array or shape, optional
+        What to call it with: a tensor, or the shape of zeros, a tuple or list of int; a tuple or
+        list of them for several arguments, or a dict for named ones.
+    dtype : dtype, optional
+        Of the zeros; by default that of the network's parameters. Indices, say of an embedding,
+        are ``tfl.int64``.
 
     Returns
     -------
     Summary
-        ``modules``, a line for each, ``total_parameters``, ``trainable_parameters`` and
-        ``total_flops``; printed, a table. Counted are the additions and multiplications of linear
-        layers, convolutions, attention, recurrent layers and normalisations.
+        ``modules``, a line for each, ``total_parameters``, ``trainable_parameters``,
+        ``total_flops``, ``total_bytes`` and ``output_bytes``; printed, a table. Counted are the
+        additions and multiplications of linear layers, convolutions, attention, recurrent layers
+        and normalisations.
+
+    Raises
+    ------
+    ArgumentError
+        Where the input is none of these.
 
     Examples
     --------
@@ -207,29 +266,37 @@ def summary(model: Module, input: Any) -> Summary:
     2        Linear      (16, 2)               18    544
     ----------------------------------------------------
     parameters: 58 (0 frozen)   FLOPs: 1,696
+    memory: 232 bytes of parameters and buffers, 1.1 KiB of outputs
     """
     if not isinstance(model, Module):
         raise ArgumentError(f"summary: model must be a Module, got {type(model).__name__}")
-    args = _arguments(model, input)
+    called = input is not _MISSING
+    args, named_args = _arguments(model, input, dtype) if called else ((), {})
     shapes: dict[Module, tuple[int, ...] | None] = {}
     flops: dict[Module, int] = {}
     calls: dict[Module, int] = {}
+    made: list[int] = []
 
     def watch(module: Module, given: Any, named: Any, output: Any) -> None:
         found = _first(output)
         shapes[module] = None if found is None else found.shape
         calls[module] = calls.get(module, 0) + 1
         if found is not None:
+            if next(iter(module.children()), None) is None:
+                made.append(_size(found) * found.dtype.itemsize)
             given = (*given, *named.values())
             flops[module] = flops.get(module, 0) + _count(module, given, found)
 
     modules = list(model.named_modules())
     modes = [(module, module.training) for _, module in modules]
-    handles = [module.register_forward_hook(watch, with_kwargs=True) for _, module in modules]
+    handles = []
+    if called:
+        handles = [module.register_forward_hook(watch, with_kwargs=True) for _, module in modules]
     try:
         model.eval()
         with set_mode(grad=False):
-            model(*args)
+            if called:
+                model(*args, **named_args)
     finally:
         for handle in handles:
             handle.remove()
@@ -249,4 +316,6 @@ def summary(model: Module, input: Any) -> Summary:
         sum(_size(p) for p in parameters),
         sum(_size(p) for p in parameters if p.requires_grad),
         sum(flops.values()),
+        sum(_size(one) * one.dtype.itemsize for one in [*parameters, *model.buffers()]),
+        sum(made),
     )
