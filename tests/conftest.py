@@ -22,6 +22,10 @@ settings.load_profile("tensorflowlite")
 
 # The suite of its own that compares with PyTorch: its modules need the extra `parity`.
 collect_ignore_glob = [] if importlib.util.find_spec("torch") else ["parity/*"]
+without_parity = bool(collect_ignore_glob)
+# What looks at the built documentation: it needs the extra `docs` (`make docs`).
+if not (importlib.util.find_spec("nbclient") and importlib.util.find_spec("mkdocs")):
+    collect_ignore_glob.append("docs/*")
 
 
 def why_no_native_rows() -> str:
@@ -69,7 +73,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for report in reports
         if isinstance(report, pytest.TestReport)
     )
-    if collect_ignore_glob:
+    if without_parity:
         text = 'not run (pip install "tensorflowlite[parity]")'
     else:
         text = f"ran ({ran} tests)" if ran else "not selected"
