@@ -7,18 +7,38 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # What an installed environment depends on. The package itself is installed editable.
 SOURCES := pyproject.toml setup.py $(wildcard csrc/* kernels/include/*)
 
+<<<<<<< HEAD
 .PHONY: train test compiled soak parity docs lint audit lock bench gpu gpu-check gpu-sanitize gpu-bench clean
+=======
+.PHONY: train test compiled browser page page-check soak parity lint audit lock bench gpu gpu-check gpu-sanitize gpu-bench clean
+>>>>>>> main
 
 train: .venv/train.stamp
 	$(BIN)/tensorflowlite train digits
 
 test: .venv/test.stamp
+<<<<<<< HEAD
 	$(BIN)/python -m pytest --ignore=tests/parity --ignore=tests/compiled --ignore=tests/endurance --ignore=tests/docs $(PARALLEL) $(PYTEST_ARGS)
+=======
+	$(BIN)/python -m pytest --ignore=tests/parity --ignore=tests/compiled --ignore=tests/endurance --ignore=tests/browser $(PARALLEL) $(PYTEST_ARGS)
+>>>>>>> main
 
 # What takes compilers minutes: every kernel for every architecture; csrc, its bindings and the
 # kernels under sanitizers. One process, which compiles on all cores.
 compiled: .venv/test.stamp
 	$(BIN)/python -m pytest tests/compiled $(PYTEST_ARGS)
+
+# The page of a story, in Chromium without a network; the machine has the browser (/usr/bin/chromium,
+# or the one that TENSORFLOWLITE_BROWSER names). TENSORFLOWLITE_SCREENSHOTS=folder keeps pictures.
+browser: .venv/test.stamp .venv/browser.stamp
+	$(BIN)/python -m pytest -s tests/browser $(PYTEST_ARGS)
+
+# Bundles page/ into the package, with Node; page-check fails where that changes what is committed.
+page:
+	cd page && npm ci --no-fund --no-audit && npm run build
+
+page-check: page
+	git diff --exit-code -- tensorflowlite/story/page
 
 # What takes minutes of wear: trainings killed fifty times at random moments, for each number of
 # workers; ten thousand steps that may leave nothing; workers that end at any moment; over a million
@@ -66,7 +86,11 @@ WORKERS = $(shell $(PYTHON) -c "import importlib.util, os; print('-n', min(8, os
 gpu-check:
 	$(PYTHON) setup.py --quiet build_ext --inplace
 	@status=0; set -x; \
+<<<<<<< HEAD
 	TENSORFLOWLITE_TEST_BACKEND=cupy $(PYTHON) -m pytest --ignore=tests/parity --ignore=tests/compiled --ignore=tests/endurance --ignore=tests/docs $(WORKERS) $(PYTEST_ARGS) || status=1; \
+=======
+	TENSORFLOWLITE_TEST_BACKEND=cupy $(PYTHON) -m pytest --ignore=tests/parity --ignore=tests/compiled --ignore=tests/endurance --ignore=tests/browser $(WORKERS) $(PYTEST_ARGS) || status=1; \
+>>>>>>> main
 	$(PYTHON) -m benchmarks check-kernels || status=1; \
 	$(PYTHON) -c "import sys; from tensorflowlite.cli import main; sys.exit(main())" train digits --device cuda || status=1; \
 	exit $$status

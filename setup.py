@@ -222,7 +222,10 @@ setup(
     long_description_content_type="text/markdown",
     packages=find_packages(include=["tensorflowlite", "tensorflowlite.*"]) + folders,
     package_dir=mapped,
-    package_data={"": ["py.typed", "*.pyi", "*.cu", "*.cuh"]},
+    package_data={
+        "": ["py.typed", "*.pyi", "*.cu", "*.cuh"],
+        "tensorflowlite.story.page": ["story.js", "story.css"],
+    },
     include_package_data=False,
     ext_modules=[Extension("tensorflowlite._native", SOURCES)],
     cmdclass={"build_ext": BuildNative},

@@ -277,6 +277,7 @@ _LATER: dict[str, str] = {
     "ops.statistics": "average corrcoef cov cummax cummin logcumsumexp ptp",
     "programs.export": "export",
     "programs.loaded": "load_program",
+    "story.story": "explain",
     "transforms.checkpoint": "checkpoint",
     "ops.products": "cross dot inner kron trace vdot",
     "transforms.functional": "grad value_and_grad vjp jvp",

@@ -409,6 +409,7 @@ from .ops.statistics import logcumsumexp as logcumsumexp
 from .ops.statistics import ptp as ptp
 from .programs.export import export as export
 from .programs.loaded import load_program as load_program
+from .story.story import explain as explain
 from .transforms.checkpoint import checkpoint as checkpoint
 from .transforms.functional import grad as grad
 from .transforms.functional import jvp as jvp

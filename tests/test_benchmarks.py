@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import tensorflowlite as tfl
 from benchmarks import __main__ as program
 from benchmarks import (
     cpu_jit_results,
@@ -490,24 +489,6 @@ def test_names_lead_to_programs(
     assert "overhead" in capsys.readouterr().out
     monkeypatch.setattr(overhead, "main", lambda arguments: [7, arguments])
     assert program.main(["overhead", "--save", "x"]) == [7, ["--save", "x"]]
-
-
-def test_the_chain_by_hand_has_the_gradients_of_the_tape():
-    a = overhead.operands()
-    x, w = (tfl.tensor(a, requires_grad=True) for _ in range(2))
-    overhead.run(tfl, [x, w])
-    for tensor, by_hand in zip((x, w), overhead.chain_by_hand(a, a), strict=True):
-        np.testing.assert_allclose(tensor.grad.numpy(), by_hand, rtol=1e-5)
-
-
-@pytest.mark.parametrize("budget", [1e-6, 1e6])
-def test_the_check_fails_where_the_chain_is_over_its_budget(monkeypatch, capsys, budget):
-    monkeypatch.setattr(overhead, "operations", dict)
-    monkeypatch.setattr(overhead, "FLOOR_BUDGET", budget)
-    monkeypatch.setitem(sys.modules, "torch", None)
-    assert overhead.main(["--check"]) == (budget < 1)
-    said = capsys.readouterr().out
-    assert ("over budget: chain:" in said) == (budget < 1) and "NumPy by hand" in said
 
 
 @pytest.mark.parametrize(

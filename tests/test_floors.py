@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tensorflowlite"
 FLOORS = {
     "errors": 0, "runtime": 0, "version": 0, "backend": 1, "core": 2, "ops": 3, "transforms": 4,
-    "io": 4, "nn": 5, "optim": 5, "data": 5, "programs": 5, "debug": 6, "train": 7,
+    "io": 4, "nn": 5, "optim": 5, "data": 5, "programs": 5, "debug": 6, "story": 6, "train": 7,
     "distributed": 7, "cli": 8,
 }  # fmt: skip
 # Re-exports only: they may look at every floor, and only the top floors may look at them.

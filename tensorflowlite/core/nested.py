@@ -7,7 +7,7 @@ from typing import Any
 
 from ..backend import backend_of
 from ..runtime import set_mode
-from .tape import _Pass, own
+from .tape import Pass, own
 from .tensor import Tensor, wrap
 
 
@@ -21,7 +21,7 @@ def pull(
     put aside, and the hooks of those ``outside`` are left to it.
     """
     sink: dict[Any, Any] = dict.fromkeys(targets)
-    this = _Pass(trace, trace, sink, relevant)
+    this = Pass(trace, trace, sink, relevant)
     this.bounded, this.outside = True, outside
     aside = [(node, node.g, getattr(node, "owned", False)) for node in targets]
     for node in targets:

@@ -65,7 +65,7 @@ def defer(consumer: Primitive, producer: Primitive, payload: Any = None) -> None
 
 
 # -- one gradient ----------------------------------------------------------------------------------
-def _fit_raw(g: Any, shape: Any, dtype: Any, k: Any) -> Any:
+def fit_raw(g: Any, shape: Any, dtype: Any, k: Any) -> Any:
     """Un-broadcast and cast a raw gradient to its input's shape and dtype."""
     if g.shape != shape:
         g = k.sum_to(g, shape)
@@ -111,7 +111,7 @@ def _check_stale(node: Any) -> None:
 
 
 # -- the pass --------------------------------------------------------------------------------------
-class _Pass:
+class Pass:
     """One backward pass: what waits, what was reached, and how gradients are delivered."""
 
     def __init__(self, retain: bool, trace: bool, sink: dict[Any, Any] | None,
@@ -122,7 +122,7 @@ class _Pass:
         self.leaves: dict[Leaf, None] = {}
         self.roots: list[Any] = []
         self.consumers: dict[Any, int] | None = None
-        self.fit: Any = _fit_traced if trace else _fit_raw
+        self.fit: Any = _fit_traced if trace else fit_raw
         self.k: Any = traced
         self.bounded = False  # nothing beyond a target is visited
         self.outside: Any = ()  # targets whose hooks wait for another pass
@@ -488,7 +488,7 @@ def _seed(name: str, output: Tensor, gradient: Tensor | None, trace: bool) -> An
 
 
 def _start(
-    name: str, this: _Pass, outputs: Sequence[Tensor], gradients: Sequence[Tensor | None]
+    name: str, this: Pass, outputs: Sequence[Tensor], gradients: Sequence[Tensor | None]
 ) -> None:
     """Seed a pass and run it."""
     roots = this.roots
@@ -507,7 +507,7 @@ def _start(
 
 
 def _run(
-    name: str, this: _Pass, outputs: Sequence[Tensor], gradients: Sequence[Tensor | None]
+    name: str, this: Pass, outputs: Sequence[Tensor], gradients: Sequence[Tensor | None]
 ) -> None:
     if not outputs:
         raise GradientError(f"{name}: at least one output is needed, got none")
@@ -535,7 +535,7 @@ def backward(
         roots = [output.node for output in outputs if output.node is not None]
         relevant = leading_to(roots, [x.node for x in inputs])
         outputs, gradients = _reaching(relevant, outputs, gradients)
-    _run("backward", _Pass(retain, create_graph, None, relevant), outputs, gradients)
+    _run("backward", Pass(retain, create_graph, None, relevant), outputs, gradients)
 
 
 def _reaching(relevant: set[Any], outputs: Any, gradients: Any) -> tuple[Any, Any]:
@@ -566,7 +566,7 @@ def grad(
     retain = create_graph if retain_graph is None else retain_graph
     targets = [x.node for x in inputs]
     sink: dict[Any, Any] = dict.fromkeys(targets)
-    this = _Pass(retain, create_graph, sink, relevant)
+    this = Pass(retain, create_graph, sink, relevant)
     this.bounded = relevant is not None
     if relevant is None:
         roots = [output.node for output in outputs if output.node is not None]

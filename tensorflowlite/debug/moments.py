@@ -20,6 +20,7 @@ from ..data import DataLoader
 from ..nn import Module
 from ..optim import Optimizer
 from ..runtime import mode, tick
+from ..transforms.exchanging import Exchanges
 from ..transforms.sites import Site
 from .rules import ALL, Rule
 from .rules.values import magnitude
@@ -107,7 +108,7 @@ class Watcher:
 
     def __init__(self, rules: list[Rule]) -> None:
         self._rules = rules
-        self._exchanged: list[tuple[Any, str, Any]] = []
+        self._exchanges = Exchanges()
         self._state = _State()
         self.sites: dict[int, tuple[str, Site]] = {}  # by the ticks of the nodes that were made
         self.backwards = 0
@@ -126,23 +127,18 @@ class Watcher:
     # -- on and off --------------------------------------------------------------------------------
     def start(self) -> None:
         """Exchange the functions."""
-        self._exchange(tape, "_run", self._backward(tape._run))
-        self._exchange(Module, "__call__", self._called(Module.__call__))
-        self._exchange(DataLoader, "__iter__", self._iterated(DataLoader.__iter__))
-        self._exchange(Optimizer, "__init__", self._made(Optimizer.__init__))
-        self._watch_steps(Optimizer)
+        exchange = self._exchanges.exchange
+        exchange(tape, "_run", self._backward(tape._run))
+        exchange(Module, "__call__", self._called(Module.__call__))
+        exchange(DataLoader, "__iter__", self._iterated(DataLoader.__iter__))
+        exchange(Optimizer, "__init__", self._made(Optimizer.__init__))
+        self._watch_steps()
         watch.start(self.wrap)
 
     def stop(self) -> None:
         """Put all back that was there."""
         watch.stop(self.wrap)
-        for owner, name, before in reversed(self._exchanged):
-            setattr(owner, name, before)
-        self._exchanged.clear()
-
-    def _exchange(self, owner: Any, name: str, new: Any) -> None:
-        self._exchanged.append((owner, name, vars(owner)[name]))
-        setattr(owner, name, new)
+        self._exchanges.restore()
 
     # -- operations --------------------------------------------------------------------------------
     def wrap(self, name: str, run: Callable[..., Any]) -> Callable[..., Any]:
@@ -245,19 +241,14 @@ class Watcher:
         return {p.node for one in optimizers for group in one.param_groups for p in group["params"]}
 
     # -- steps -------------------------------------------------------------------------------------
-    def _watch_steps(self, kind: type) -> None:
-        watched = {owner for owner, name, _ in self._exchanged if name == "step"}
-        if "step" in vars(kind) and kind not in watched:
-            self._exchange(kind, "step", self._stepped(vars(kind)["step"]))
-        derived: type
-        for derived in kind.__subclasses__():
-            self._watch_steps(derived)
+    def _watch_steps(self) -> None:
+        self._exchanges.exchange_in_all(Optimizer, "step", self._stepped)
 
     def _made(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def make(optimizer: Any, *args: Any, **kwargs: Any) -> None:
             original(optimizer, *args, **kwargs)
-            self._watch_steps(Optimizer)  # a class that was defined since has a step of its own
+            self._watch_steps()  # a class that was defined since has a step of its own
             self.optimizers.add(optimizer)
 
         return make

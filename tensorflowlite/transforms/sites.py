@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import linecache
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 _PACKAGE = __name__.partition(".")[0]
@@ -19,6 +20,15 @@ def _described(file: str, line: int, function: str) -> str:
     source = linecache.getline(file, line).strip()
     where = f"{file}:{line}, in {function}"
     return f"{where}: {source}" if source else where
+
+
+def user_frames() -> Iterator[Any]:
+    """Yield the frames of the user's own code, the innermost first."""
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        if not _is_ours(frame) and not frame.f_code.co_filename.startswith("<frozen"):
+            yield frame
+        frame = frame.f_back
 
 
 def user_line(error: BaseException) -> str:

@@ -1,0 +1,66 @@
+// The one sentence that says what happens in a step.
+
+import type { Index } from "./index";
+import { brief, format, strengthOf, toNumber } from "./numbers";
+import type { Step, Timeline } from "./timeline";
+import { upstreamsOf } from "./timeline";
+import type { Arr } from "./types";
+
+export const STAGE_NAMES = {
+  forward: "Forward",
+  loss: "Loss",
+  backward: "Backward",
+  update: "Update",
+} as const;
+
+function list(texts: string[]): string {
+  if (texts.length < 2) return texts[0] ?? "";
+  return `${texts.slice(0, -1).join(", ")} and ${texts.at(-1)}`;
+}
+
+function gradient(array: Arr): string {
+  const strength = strengthOf(array);
+  if (strength.kind === "zero") return "zero";
+  if (strength.kind === "broken") return "not finite";
+  if (strength.kind === "empty") return "empty";
+  const only = array.values?.length === 1 ? array.values[0] : undefined;
+  return only !== undefined ? format(only) : `of norm ${format(strength.norm)}`;
+}
+
+export function describe(step: Step, timeline: Timeline, index: Index): string {
+  const { iteration } = timeline;
+  if (step.kind === "call") {
+    const call = iteration.calls[step.call]!;
+    const inputs = call.inputs.map((one) => `${one.name} (${brief(index.array(one.value))})`);
+    const outputs = call.outputs.map((out) => brief(index.array(out)));
+    const from = inputs.length ? ` takes ${list(inputs)} and` : "";
+    const what = outputs.length ? list(outputs) : "nothing";
+    const by = step.stage === "backward" ? "the backward pass itself runs " : "";
+    return `${by}${index.title(call)}${by ? ", which" : ""}${from} gives ${what}.`;
+  }
+  if (step.kind === "loss") {
+    const passes = iteration.passes.length;
+    const loss = iteration.loss === null ? "was not recorded" : `is ${format(iteration.loss)}`;
+    const then = passes
+      ? "its gradient by itself is 1, and from here the chain rule goes backward."
+      : "no backward pass follows.";
+    return `the loss ${loss}; ${then}`;
+  }
+  if (step.kind === "flow") {
+    const flow = iteration.flows[step.flow]!;
+    const call = flow.call === null ? null : iteration.calls[flow.call];
+    const name = call ? index.title(call) : flow.operation;
+    const up = list(upstreamsOf(flow).map(gradient)) || "missing";
+    const parts = flow.parts.map((part) => {
+      const input = call?.inputs[part.input]?.name ?? `input ${part.input + 1}`;
+      return `${input} (${gradient(part.product)})`;
+    });
+    if (!parts.length) return `a gradient ${up} reaches ${name} and goes no further.`;
+    return `a gradient ${up} reaches ${name}, which passes one to ${list(parts)}.`;
+  }
+  const update = iteration.updates[step.update]!;
+  if (update.gradient === null && toNumber(update.step.norm ?? 0) === 0) {
+    return `${update.parameter} has no gradient and stays as it is.`;
+  }
+  return `${update.optimizer} moves ${update.parameter} by a step ${gradient(update.step)}.`;
+}

@@ -1,0 +1,104 @@
+"""What is written down of one training step: values, calls, flows of gradient and updates."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from ..backend.array_summary import summarize
+from ..runtime import changed, owner_of, tick
+
+_LOOKED_BACK = 8  # calls
+
+
+class Iteration:
+    """One step, in the order in which things happened.
+
+    Lists of plain values, as `Story.to_json` writes them; arrays are summarised when they are met,
+    so that what changes them in place later doesn't change what is told.
+    """
+
+    def __init__(self) -> None:
+        self.loss: Any = None
+        self.values: list[dict[str, Any]] = []
+        self.calls: list[dict[str, Any]] = []
+        self.passes: list[dict[str, Any]] = []
+        self.flows: list[dict[str, Any]] = []
+        self.updates: list[dict[str, Any]] = []
+        self.order: list[list[Any]] = []
+        self._lists = {
+            "call": self.calls, "pass": self.passes, "flow": self.flows, "update": self.updates,
+        }  # fmt: skip
+        self.told: list[tuple[Any, bool]] = []  # of the calls: the operation, and grad mode
+        self._by_array: dict[int, tuple[Callable[[], Any], int, int]] = {}
+
+    def place_of(self, array: Any) -> int | None:
+        """Return the number of the value that an array is; None where it wasn't met."""
+        known = self._by_array.get(id(array))
+        return known[1] if known is not None and known[0]() is array else None
+
+    def is_changed(self, array: Any) -> bool:
+        """Whether an array was met, and changed in place since."""
+        if self.place_of(array) is None:
+            return False
+        return changed.get(id(owner_of(array)), 0) > self._by_array[id(array)][2]
+
+    def met(self, array: Any, **told: Any) -> int:
+        """Write an array down as a new value, and return its number."""
+        value = {"kind": "result", "name": "", "made_by": None, **told}
+        self.values.append({**value, "array": summarize(array)})
+        self._keep(array, len(self.values) - 1)
+        return len(self.values) - 1
+
+    def met_again(self, array: Any) -> int:
+        """Write down what an array has become by a change in place.
+
+        Where an operation just made what it holds, it is that operation's result.
+        """
+        before = self.values[self._by_array[id(array)][1]]
+        summary = summarize(array)
+        for call in self.calls[: -_LOOKED_BACK - 1 : -1]:
+            for place in call["outputs"]:
+                if self.values[place]["array"] == summary:
+                    self._keep(array, place)
+                    return place
+        self.values.append({**before, "made_by": None, "array": summary})
+        self._keep(array, len(self.values) - 1)
+        return len(self.values) - 1
+
+    def _keep(self, array: Any, place: int) -> None:
+        self._by_array[id(array)] = (_reference(array), place, tick())
+
+    def add(self, what: str, entry: dict[str, Any]) -> int:
+        """Append to one of the lists, and to the order of all."""
+        entries = self._lists[what]
+        entries.append(entry)
+        self.order.append([what, len(entries) - 1])
+        return len(entries) - 1
+
+    def name(self, array: Any, name: str, kind: str) -> None:
+        """Give the value that an array is its name."""
+        place = self.place_of(array)
+        if place is not None and self.values[place]["made_by"] is None:
+            self.values[place] |= {"name": name, "kind": kind}
+
+    def is_empty(self) -> bool:
+        """Whether nothing happened."""
+        return not self.order
+
+    def data(self, index: int, modules: dict[int, int]) -> dict[str, Any]:
+        """Return it as plain values; ``modules`` has the numbers of modules by identity."""
+        calls = [{**call, "module": modules.get(call["module"])} for call in self.calls]
+        return {
+            "index": index, "loss": self.loss, "values": self.values, "calls": calls,
+            "passes": self.passes, "flows": self.flows, "updates": self.updates,
+            "order": self.order,
+        }  # fmt: skip
+
+
+def _reference(array: Any) -> Callable[[], Any]:
+    try:
+        return weakref.ref(array)
+    except TypeError:  # this library's arrays can't be held weakly
+        return lambda: array

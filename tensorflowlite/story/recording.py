@@ -1,0 +1,390 @@
+"""Recording a story: what notices calls, backward passes, gradient rules and steps.
+
+While a story is recorded a few functions are exchanged for others that write down what they see and
+call what they stand for; afterwards they are the very ones that were there. Only the thread that
+began is looked at.
+"""
+
+from __future__ import annotations
+
+import bisect
+import functools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ..backend import as_array, is_array
+from ..core.graph import parents_of
+from ..core.nodes import JointNode, Leaf, Node, Output
+from ..core.primitive import Primitive, exchange_rules, registry, watch
+from ..core.tape import Pass
+from ..core.tensor import Tensor
+from ..optim import Optimizer
+from ..runtime import mode, tick
+from ..transforms.exchanging import Exchanges
+from ..transforms.function import Function
+from ..transforms.sites import Site, user_frames
+from .flows import Flows
+from .iteration import Iteration
+from .places import Places
+from .updates import record_step
+
+_SAID = 60  # characters of an attribute
+
+
+class Recorder:
+    """Writes down what happens from `start` to `stop`."""
+
+    def __init__(self) -> None:
+        self.places = Places()
+        self.iterations = [Iteration()]
+        self.optimizers: list[Optimizer] = []
+        self.notes: list[str] = []
+        self.passes: list[Pass] = []  # those that run, the innermost last
+        self.in_rules = 0
+        self._ends = False  # whether an optimizer has ended the step under way
+        self._resting = 0
+        self._thread = threading.get_ident()
+        self._exchanges = Exchanges()
+        self._flows = Flows(self)
+        self._ticks: list[int] = []
+        self._nodes: list[tuple[str, int, int]] = []  # by ticks: operation, iteration, call
+
+    # -- on and off --------------------------------------------------------------------------------
+    def start(self) -> None:
+        """Exchange the functions."""
+        exchange = self._exchanges.exchange
+        exchange(Pass, "run", self._pass(Pass.run))
+        exchange(Tensor, "detach", self._detach(Tensor.detach))
+        exchange(Function, "apply", classmethod(self._apply(vars(Function)["apply"].__func__)))
+        self._watch_steps()
+        self._restore_rules = exchange_rules(self._flows.watched)
+        watch.start(self.wrap)
+
+    def stop(self) -> None:
+        """Put all back that was there."""
+        watch.stop(self.wrap)
+        self._restore_rules()
+        self._flows.restore()
+        self._exchanges.restore()
+        self.finish()
+
+    def _watch_steps(self) -> None:
+        self._exchanges.exchange_in_all(Optimizer, "step", self._step)
+        self._exchanges.exchange_in_all(Optimizer, "zero_grad", self._rested)
+
+    @property
+    def here(self) -> Iteration:
+        """The iteration under way."""
+        return self.iterations[-1]
+
+    def is_looking(self) -> bool:
+        """Whether what happens now, on this thread, is to be written down."""
+        if self._resting or threading.get_ident() != self._thread:
+            return False
+        if mode.levels or mode.capture is not None:
+            self.note("Operations inside vmap, or recorded by jit, aren't told one by one.")
+            return False
+        return not self.in_rules or (len(self.passes) == 1 and self.passes[0].trace)
+
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """Look away: from what the recording itself computes, and the inside of a step."""
+        self._resting += 1
+        try:
+            yield
+        finally:
+            self._resting -= 1
+
+    def note(self, sentence: str) -> None:
+        """Tell something about the story as a whole, once."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+
+    def next_iteration(self) -> None:
+        """End the iteration under way, unless it is empty."""
+        self._ends = False
+        if not self.here.is_empty():
+            self.finish()
+            self.iterations.append(Iteration())
+
+    def finish(self) -> None:
+        """Give names to the values of the iteration under way."""
+        for optimizer in self.optimizers:
+            for place, p in enumerate(_parameters(optimizer)):
+                self._name(p, f"params[{place}]", "parameter")
+        for name, p in self.places.named("parameters"):
+            self._name(p, name, "parameter")
+        for name, buffer in self.places.named("buffers"):
+            self._name(buffer, name, "input")
+
+    def _name(self, tensor: Tensor, name: str, kind: str) -> None:
+        place = self.here.place_of(tensor.array)
+        known = place is not None and self.here.values[place]["name"]
+        if not known or not name.startswith("params["):
+            self.here.name(tensor.array, name, kind)
+
+    # -- operations --------------------------------------------------------------------------------
+    def wrap(self, name: str, run: Callable[..., Any]) -> Callable[..., Any]:
+        """Return an implementation that writes its calls down."""
+        op = registry.get(name)
+        if op is None:
+            return run
+
+        def recorded(*args: Any, **options: Any) -> Any:
+            if not self.is_looking():
+                return run(*args, **options)
+            site = Site()
+            given = _inputs(op, args)
+            self._begin_call([x for _, x in given])
+            inputs = [(label, self.value(x)) for label, x in given]
+            result = run(*args, **options)
+            result, outputs = _as_arrays(op, result)
+            self.call(op, site, inputs, outputs, _attributes(op, args))
+            return result
+
+        return recorded
+
+    def _begin_call(self, arrays: list[Any]) -> None:
+        here = self.here
+        by_hand = bool(here.passes) and mode.grad and not self.passes
+        if self._ends or (by_hand and any(self._is_stepped(array) for array in arrays)):
+            self.next_iteration()
+
+    def _is_stepped(self, array: Any) -> bool:
+        """Whether an array is a parameter that was changed in place, as a step by hand does."""
+        here = self.here
+        place = here.place_of(array)
+        if place is None or here.values[place]["kind"] != "parameter":
+            return False
+        return here.is_changed(array)
+
+    def value(self, array: Any) -> int:
+        """Return the number of an array that something is done with."""
+        place = self.here.place_of(array)
+        if place is not None:
+            return self.here.met_again(array) if self.here.is_changed(array) else place
+        name, is_parameter = _variable(array)
+        kind = "parameter" if is_parameter else "input"
+        if not name and array.ndim == 0:
+            kind = "constant"
+        return self.here.met(array, kind=kind, name=name)
+
+    def call(
+        self, op: Primitive | str, site: Site, inputs: list[tuple[str, int]], outputs: list[Any],
+        attributes: dict[str, str],
+    ) -> int:  # fmt: skip
+        """Write a call down, which has just been made."""
+        here = self.here
+        if self.passes:
+            phase, number = "backward", len(here.passes) - 1
+        else:
+            phase, number = "forward", None
+        call = here.add("call", {
+            "operation": self.places.operation(op), "module": self.places.module(site),
+            "source": self.places.source(site),
+            "inputs": [{"name": name, "value": value} for name, value in inputs],
+            "outputs": [], "attributes": attributes, "recorded": False,
+            "phase": phase, "pass": number,
+        })  # fmt: skip
+        here.told.append((op, mode.grad))
+        for array in outputs:
+            here.calls[call]["outputs"].append(here.met(array, made_by=call))
+        # A node takes its tick right after its implementation ran; other threads tick between.
+        self._ticks.append(tick())
+        name = op if isinstance(op, str) else op.name
+        self._nodes.append((name, len(self.iterations) - 1, call))
+        return call
+
+    def call_of(self, node: Any) -> int | None:
+        """Return the number of the call, in the iteration under way, that recorded a node."""
+        if type(node) is Output:
+            node = node.main
+        if type(node) is Leaf or node.op is None:
+            return None
+        place = bisect.bisect(self._ticks, node.born) - 1
+        while place >= 0 and self._nodes[place][0] != node.op.name:
+            place -= 1
+        if place < 0:
+            return None
+        _, iteration, call = self._nodes[place]
+        return call if iteration == len(self.iterations) - 1 else None
+
+    def _detach(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def detach(x: Any) -> Any:
+            detached = original(x)
+            if x.node is None or not mode.grad or self.passes or not self.is_looking():
+                return detached
+            site = Site()
+            self._begin_call([x.array])
+            given = self.value(x.array)
+            detached.array = x.array[...]  # the same memory, but told apart
+            self.call("detach", site, [("x", given)], [detached.array], {})
+            return detached
+
+        return detach
+
+    def _apply(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def apply(cls: Any, *args: Any) -> Any:
+            if not self.is_looking():
+                return original(cls, *args)
+            site = Site()
+            tensors = [(f"values[{i}]", x) for i, x in enumerate(args) if isinstance(x, Tensor)]
+            self._begin_call([x.array for _, x in tensors])
+            inputs = [(name, self.value(x.array)) for name, x in tensors]
+            with self.resting():
+                result = original(cls, *args)
+            results = result if isinstance(result, tuple) else (result,)
+            outputs = [one.array for one in results if isinstance(one, Tensor)]
+            made = [one.node for one in results if isinstance(one, Tensor) and one.node is not None]
+            call = self.call(cls.__name__, site, inputs, outputs, {})
+            for node in made:
+                main = node.main if type(node) is Output else node
+                self._flows.watch_own(main.op)
+                self._ticks[-1] = main.born
+            self.here.calls[call]["recorded"] = bool(made)
+            return result
+
+        return apply
+
+    # -- backward passes ---------------------------------------------------------------------------
+    def _pass(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def run(this: Any) -> None:
+            if self._resting or threading.get_ident() != self._thread or self.in_rules:
+                original(this)
+                return
+            if self._ends:
+                self.next_iteration()
+            here = self.here
+            root = next(iter(this.roots), None)
+            self._mark(this.roots)
+            value = self._value_of(root)
+            if here.loss is None and value is not None:
+                here.loss = here.values[value]["array"].get("values", [None])[0]
+            here.add("pass", {"root": value, "create_graph": bool(this.trace)})
+            self.passes.append(this)
+            self._flows.begin()
+            try:
+                original(this)
+            finally:
+                self.passes.pop()
+
+        return run
+
+    def _value_of(self, node: Any) -> int | None:
+        """Return the value whose gradient a node stands for; of a leaf none."""
+        call = None if node is None else self.call_of(node)
+        if call is None:
+            return None
+        index = node.index if type(node) is Output else 0
+        outputs = self.here.calls[call]["outputs"]
+        return outputs[index] if index < len(outputs) else None
+
+    def _mark(self, roots: Any) -> None:
+        """Mark the calls that the tape knows, below the roots."""
+        stack, seen = list(roots), set()
+        while stack:
+            node = stack.pop()
+            if node in seen:
+                continue
+            seen.add(node)
+            if type(node) in (Node, JointNode):
+                call = self.call_of(node)
+                if call is not None:
+                    self.here.calls[call]["recorded"] = True
+            stack.extend([p for p in parents_of(node) or () if p is not None])
+
+    # -- steps -------------------------------------------------------------------------------------
+    def _step(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def step(optimizer: Any, *args: Any, **kwargs: Any) -> Any:
+            if not self.is_looking() or self.passes:
+                return original(optimizer, *args, **kwargs)
+            self._watch_steps()  # a class that was defined since has a step of its own
+            if optimizer not in self.optimizers:
+                self.optimizers.append(optimizer)
+            closure = bool(args) or kwargs.get("closure") is not None
+            if closure:
+                self.note(
+                    f"{type(optimizer).__name__} calls a closure: the losses that it tries are "
+                    "told, and of the parameters the step as a whole."
+                )
+            result = record_step(self, optimizer, closure, lambda: original(
+                optimizer, *args, **kwargs))  # fmt: skip
+            self._ends = True
+            return result
+
+        return step
+
+    def _rested(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def rested(*args: Any, **kwargs: Any) -> Any:
+            with self.resting():
+                return original(*args, **kwargs)
+
+        return rested
+
+
+def _parameters(optimizer: Optimizer) -> list[Tensor]:
+    return [p for group in optimizer.param_groups for p in group["params"]]
+
+
+def _inputs(op: Primitive, args: tuple[Any, ...]) -> list[tuple[str, Any]]:
+    """Return the arrays that a call was given, with their names."""
+    count = len(args) - len(op.attributes) if op.variadic else len(op.inputs)
+    given = args[: max(count, 0)]
+    return [
+        (name, x) for name, x in zip(op.input_names(len(given)), given, strict=False) if is_array(x)
+    ]
+
+
+def _attributes(op: Primitive, args: tuple[Any, ...]) -> dict[str, str]:
+    rest = args[len(args) - len(op.attributes) :] if op.variadic else args[len(op.inputs) :]
+    return {name: _said(value) for name, value in zip(op.attributes, rest, strict=False)}
+
+
+def _said(value: Any) -> str:
+    if is_array(value):
+        return f"{value.dtype} {value.shape}"
+    if type(value) is Tensor:
+        return f"{value.dtype} {value.shape}"
+    if callable(value):
+        return getattr(value, "__name__", type(value).__name__)
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _SAID else text[: _SAID - 1] + "…"
+
+
+def _as_arrays(op: Primitive, result: Any) -> tuple[Any, list[Any]]:
+    """Return an implementation's result, scalars made arrays, and the arrays of its outputs."""
+    if op.keeps_residual:
+        out, residual = result
+        plain, outputs = _as_arrays_of(out)
+        return (plain, residual), outputs
+    return _as_arrays_of(result)
+
+
+def _as_arrays_of(out: Any) -> tuple[Any, list[Any]]:
+    if isinstance(out, tuple | list):
+        arrays = [one if is_array(one) else as_array(one) for one in out]
+        return type(out)(arrays) if type(out) in (tuple, list) else out, arrays
+    array = out if is_array(out) else as_array(out)
+    return array, [array]
+
+
+def _variable(array: Any) -> tuple[str, bool]:
+    """Return the name that the user's code has for an array, and whether it is a parameter.
+
+    The outermost name: functions call what they are given ``x``.
+    """
+    found = ("", False)
+    for frame in user_frames():
+        for space in (frame.f_globals, frame.f_locals):
+            for name, one in list(space.items()):
+                if type(one) is Tensor and one.array is array and name.isidentifier():
+                    found = name, bool(one.is_leaf and one.requires_grad)
+                    break
+    return found

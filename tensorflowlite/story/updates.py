@@ -1,0 +1,96 @@
+"""A step of an optimizer in a story: what each parameter was, got, and became."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..backend import backend_of
+from ..backend.array_summary import summarize
+from ..core.tensor import Tensor
+from ..optim import Optimizer
+
+if TYPE_CHECKING:
+    from .recording import Recorder
+
+
+def record_step(
+    recorder: Recorder, optimizer: Optimizer, closure: bool, step: Callable[[], Any]
+) -> Any:
+    """Run a step, and write down what it does to the parameters; return what it returned."""
+    due = [
+        (group, number, p)
+        for group in optimizer.param_groups
+        for number, p in enumerate(group["params"])
+        if closure or p.grad is not None
+    ]
+    names = _names(recorder, optimizer)
+    before = {
+        id(p): (
+            backend_of(p.array).copy(p.array),
+            None if p.grad is None else summarize(p.grad.array),
+            _slots(optimizer, p),
+        )
+        for _, _, p in due
+    }
+    if closure:
+        result = step()
+    else:
+        with recorder.resting():
+            result = step()
+    with recorder.resting():
+        for group, _, p in due:
+            old, gradient, slots = before[id(p)]
+            if closure and p.grad is not None:
+                gradient = summarize(p.grad.array)
+            now = _slots(optimizer, p)
+            recorder.here.add("update", {
+                "parameter": names[id(p)], "value": recorder.here.place_of(p.array),
+                "optimizer": type(optimizer).__name__, "settings": _settings(group),
+                "before": summarize(old), "gradient": gradient,
+                "slots": [
+                    {"name": name, "before": slots.get(name), "after": after}
+                    for name, after in now.items()
+                ],
+                "step": summarize(backend_of(old).subtract(p.array, old)),
+                "after": summarize(p.array),
+            })  # fmt: skip
+    return result
+
+
+def _names(recorder: Recorder, optimizer: Optimizer) -> dict[int, str]:
+    """Return the paths of an optimizer's parameters, as the story's values have them."""
+    recorder.finish()
+    found, number = {}, 0
+    for group in optimizer.param_groups:
+        given = group.get("param_names")
+        for i, p in enumerate(group["params"]):
+            value = recorder.here.place_of(p.array)
+            known = "" if value is None else recorder.here.values[value]["name"]
+            own = given[i] if given is not None else f"params[{number}]"
+            found[id(p)] = known or _path(recorder, p) or own
+            number += 1
+    return found
+
+
+def _path(recorder: Recorder, p: Tensor) -> str:
+    return next((name for name, one in recorder.places.named("parameters") if one is p), "")
+
+
+def _slots(optimizer: Optimizer, p: Tensor) -> dict[str, Any]:
+    return {
+        name: summarize(value.array) if type(value) is Tensor else None
+        for name, value in optimizer.state.get(p, {}).items()
+    }
+
+
+def _settings(group: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in group.items():
+        if type(value) is Tensor and value.size == 1:
+            found[key] = value.item()
+        elif isinstance(value, bool | int | float | str) or value is None:
+            found[key] = value
+        elif key == "betas":
+            found[key] = list(value)
+    return found

@@ -1,0 +1,38 @@
+"""Exchanging functions for a while, so that what isn't looked at asks nothing and costs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+class Exchanges:
+    """Functions of modules and classes that others stand in for, until `restore`."""
+
+    def __init__(self) -> None:
+        self._exchanged: list[tuple[Any, str, Any]] = []
+
+    def exchange(self, owner: Any, name: str, new: Any) -> None:
+        """Put ``new`` in the place of an attribute that ``owner`` itself has."""
+        self._exchanged.append((owner, name, vars(owner)[name]))
+        setattr(owner, name, new)
+
+    def exchange_in_all(
+        self, kind: type, name: str, standing_in: Callable[[Callable[..., Any]], Any]
+    ) -> None:
+        """Exchange a method of a class, and of every class below it that has one of its own.
+
+        Called again it takes those that were defined meanwhile.
+        """
+        done = {owner for owner, known, _ in self._exchanged if known == name}
+        if name in vars(kind) and kind not in done:
+            self.exchange(kind, name, standing_in(vars(kind)[name]))
+        derived: type
+        for derived in kind.__subclasses__():
+            self.exchange_in_all(derived, name, standing_in)
+
+    def restore(self) -> None:
+        """Put back what was there."""
+        for owner, name, before in reversed(self._exchanged):
+            setattr(owner, name, before)
+        self._exchanged.clear()

@@ -1,0 +1,140 @@
+"""Stories know where a gradient was lost: the operation and the line."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+
+import pytest
+
+import tensorflowlite as tfl
+from tensorflowlite import nn
+from tensorflowlite.errors import ArgumentError
+from tensorflowlite.nn import functional as F
+
+
+class Net(nn.Module):
+    """Three layers, with something between them."""
+
+    def __init__(self, between):
+        super().__init__()
+        self.first, self.last = nn.Linear(3, 4), nn.Linear(4, 2)
+        self.spare = nn.Linear(2, 2)
+        self.between = between
+
+    def forward(self, x):
+        return self.last(self.between(self.first(x)))
+
+
+def cut_by_detach(h):
+    return (h * 2).detach() + 1  # here: cut_by_detach
+
+
+def dead(h):
+    return F.relu(h - 100)  # here: dead
+
+
+def saturated(h):
+    return F.sigmoid(h + 60)  # here: saturated
+
+
+def nearly_saturated(h):
+    return F.sigmoid(h + 14)  # here: nearly_saturated
+
+
+def to_integers(h):
+    return (h * 10).astype(tfl.int32).astype(tfl.float32)  # here: to_integers
+
+
+def unrecorded(h):
+    with tfl.no_grad():
+        h = tfl.sin(h)  # here: unrecorded
+        return h * 2
+
+
+def not_a_number(h):
+    return tfl.log(h - 1000)  # here: not_a_number
+
+
+def infinite_slope(h):
+    return tfl.sqrt(h * 0)  # here: infinite_slope
+
+
+def exploding(h):
+    return h * 1e6  # here: exploding
+
+
+FAULTS = [
+    (cut_by_detach, "cut", "detach"), (dead, "zero", "relu"), (saturated, "zero", "sigmoid"),
+    (nearly_saturated, "vanished", "sigmoid"), (to_integers, "cut", "cast"),
+    (unrecorded, "cut", "sin"), (not_a_number, "nan", "log"), (infinite_slope, "nan", "sqrt"),
+    (exploding, "exploded", "multiply"),
+]  # fmt: skip
+
+
+def line_of(function):
+    lines, first = inspect.getsourcelines(function)
+    (place,) = [i for i, line in enumerate(lines) if f"# here: {function.__name__}" in line]
+    return first + place
+
+
+@pytest.mark.parametrize(("between", "state", "operation"), FAULTS)
+def test_why_names_the_operation_and_the_line(between, state, operation):
+    tfl.manual_seed(0)
+    model = Net(between)
+    x, y = tfl.randn(5, 3), tfl.tensor([0, 1, 0, 1, 1])
+    with warnings.catch_warnings(), tfl.explain() as story:
+        warnings.simplefilter("ignore")
+        loss = F.cross_entropy(model(x), y) if state != "exploded" else model(x).sum()
+        loss.backward()
+    for asked in ("first.weight", model.first.weight):
+        reason = story.why(asked)
+        assert (reason.state, reason.operation) == (state, operation), reason
+        assert reason.file.endswith("test_explain_why.py") and reason.line == line_of(between)
+        assert f"{reason.line}" in reason.sentence and operation in reason.sentence
+    if state not in ("nan",):
+        assert reason.path[-1] == ("linear" if state != "cut" else operation)
+
+
+def test_why_of_parameters_that_nothing_uses():
+    model = Net(F.relu)
+    model.spare.requires_grad_(False)
+    model.idle = nn.Linear(2, 2)
+    model.last.bias.requires_grad_(False)
+    with tfl.explain() as story:
+        x = tfl.ones((2, 3))
+        aside = model.idle(tfl.ones((1, 2)))  # its result is dropped
+        (model(x) ** 2).mean().backward()
+    assert aside is not None
+    assert story.why("spare.weight").state == "unused"
+    assert story.why("idle.weight").state == "unused"
+    assert "doesn't reach the loss" in story.why("idle.weight").sentence
+    assert story.why("last.bias").state == "frozen"
+    assert story.why("last.weight").state == "healthy"
+
+
+def test_why_of_operations_without_derivatives():
+    w = tfl.tensor([1.5, -2.5], requires_grad=True)
+    with tfl.explain() as story:
+        (tfl.argmax(w) * tfl.ones((1,)).requires_grad_()).sum().backward()
+    reason = story.why("w")
+    assert reason.state == "cut" and reason.operation == "argmax"
+
+
+def test_a_step_without_backward_says_so(tmp_path):
+    model = nn.Linear(2, 1)
+    with tfl.explain() as story:
+        model(tfl.ones((1, 2)))
+    assert story.why("weight").state == "no backward"
+    assert any("backward" in note for note in story.data["notes"])
+    story.to_html(tmp_path / "story.html")
+    assert "backward" in story.to_text()
+
+
+def test_nothing_at_all(tmp_path):
+    with tfl.explain() as story:
+        pass
+    assert len(story) == 0 and "Nothing was recorded" in story.to_text()
+    story.to_html(tmp_path / "story.html")
+    with pytest.raises(ArgumentError, match="must be one of the story's, got 'w'; they are none"):
+        story.why("w")
