@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 import tensorflowlite as tfl
+from tensorflowlite.backend import kernels
 from tests import documents
+from tests.compilers import need_host, need_nvrtc
 from tests.documents import CHECKOUT, PAGES, Block, blocks
 
 RUNNING = [page for page in PAGES if any(one.language == "python" for one in blocks(page))]
@@ -35,6 +37,8 @@ def run(page: Path, *options: str) -> None:
 
 @pytest.mark.parametrize("page", RUNNING, ids=name)
 def test_the_blocks_of_a_page_run(page: Path) -> None:
+    if page.name == "kernel.md":
+        need_host()
     run(page)
 
 
@@ -43,6 +47,14 @@ def test_the_blocks_for_a_gpu_run(page: Path) -> None:
     if not tfl.cuda.is_available():
         pytest.skip(f"no GPU: {tfl.cuda.why_not()}")
     run(page, "--gpu")
+
+
+@pytest.mark.parametrize("dtype", kernels.TYPE_NAMES)
+def test_the_pages_kernel_compiles(dtype: str) -> None:
+    need_nvrtc()
+    (text,) = [one.text for page in PAGES for one in blocks(page) if one.language == "cpp"]
+    source, defines = kernels.Generated("page", text), {"TFL_TYPE": kernels.TYPE_NAMES[dtype]}
+    assert len(kernels.compiled(source, defines, "sm_90")) > 1000
 
 
 # -- that no block escapes -------------------------------------------------------------------------

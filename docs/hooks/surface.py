@@ -42,7 +42,8 @@ ROOT = {
     "Transforms, jit and modes": (
         "transforms",
         "transforms.functional transforms.jacobians transforms.vmap transforms.checkpoint "
-        "transforms.jit transforms.modes programs.export programs.loaded backend.threads io",
+        "transforms.jit transforms.modes programs.export programs.loaded story.story backend.threads "
+        "io",
     ),
 }  # fmt: skip
 
@@ -189,4 +190,4 @@ def _heading(module: str) -> str:
     return {"constants": "Dtypes and constants", "backend": "Devices", "cuda": "Default device",
             "io": "Files", "aliases": "PyTorch's names", "ctc": "CTC", "": "",
             "margins": "Losses of margins", "regression": "Losses of regression",
-            "threads": "Threads and determinism"}.get(title, title.capitalize())  # fmt: skip
+            "threads": "Threads and determinism", "story": "Recorded training steps"}.get(title, title.capitalize())  # fmt: skip
