@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from types import FunctionType, ModuleType
 from typing import Any
 
 import surface
+from griffe._internal.docstrings import numpy as docstrings
 from surface import Name
 
 import tensorflowlite as tfl
 
 # Of an object under several names the first place in this order has the text.
 FIRST = ("", *surface.PLACES)
+
+
+_parsed = docstrings.parse_docstring_annotation
+
+
+def _type_as_written(annotation: str, *others: Any, **more: Any) -> Any:
+    """Leave a type like "Tensor, shape (..., m, k) or (k,)" as it is: it reads as a Python tuple."""
+    if re.fullmatch(r"[\w.]+", annotation):
+        return _parsed(annotation, *others, **more)
+    return annotation
+
+
+docstrings.parse_docstring_annotation = _type_as_written
 
 
 def written() -> dict[str, str]:

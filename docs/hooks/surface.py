@@ -42,8 +42,8 @@ ROOT = {
     "Transforms, jit and modes": (
         "transforms",
         "transforms.functional transforms.jacobians transforms.vmap transforms.checkpoint "
-        "transforms.jit transforms.modes programs.export programs.loaded story.story backend.threads "
-        "io",
+        "transforms.jit transforms.modes programs.export programs.loaded story.story "
+        "backend.threads io",
     ),
 }  # fmt: skip
 
@@ -187,7 +187,18 @@ def _source(name: Name) -> str:
 def _heading(module: str) -> str:
     """A section's title from the module that declares its names: "ops.nan_reductions"."""
     title = module.rpartition(".")[2].replace("_", " ")
-    return {"constants": "Dtypes and constants", "backend": "Devices", "cuda": "Default device",
-            "io": "Files", "aliases": "PyTorch's names", "ctc": "CTC", "": "",
-            "margins": "Losses of margins", "regression": "Losses of regression",
-            "threads": "Threads and determinism", "story": "Recorded training steps"}.get(title, title.capitalize())  # fmt: skip
+    return _HEADINGS.get(title, title.capitalize())
+
+
+_HEADINGS = {
+    "constants": "Dtypes and constants",
+    "backend": "Devices",
+    "cuda": "Default device",
+    "io": "Files",
+    "aliases": "PyTorch's names",
+    "ctc": "CTC",
+    "margins": "Losses of margins",
+    "regression": "Losses of regression",
+    "threads": "Threads and determinism",
+    "story": "Recorded training steps",
+}

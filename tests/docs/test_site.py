@@ -60,7 +60,11 @@ def test_signatures_and_parameters_are_there(path: str) -> None:
     short = path.rpartition(".")[2]
     assert re.search(rf"\b{short} ?\(", shown), f"{path} has no signature"
     if path != "tfl.nn.Module.to":
-        assert "Parameters: Name Type Description" in shown and ">>>" in shown
+        assert re.search(r"Parameters: \w+ ", shown) and "Examples: >>>" in shown
+
+
+def test_types_stand_as_they_are_written() -> None:
+    assert "Tensor, shape (..., m, k) or (k,)" in words(REFERENCE["products"])
 
 
 PAGES = sorted(SITE.rglob("*.html"))
