@@ -231,6 +231,7 @@ _LATER: dict[str, str] = {
         "are_deterministic_algorithms_enabled get_num_threads set_num_threads "
         "use_deterministic_algorithms"
     ),
+    "debug.profiling": "profile",
     "ops.arranging": (
         "apply_along_axis apply_over_axes array_split broadcast_tensors dsplit fliplr flipud "
         "hsplit movedim rollaxis rot90 sliding_window_view swapdims tensor_split trim_zeros "

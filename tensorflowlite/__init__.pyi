@@ -39,6 +39,7 @@ from .backend.threads import get_num_threads as get_num_threads
 from .backend.threads import set_num_threads as set_num_threads
 from .backend.threads import use_deterministic_algorithms as use_deterministic_algorithms
 from .core.tensor import Tensor as Tensor
+from .debug.profiling import profile as profile
 from .io import load as load
 from .io import load_safetensors as load_safetensors
 from .io import save as save

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable
@@ -47,6 +48,24 @@ changed: dict[int, int] = {}
 changed_by: dict[int, str] = {}  # what made that newest change
 _owners: dict[int, weakref.ref[Any]] = {}
 _prune_at = 4096
+
+
+_PACKAGE = __name__.partition(".")[0]
+
+
+def is_ours(frame: Any) -> bool:
+    """Whether a frame runs code of this package."""
+    # The adapters of rules are compiled without a module of their own.
+    name = frame.f_globals.get("__name__")
+    return name is None or name.partition(".")[0] == _PACKAGE
+
+
+def users_level() -> int:
+    """Return the ``stacklevel`` of a warning that the caller gives, for the user's own line."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and is_ours(frame):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 _GENERATOR = 0x20  # inspect.CO_GENERATOR, without the cost of importing inspect

@@ -380,6 +380,16 @@ def test_steps_by_hand_are_iterations_too():
                 b -= 0.1 * b.grad
             w.grad = b.grad = None
     assert len(story) == 3
+    for one in story.data["iterations"]:
+        assert [update["parameter"] for update in one["updates"]] == ["w", "b"]
+        of_w = one["updates"][0]
+        before, slope, step, after = (
+            np.array(of_w[key]["values"]) for key in ("before", "gradient", "step", "after")
+        )
+        np.testing.assert_allclose(slope, 2 * before, rtol=1e-6)
+        np.testing.assert_allclose(after, before - 0.1 * slope, rtol=1e-6)
+        np.testing.assert_allclose(step, after - before, rtol=1e-4)
+        assert {c["phase"] for c in one["calls"]} == {"forward", "update"}
     names = {v["name"] for v in story.data["iterations"][0]["values"] if v["kind"] == "parameter"}
     assert names == {"w", "b"}
 

@@ -223,7 +223,7 @@ NAMES = {
         "complex64 complex128 no_grad enable_grad inference_mode default_device manual_seed "
         "save load save_safetensors load_safetensors __version__ where clip erf concat stack "
         "einsum matmul sort argsort topk grad value_and_grad vjp jvp "
-        "jacrev jacfwd hessian hvp checkpoint vmap"
+        "jacrev jacfwd hessian hvp checkpoint vmap profile"
     ),
     "amp": "autocast GradScaler custom_fwd custom_bwd is_autocast_available",
     "autograd": "grad backward Function once_differentiable gradcheck gradgradcheck "
@@ -233,7 +233,7 @@ NAMES = {
         "max_memory_allocated reset_peak_memory_stats Event Stream stream current_stream nvtx "
         "set_float32_matmul_precision get_float32_matmul_precision"
     ),
-    "debug": "log strict lockstep StrictWarning StrictError",
+    "debug": "log strict lockstep profile StrictWarning StrictError",
     "debug.nvtx": "range_push range_pop range modules",
     "random": "uniform normal randint permutation manual_seed get_state set_state",
     "linalg": (

@@ -237,6 +237,10 @@ DIFFERENT: dict[str, tuple[Callable[[], Any], str]] = {
         "singular",
     ),
     "`torch.utils.data.DataLoader`": (lambda: tfl.utils, "utils"),  # type: ignore[attr-defined]
+    "`torch.profiler.profile(...)`, `prof.key_averages().table(sort_by=...)`": (
+        lambda: tfl.profile().key_averages(),  # type: ignore[attr-defined]
+        "key_averages",
+    ),
 }
 
 
@@ -248,6 +252,9 @@ def test_spelled_differently(row: str) -> None:
 
 
 def test_the_spelling_here() -> None:
+    with tfl.profile() as prof:
+        tfl.tanh(x)
+    assert "tanh" in prof.table(by="operation", sort="self")
     assert x.shape[0] == 2 and tfl.data.DataLoader is not None
     assert x.clone().relu_().tolist() == F.relu(x).tolist()
     found = [tfl.jacrev(tfl.sum)(x), tfl.jacfwd(tfl.sum)(x), tfl.value_and_grad(tfl.sum)(x)[1]]

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import Any, NamedTuple, Protocol
 
+from ..runtime import users_level
 from .base import Backend, Watcher, as_array, choices
 from .cuda_graph_plan import NEVER, Part, Plan, is_dense, last_uses, plan, prepared
 from .program import Call, Program, Ref, compiled, root_of
@@ -382,7 +383,7 @@ class GraphExecutor:
             f"jit: {worst.slot or 'a program'} can't be recorded as a CUDA graph, got "
             f"{worst.reason}; the program's calls run one by one",
             RuntimeWarning,
-            stacklevel=6,
+            stacklevel=users_level(),
         )
 
     def _tell(self) -> None:

@@ -74,8 +74,8 @@ def is_quiet() -> bool:
 
 
 def takes_out(function: Any) -> bool:
-    """Whether an implementation takes the array to write to as ``out``."""
-    return type(function).__name__ == "ufunc"
+    """Whether an implementation takes the array to write to as ``out``, or says that it does."""
+    return type(function).__name__ == "ufunc" or getattr(function, "takes_out", False) is True
 
 
 def index_array(values: Any) -> Any:

@@ -148,9 +148,13 @@ def _settling(names: dict[str, Any], name: str, choose: Any) -> Callable[..., An
     """Return a function that puts the implementation which ``choose`` takes in its own place."""
 
     def first(*args: Any) -> Any:
-        found = names[name] = choose.chosen(args)
+        found = choose.chosen(args)
+        first.settled = found  # type: ignore[attr-defined]
+        if names[name] is first:  # else what stands in for it puts it in its own place
+            names[name] = found
         return found(*args)
 
+    first.settled = None  # type: ignore[attr-defined]
     return first
 
 
@@ -158,6 +162,49 @@ def call_at(replay: Any, line: int) -> Call | None:
     """Return the call that stands at a line of what `compiled` returned."""
     found: Call | None = replay.calls[line - 1] if line <= len(replay.calls) else None
     return found
+
+
+def exchange_calls(
+    replay: Any, watched: Callable[[Call, Callable[..., Any]], Callable[..., Any]]
+) -> Callable[[], None]:
+    """Let ``watched(call, run)`` stand in for what each call of a compiled program runs.
+
+    ``replay`` is what `compiled` returned. Returns what ends that.
+    """
+    exchanged = [
+        _Exchanged(replay.__globals__, f"f{number}", call, watched)
+        for number, call in enumerate(filter(None, replay.calls))
+    ]
+
+    def restore() -> None:
+        for one in exchanged:
+            one.restore()
+
+    return restore
+
+
+class _Exchanged:
+    """What one call of a program runs, exchanged."""
+
+    def __init__(self, names: dict[str, Any], name: str, call: Call, watched: Any) -> None:
+        self._names, self._name, self._call, self._watched = names, name, call, watched
+        self._put(names[name])
+        names[name] = self
+
+    def _put(self, run: Any) -> None:
+        self._original, self._run = run, self._watched(self._call, run)
+        self._settles = hasattr(run, "settled")
+
+    def __call__(self, *args: Any) -> Any:
+        result = self._run(*args)
+        if self._settles and self._original.settled is not None:
+            self._put(self._original.settled)
+        return result
+
+    def restore(self) -> None:
+        """Put what it stands for back, as it would be by now."""
+        if self._names[self._name] is self:
+            self._names[self._name] = self._original
 
 
 def _is_true(flag: Any) -> bool:

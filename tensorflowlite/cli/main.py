@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from ..errors import OutOfMemoryError, TensorflowliteError
 from ..version import __version__
+from .explain_options import add_parser as add_explain
 from .options import add_options
 
 # What a shell expects of a command that Ctrl-C or SIGTERM ended: 128 and the signal's number.
@@ -50,8 +51,9 @@ def make_parser() -> argparse.ArgumentParser:
         add_options(subparser, name)
         _add_run_options(subparser)
     commands.add_parser("doctor", help="versions, CPU, native extension, GPU")
-    explain = commands.add_parser("explain-program", help="list what an exported program does")
-    explain.add_argument("file", metavar="FILE", help="what tfl.export wrote")
+    add_explain(commands)
+    program = commands.add_parser("explain-program", help="list what an exported program does")
+    program.add_argument("file", metavar="FILE", help="what tfl.export wrote")
     bench = commands.add_parser("bench", help="run a benchmark", add_help=False)
     bench.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...")
     return parser
@@ -139,6 +141,10 @@ def _run(parsed: argparse.Namespace) -> int:
         from .bench import bench
 
         return bench(parsed.arguments)
+    if parsed.command == "explain":
+        from .explaining import explain_command
+
+        return explain_command(parsed)
     if parsed.command == "explain-program":
         from ..programs.loaded import load_program
 

@@ -49,26 +49,40 @@ class _Implementations(dict[type, Callable[..., Any]]):
 
 
 class _Watch:
-    """What looks at every operation while it is there, as `detect_anomaly` does."""
+    """What looks at every operation while it is there, as `detect_anomaly` does.
 
-    __slots__ = ("wrap", "_watching")
+    ``inspects`` is whether one of those that watch must see each operation: then no program that
+    was recorded may run in their place.
+    """
+
+    __slots__ = ("wrap", "inspects", "_watching", "_content")
 
     def __init__(self) -> None:
         self.wrap: Wrap | None = None
+        self.inspects = False
         self._watching: list[Wrap] = []
+        self._content: list[Wrap] = []
 
-    def start(self, wrap: Wrap) -> None:
-        """Let ``wrap(slot, implementation)`` stand in for every implementation, until `stop`."""
+    def start(self, wrap: Wrap, *, inspects: bool = True) -> None:
+        """Let ``wrap(slot, implementation)`` stand in for every implementation, until `stop`.
+
+        One that doesn't inspect is content with those operations that are called.
+        """
         self._watching.append(wrap)
+        if not inspects:
+            self._content.append(wrap)
         self._exchange()
 
     def stop(self, wrap: Wrap) -> None:
         """Take it out again, whoever came in meanwhile."""
         self._watching.remove(wrap)
+        if wrap in self._content:
+            self._content.remove(wrap)
         self._exchange()
 
     def _exchange(self) -> None:
         several = len(self._watching) > 1
+        self.inspects = len(self._watching) > len(self._content)
         self.wrap = self._together if several else next(iter(self._watching), None)
         look_up_again()
 
@@ -92,25 +106,46 @@ def look_up_again() -> None:
 in_forked_child.append(look_up_again)
 
 
-def exchange_rules(watched: Callable[[Primitive, Rule], Rule]) -> Callable[[], None]:
+_exchanges: list[Callable[[Primitive], None]] = []  # what is done to primitives that come in late
+
+
+def exchange_rules(
+    watched: Callable[[Primitive, Rule], Rule], *, deferring: bool = False,
+    others: Sequence[Primitive] = (),
+) -> Callable[[], None]:  # fmt: skip
     """Let ``watched(op, rule)`` stand in for every gradient rule; return what ends that.
 
-    Nothing is handed over unevaluated meanwhile: it couldn't be looked at.
+    Nothing is handed over unevaluated meanwhile: it couldn't be looked at. Where ``deferring``, it
+    is, and the rules that make what is handed over are exchanged too. ``others`` are primitives
+    that can't be found by name.
     """
-    before = [(op, op.raw, op.run_traced, op.defers) for op in list(registry.values())]
+    before: list[tuple[Primitive, Any, Any, dict[Primitive, Rule] | None]] = []
 
     def of(op: Primitive, rules: Any) -> Any:
         if callable(rules):
             return watched(op, rules)
         return tuple([None if rule is None else watched(op, rule) for rule in rules])
 
-    for op, raw, run_traced, _ in before:
-        op.raw, op.run_traced, op.defers = of(op, raw), of(op, run_traced), None
+    def exchange(op: Primitive) -> None:
+        defers = op.defers
+        before.append((op, op.raw, op.run_traced, defers))
+        op.raw, op.run_traced, op.defers = of(op, op.raw), of(op, op.run_traced), None
+        if deferring and defers is not None:
+            op.defers = dict(zip(defers, of(op, defers.values()), strict=True))
 
     def restore() -> None:
+        _exchanges.remove(exchange)
         for op, raw, run_traced, defers in before:
+            known, now = defers or {}, op.defers or {}
+            late = {one: rule for one, rule in now.items() if one not in known}
+            if late:  # agreed on meanwhile, by a module that came in
+                defers = late if defers is None else defers
+                defers.update(late)
             op.raw, op.run_traced, op.defers = raw, run_traced, defers
 
+    for op in [*registry.values(), *others]:
+        exchange(op)
+    _exchanges.append(exchange)
     return restore
 
 
@@ -218,6 +253,9 @@ class Primitive:
             self.raw = tuple(_on_tensors(run) for run in self.run_traced)
         if self.joint and self.differentiable:
             (self.raw,), (self.run_traced,) = self.raw, self.run_traced
+        if registered:
+            for exchange in _exchanges:
+                exchange(self)
 
     def __repr__(self) -> str:
         return self.name

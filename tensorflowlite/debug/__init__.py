@@ -11,10 +11,11 @@ from .dispatch import log as log
 
 if TYPE_CHECKING:
     from .linting import strict as strict
+    from .profiling import profile as profile
     from .side_by_side import lockstep as lockstep
 
 # What needs networks, optimizers and loaders comes in at first use; the rest here doesn't.
-_LATER = {"strict": "linting", "lockstep": "side_by_side"}
+_LATER = {"strict": "linting", "lockstep": "side_by_side", "profile": "profiling"}
 
 
 def __getattr__(name: str) -> Any:

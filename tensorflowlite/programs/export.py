@@ -122,7 +122,7 @@ def _check_call(function: Any, path: Any) -> None:
             f"export: the path must name a file, got {type(path).__name__}; "
             "export(function, path, *args)"
         )
-    if mode.capture is not None or mode.levels or watch.wrap is not None:
+    if mode.capture is not None or mode.levels or watch.inspects:
         raise CaptureError(
             "export: a function must be recorded by itself, got a call inside jit, vmap or "
             "detect_anomaly or debug.strict; call it outside"

@@ -33,6 +33,15 @@ class Flows:
         """A backward pass begins."""
         self._last = None
 
+    def end(self) -> None:
+        """A backward pass is over: parameters are kept as they are before a step by hand."""
+        here = self._recorder.here
+        for place, leaf in here.leaves.items():
+            array = here.array_of(place)
+            if array is not None and leaf.grad is not None:
+                kept = backend_of(array).copy(array)
+                here.before[place] = (array, kept, summarize(leaf.grad.array))
+
     def watched(self, op: Primitive, rule: Run) -> Run:
         """Return what stands in for a gradient rule."""
         place = None
@@ -101,9 +110,7 @@ class Flows:
             if part["input"] < len(inputs):
                 part["value"] = inputs[part["input"]]["value"]
                 if type(parent) is Leaf:
-                    value = here.values[part["value"]]
-                    if value["kind"] != "result":
-                        value["kind"] = "parameter"
+                    recorder.is_parameter(part["value"], parent)
         if self._last is not None and self._last[0] is node:
             here.flows[self._last[1]]["parts"].extend(parts)
             return

@@ -30,6 +30,8 @@ class Iteration:
         self._lists = {
             "call": self.calls, "pass": self.passes, "flow": self.flows, "update": self.updates,
         }  # fmt: skip
+        self.leaves: dict[int, Any] = {}  # by the numbers of their values
+        self.before: dict[int, tuple[Any, Any, Any]] = {}  # array, copy and gradient, likewise
         self.told: list[tuple[Any, bool]] = []  # of the calls: the operation, and grad mode
         self._by_array: dict[int, tuple[Callable[[], Any], int, int]] = {}
 
@@ -37,6 +39,11 @@ class Iteration:
         """Return the number of the value that an array is; None where it wasn't met."""
         known = self._by_array.get(id(array))
         return known[1] if known is not None and known[0]() is array else None
+
+    def array_of(self, place: int) -> Any:
+        """Return the array that a value was, if it is still there."""
+        found = (reference() for reference, known, _ in self._by_array.values() if known == place)
+        return next(found, None)
 
     def is_changed(self, array: Any) -> bool:
         """Whether an array was met, and changed in place since."""

@@ -13,6 +13,7 @@ from ..nn import Module
 from ..transforms.sites import Site
 from .formulas import formulas_of, stands_for
 
+_ABOVE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _CUT = "The same values without history: no gradient flows back through it."
 
 
@@ -99,13 +100,16 @@ class Places:
 
 def _summary(op: Primitive) -> str:
     doc = getattr(getattr(traced, op.name, None), "__doc__", None) or ""
-    return " ".join(doc.strip().partition("\n\n")[0].split())
+    return " ".join(doc.strip().partition("\n\n")[0].replace("`", "").split())
 
 
 def _shown(file: str) -> str:
-    """Return a path as seen from here, where it is below."""
-    try:
-        below = os.path.relpath(file)
-    except ValueError:  # another drive
-        return file
-    return file if below.startswith("..") else below
+    """Return a path as seen from here, where it is below, or from where the package lies."""
+    for start in (os.curdir, _ABOVE):
+        try:
+            below = os.path.relpath(file, start)
+        except ValueError:  # another drive
+            continue
+        if not below.startswith(os.pardir):
+            return below
+    return file

@@ -28,7 +28,7 @@ from ..transforms.sites import Site, user_frames
 from .flows import Flows
 from .iteration import Iteration
 from .places import Places
-from .updates import record_step
+from .updates import record_changes, record_step
 
 _SAID = 60  # characters of an attribute
 
@@ -68,7 +68,7 @@ class Recorder:
         self._restore_rules()
         self._flows.restore()
         self._exchanges.restore()
-        self.finish()
+        self.end_iteration()
 
     def _watch_steps(self) -> None:
         self._exchanges.exchange_in_all(Optimizer, "step", self._step)
@@ -106,8 +106,13 @@ class Recorder:
         """End the iteration under way, unless it is empty."""
         self._ends = False
         if not self.here.is_empty():
-            self.finish()
+            self.end_iteration()
             self.iterations.append(Iteration())
+
+    def end_iteration(self) -> None:
+        """Write down what was done to parameters by hand, and give names to the values."""
+        self.finish()
+        record_changes(self)
 
     def finish(self) -> None:
         """Give names to the values of the iteration under way."""
@@ -171,16 +176,26 @@ class Recorder:
             kind = "constant"
         return self.here.met(array, kind=kind, name=name)
 
+    def is_parameter(self, place: int, leaf: Leaf) -> None:
+        """Note that the gradient of a value is kept: it ends there."""
+        self.here.leaves[place] = leaf
+        value = self.here.values[place]
+        value["kind"] = "parameter"
+        if not value["name"]:
+            array = self.here.array_of(place)
+            value["name"] = "" if array is None else _variable(array)[0]
+
     def call(
         self, op: Primitive | str, site: Site, inputs: list[tuple[str, int]], outputs: list[Any],
         attributes: dict[str, str],
     ) -> int:  # fmt: skip
         """Write a call down, which has just been made."""
         here = self.here
+        phase, number = "forward", None
         if self.passes:
             phase, number = "backward", len(here.passes) - 1
-        else:
-            phase, number = "forward", None
+        elif here.passes and not mode.grad:
+            phase = "update"  # what clips gradients, or takes a step by hand
         call = here.add("call", {
             "operation": self.places.operation(op), "module": self.places.module(site),
             "source": self.places.source(site),
@@ -272,6 +287,7 @@ class Recorder:
                 original(this)
             finally:
                 self.passes.pop()
+                self._flows.end()
 
         return run
 

@@ -104,6 +104,7 @@ class Story:
         ['multiply', 'sum']
         """
         if self._data is not None:
+            self._data["title"] = self.title or "A training step"
             return self._data
         with self._recorder.resting():
             self._recorder.finish()

@@ -32,8 +32,8 @@ def _iteration(data: dict[str, Any], iteration: dict[str, Any]) -> list[str]:
             continue
         entry = iteration[{"call": "calls", "flow": "flows", "update": "updates"}[what]][place]
         now = {"call": "forward", "flow": "backward", "update": "update"}[what]
-        if what == "call" and entry["phase"] == "backward":
-            now = "backward"
+        if what == "call":
+            now = entry["phase"]
         if now != stage:
             lines += [f"{now}", ""] if not lines else ["", now, ""]
             stage = now

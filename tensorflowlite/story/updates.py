@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..backend import backend_of
+from ..backend import as_array, backend_of
 from ..backend.array_summary import summarize
 from ..core.tensor import Tensor
 from ..optim import Optimizer
@@ -52,10 +52,31 @@ def record_step(
                     {"name": name, "before": slots.get(name), "after": after}
                     for name, after in now.items()
                 ],
-                "step": summarize(backend_of(old).subtract(p.array, old)),
+                "step": summarize(_difference(p.array, old)),
                 "after": summarize(p.array),
             })  # fmt: skip
     return result
+
+
+def record_changes(recorder: Recorder) -> None:
+    """Write down the parameters that were changed by hand since their gradients came."""
+    here = recorder.here
+    stepped = {one["value"] for one in here.updates}
+    with recorder.resting():
+        for place, (array, old, gradient) in sorted(here.before.items()):
+            if place in stepped or not here.is_changed(array):
+                continue
+            here.add("update", {
+                "parameter": here.values[place]["name"] or f"value {place}", "value": place,
+                "optimizer": "by hand", "settings": {}, "before": summarize(old),
+                "gradient": gradient, "slots": [],
+                "step": summarize(_difference(array, old)), "after": summarize(array),
+            })  # fmt: skip
+    here.before.clear()
+
+
+def _difference(new: Any, old: Any) -> Any:
+    return as_array(backend_of(old).subtract(new, old))
 
 
 def _names(recorder: Recorder, optimizer: Optimizer) -> dict[int, str]:

@@ -20,7 +20,7 @@ from ..core.capture import turn
 from ..core.primitive import watch
 from ..core.tensor import Tensor
 from ..errors import ArgumentError, CaptureError
-from ..runtime import mode, shared
+from ..runtime import mode, shared, users_level
 from .jit_keys import key_of
 from .jit_recording import Options, Recording, record
 from .sites import user_line
@@ -97,7 +97,7 @@ class Jitted:
         if shared.captures:
             if mode.capture is not None or mode.levels:
                 return self._function(*args, **kwargs)
-        elif mode.levels or watch.wrap is not None:  # which looks at every operation
+        elif mode.levels or watch.inspects:  # somebody looks at every operation
             return self._function(*args, **kwargs)
         leaves: list[Any]
         structure: Structure | int
@@ -223,7 +223,7 @@ class Jitted:
             f"jit: {self._called} was recorded {found.recorded} times for arguments of one form, "
             f"{told}; what changed last: {why or 'nothing that was recorded before'}",
             RuntimeWarning,
-            stacklevel=4,
+            stacklevel=users_level(),
         )
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:

@@ -21,6 +21,7 @@ from ..backend.program_rows import Verdict, blocked, compare
 from ..backend.row_states import Rows
 from ..core.tensor import Tensor, wrap
 from ..errors import CaptureError
+from ..runtime import users_level
 from .jit_keys import arguments_of
 from .jit_recording import Options, Recording, record
 from .tree import flatten, unflatten
@@ -233,7 +234,7 @@ class Batches:
                 "sizes, and runs as it is for more of them from now on; pass batches of fewer "
                 "sizes",
                 RuntimeWarning,
-                stacklevel=5,
+                stacklevel=users_level(),
             )
         return found
 

@@ -35,9 +35,15 @@ def _frame_of(runs: Sequence[Any], trace: Any) -> tuple[Any, Any]:
     return (None, None) if trace is None else (parts[id(trace.tb_frame.f_code)], trace)
 
 
+def parts_of(run: Any) -> tuple[Any, ...]:
+    """Return the compiled programs that what runs a program consists of."""
+    parts: tuple[Any, ...] = getattr(run, "parts", (run,))
+    return parts
+
+
 def explained(run: Any, error: Exception) -> Exception:
     """Return what to raise for an error in a replay: what the operation itself would have."""
-    run, trace = _frame_of(getattr(run, "parts", (run,)), error.__traceback__)
+    run, trace = _frame_of(parts_of(run), error.__traceback__)
     if run is None:
         return error
     call = call_at(run, trace.tb_lineno)
@@ -174,6 +180,12 @@ class Recording:
                     f"then {other_what!r:.60}; return a tensor"
                 )
         return same(self.program, other.program)
+
+    @property
+    def parts(self) -> tuple[Any, ...]:
+        """The functions that run its calls; none before the first replay."""
+        run = self._run
+        return () if run is None else parts_of(run)
 
     def memory_stats(self) -> dict[str, int]:
         """Return what its last replay took of memory; empty where that isn't known."""

@@ -7,13 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-_PACKAGE = __name__.partition(".")[0]
-
-
-def _is_ours(frame: Any) -> bool:
-    # The adapters of rules are compiled without a module of their own.
-    name = frame.f_globals.get("__name__")
-    return name is None or name.partition(".")[0] == _PACKAGE
+from ..runtime import is_ours
 
 
 def _described(file: str, line: int, function: str) -> str:
@@ -37,7 +31,7 @@ def user_line(error: BaseException) -> str:
     trace = error.__traceback__
     while trace is not None:
         frame = trace.tb_frame
-        if not _is_ours(frame) and not frame.f_code.co_filename.startswith("<"):
+        if not is_ours(frame) and not frame.f_code.co_filename.startswith("<"):
             found = _described(frame.f_code.co_filename, trace.tb_lineno, frame.f_code.co_name)
         trace = trace.tb_next
     return found
@@ -54,7 +48,7 @@ class Site:
         frame: Any = sys._getframe(2)
         while frame is not None:
             code = frame.f_code
-            if not _is_ours(frame):
+            if not is_ours(frame):
                 if not self.file:
                     self.file, self.line = code.co_filename, frame.f_lineno
                     self.function = code.co_name
