@@ -20,7 +20,7 @@ def user_frames() -> Iterator[Any]:
     """Yield the frames of the user's own code, the innermost first."""
     frame: Any = sys._getframe(1)
     while frame is not None:
-        if not _is_ours(frame) and not frame.f_code.co_filename.startswith("<frozen"):
+        if not is_ours(frame) and not frame.f_code.co_filename.startswith("<frozen"):
             yield frame
         frame = frame.f_back
 
