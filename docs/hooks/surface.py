@@ -43,6 +43,7 @@ ROOT = {
         "transforms",
         "transforms.functional transforms.jacobians transforms.vmap transforms.checkpoint "
         "transforms.jit transforms.modes programs.export programs.loaded story.story "
+        "debug.profiling "
         "backend.threads io",
     ),
 }  # fmt: skip
