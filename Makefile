@@ -7,21 +7,13 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # What an installed environment depends on. The package itself is installed editable.
 SOURCES := pyproject.toml setup.py $(wildcard csrc/* kernels/include/*)
 
-<<<<<<< HEAD
-.PHONY: train test compiled soak parity docs lint audit lock bench gpu gpu-check gpu-sanitize gpu-bench clean
-=======
-.PHONY: train test compiled browser page page-check soak parity lint audit lock bench gpu gpu-check gpu-sanitize gpu-bench clean
->>>>>>> main
+.PHONY: train test compiled browser page page-check soak parity docs lint audit lock bench gpu gpu-check gpu-sanitize gpu-bench clean
 
 train: .venv/train.stamp
 	$(BIN)/tensorflowlite train digits
 
 test: .venv/test.stamp
-<<<<<<< HEAD
-	$(BIN)/python -m pytest --ignore=tests/parity --ignore=tests/compiled --ignore=tests/endurance --ignore=tests/docs $(PARALLEL) $(PYTEST_ARGS)
-=======
-	$(BIN)/python -m pytest --ignore=tests/parity --ignore=tests/compiled --ignore=tests/endurance --ignore=tests/browser $(PARALLEL) $(PYTEST_ARGS)
->>>>>>> main
+	$(BIN)/python -m pytest --ignore=tests/parity --ignore=tests/compiled --ignore=tests/endurance --ignore=tests/browser --ignore=tests/docs $(PARALLEL) $(PYTEST_ARGS)
 
 # What takes compilers minutes: every kernel for every architecture; csrc, its bindings and the
 # kernels under sanitizers. One process, which compiles on all cores.
@@ -86,11 +78,7 @@ WORKERS = $(shell $(PYTHON) -c "import importlib.util, os; print('-n', min(8, os
 gpu-check:
 	$(PYTHON) setup.py --quiet build_ext --inplace
 	@status=0; set -x; \
-<<<<<<< HEAD
-	TENSORFLOWLITE_TEST_BACKEND=cupy $(PYTHON) -m pytest --ignore=tests/parity --ignore=tests/compiled --ignore=tests/endurance --ignore=tests/docs $(WORKERS) $(PYTEST_ARGS) || status=1; \
-=======
-	TENSORFLOWLITE_TEST_BACKEND=cupy $(PYTHON) -m pytest --ignore=tests/parity --ignore=tests/compiled --ignore=tests/endurance --ignore=tests/browser $(WORKERS) $(PYTEST_ARGS) || status=1; \
->>>>>>> main
+	TENSORFLOWLITE_TEST_BACKEND=cupy $(PYTHON) -m pytest --ignore=tests/parity --ignore=tests/compiled --ignore=tests/endurance --ignore=tests/browser --ignore=tests/docs $(WORKERS) $(PYTEST_ARGS) || status=1; \
 	$(PYTHON) -m benchmarks check-kernels || status=1; \
 	$(PYTHON) -c "import sys; from tensorflowlite.cli import main; sys.exit(main())" train digits --device cuda || status=1; \
 	exit $$status

@@ -22,7 +22,7 @@ _parsed = docstrings.parse_docstring_annotation
 
 
 def _type_as_written(annotation: str, *others: Any, **more: Any) -> Any:
-    """Leave a type like "Tensor, shape (..., m, k) or (k,)" as it is: it reads as a Python tuple."""
+    """Leave a type as it is: "Tensor, shape (..., m, k) or (k,)" would be read as a tuple."""
     if re.fullmatch(r"[\w.]+", annotation):
         return _parsed(annotation, *others, **more)
     return annotation
@@ -143,9 +143,9 @@ def _tensor(homes: dict[int, Name]) -> str:
         else:
             told.append(member)
     lines = [
-        "# tfl.Tensor\n",
         "::: tensorflowlite.Tensor",
         "    options:",
+        "      heading_level: 1",
         "      heading: tfl.Tensor",
         "      toc_label: Tensor",
         f"      members: {told}",
