@@ -40,7 +40,7 @@ def rows(page: str) -> list[str]:
     return [line.strip("| ").split(" | ")[0] for line in lines[1:]]
 
 
-def raises(kind: type[Exception], call: Callable[[], Any], match: str = "") -> bool:
+def raises(kind: type[Exception], call: Callable[[], Any], match: str | None = None) -> bool:
     with pytest.raises(kind, match=match):
         call()
     return True

@@ -45,10 +45,11 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
-    """Fill in tables, and send links to where the site has what they name."""
+    """Fill in tables, leave out marks for tests, send links to where the site has what they name."""
     for results in (cpu_results, cpu_jit_results, cuda_results):
         if results.BEGIN in markdown:
             markdown = results.with_block(markdown)
+    markdown = re.sub(r"^<!-- (?:setup\n.*?|block: [^\n]*)-->\n", "", markdown, flags=re.M | re.S)
     markdown = re.sub(r"<!-- explain: (\w+) -->", _frame, markdown)
     up = "../" * page.file.src_uri.count("/")
     markdown = re.sub(r"\]\((?:\.\./)*benchmarks/results/", f"]({up}results/", markdown)
