@@ -20,12 +20,12 @@ from tests.backends import backend as backend  # a fixture: a test runs on every
 settings.register_profile("tensorflowlite", derandomize=True, deadline=None)
 settings.load_profile("tensorflowlite")
 
-# The suite of its own that compares with PyTorch: its modules need the extra `parity`.
-collect_ignore_glob = [] if importlib.util.find_spec("torch") else ["parity/*"]
-without_parity = bool(collect_ignore_glob)
-# What looks at the built documentation: it needs the extra `docs` (`make docs`).
-if not (importlib.util.find_spec("nbclient") and importlib.util.find_spec("mkdocs")):
-    collect_ignore_glob.append("docs/*")
+# Suites of their own, whose modules need an extra: `parity` compares with PyTorch, `browser` opens
+# the page of a story, `docs` looks at the built documentation.
+SUITES = {"parity/*": "torch", "browser/*": "playwright", "docs/*": "nbclient"}
+collect_ignore_glob = [
+    suite for suite, needed in SUITES.items() if importlib.util.find_spec(needed) is None
+]
 
 
 def why_no_native_rows() -> str:
@@ -73,7 +73,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for report in reports
         if isinstance(report, pytest.TestReport)
     )
-    if without_parity:
+    if "parity/*" in collect_ignore_glob:
         text = 'not run (pip install "tensorflowlite[parity]")'
     else:
         text = f"ran ({ran} tests)" if ran else "not selected"

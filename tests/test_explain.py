@@ -21,7 +21,7 @@ from tensorflowlite.io import WriteError
 from tensorflowlite.nn import functional as F
 from tensorflowlite.story.formulas import formulas_of, stands_for, text_of
 from tensorflowlite.story.thinning import thinned
-from tensorflowlite.story.wordings import WORDED
+from tensorflowlite.story.wordings import STANDS_FOR, WORDED
 
 
 def host(array):
@@ -551,11 +551,12 @@ def test_of_many_iterations_the_first_and_the_last_stay():
     kept = [one["index"] for one in small["iterations"]]
     assert kept[0] == 0 and kept[-1] == 39 and 2 <= len(kept) < 40
     (reason,) = small["reasons"]
-    assert small["iterations"][reason["iteration"]]["index"] == 39
+    assert reason["iteration"] == 39
 
 
 # -- formulas --------------------------------------------------------------------------------------
 def test_every_worded_formula_belongs_to_an_operation():
+    assert set(STANDS_FOR) <= set(registry)
     for name, texts in WORDED.items():
         assert set(texts) <= {*registry[name].inputs, "all inputs"}, name
 

@@ -45,7 +45,7 @@ def test_the_classic_network_learns_on_a_page(capsys):
 def test_the_classic_network_by_cross_entropy_as_text(capsys):
     assert main(["explain", "--loss", "cross_entropy", "--steps", "1", "--text"]) == 0
     said = capsys.readouterr().out
-    assert "cross-entropy" in said and "= g · out · (1 − out)" in said and "by hand" in said
+    assert "cross-entropy" in said and "= g · out · (1 − out)" in said and "a step by hand" in said
 
 
 @pytest.mark.parametrize("model", ["mlp", "cnn"])

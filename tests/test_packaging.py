@@ -133,6 +133,7 @@ def test_wheel_holds_one_top_level_package(wheel: Path) -> None:
     placed = {re.sub("^benchmarks/", "tensorflowlite/_benchmarks/", name) for name in python_files}
     assert placed <= set(names)
     assert "tensorflowlite/py.typed" in names
+    assert {f"tensorflowlite/story/page/story.{kind}" for kind in ("js", "css")} <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
     # The run-time dependencies are these three.
     required = re.findall(r"^Requires-Dist: ([\w-]+)(?!.*extra ==).*$", text, re.MULTILINE)

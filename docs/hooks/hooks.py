@@ -45,7 +45,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
-    """Fill in tables, leave out marks for tests, send links to where the site has what they name."""
+    """Fill in tables, leave out marks for tests, send links to what the site has."""
     for results in (cpu_results, cpu_jit_results, cuda_results):
         if results.BEGIN in markdown:
             markdown = results.with_block(markdown)

@@ -6,10 +6,12 @@ import type { Arr, Heat, Histogram, Num } from "./types";
 
 /** Numbers beside each other where an array is one row. */
 const WRAP = 8;
+/** Significant digits in tables; a tooltip has them all. */
+const DIGITS = 3;
 
-function cell(value: Num, largest: number, tag = "td"): HTMLElement {
+function cell(value: Num, largest: number, digits: number, tag = "td"): HTMLElement {
   const x = toNumber(value);
-  const text = format(value, 4);
+  const text = format(value, digits);
   if (!Number.isFinite(x)) return h(`${tag}.num.broken`, {}, text);
   if (x === 0) return h(`${tag}.num.nought`, {}, text);
   const weight = largest > 0 ? Math.min(Math.abs(x) / largest, 1) : 0;
@@ -37,7 +39,7 @@ function table(array: Arr, values: Num[], name: string): HTMLElement {
   const largest = finite.length ? Math.max(...finite) : 0;
   const shape = array.shape;
   if (values.length === 1) {
-    return h("p.scalar", {}, cell(values[0]!, largest, "span"));
+    return h("p.scalar", {}, cell(values[0]!, largest, 5, "span"));
   }
   const columns = shape.at(-1) ?? 1;
   const vector = columns === values.length;
@@ -53,14 +55,14 @@ function table(array: Arr, values: Num[], name: string): HTMLElement {
         rows.length || values.length > width || !vector
           ? h("th.axis", { scope: "row" }, `[${head}]`)
           : null,
-        some.map((value) => cell(value, largest)),
+        some.map((value) => cell(value, largest, DIGITS)),
       ),
     );
   }
   const label = freshId("caption");
   return h(
     "div.scroll",
-    { role: "region", tabindex: "0", "aria-labelledby": label },
+    { role: "group", tabindex: "0", "aria-labelledby": label },
     h(
       "table.matrix",
       {},
@@ -145,16 +147,19 @@ function heat(found: Heat, name: string): SVGElement | null {
   );
 }
 
-function facts(array: Arr): HTMLElement {
+/** What is worth saying beside all the numbers, and what stands for them. */
+function facts(array: Arr, short = false): HTMLElement {
   const rows: [string, string, boolean?][] = [];
   const has = (x: Num | null | undefined): x is Num => x !== null && x !== undefined;
-  if (has(array.min) && has(array.max)) {
+  if (!short && has(array.min) && has(array.max)) {
     rows.push(["range", `${format(array.min)} … ${format(array.max)}`]);
   }
-  if (has(array.mean)) rows.push(["mean", format(array.mean)]);
-  if (has(array.std)) rows.push(["spread", format(array.std)]);
+  if (!short && has(array.mean)) rows.push(["mean", format(array.mean)]);
+  if (!short && has(array.std)) rows.push(["spread", format(array.std)]);
   if (has(array.norm)) rows.push(["norm", format(array.norm)]);
-  if (array.zeros !== undefined) rows.push(["zeros", percent(array.zeros), array.zeros === 1]);
+  if (array.zeros !== undefined && (!short || array.zeros > 0)) {
+    rows.push(["zeros", percent(array.zeros)]);
+  }
   if (array.nan) rows.push(["NaN", plural(array.nan, "element"), true]);
   if (array.inf) rows.push(["infinite", plural(array.inf, "element"), true]);
   return h(
@@ -177,7 +182,7 @@ export function contents(array: Arr, name: string): HTMLElement {
   if (size === 0) return h("p.quiet", {}, "No elements: nothing is computed here.");
   if (array.values && array.values.length === size) {
     const view = h("div.array", {}, table(array, array.values, name));
-    if (size > 1) view.append(facts(array));
+    if (size > 1) view.append(facts(array, true));
     return view;
   }
   const pictures: (Element | null)[] = [];

@@ -107,14 +107,14 @@ export class LossChart {
         ontoggle: () => {
           if (body.childElementCount) return;
           this.iterations.forEach((one) =>
-            body.append(h("tr", {}, h("th", { scope: "row" }, one.index), h("td.num", {}, format(one.loss, 6)))),
+            body.append(h("tr", {}, h("th", { scope: "row" }, one.index + 1), h("td.num", {}, format(one.loss, 6)))),
           );
         },
       },
       h("summary", {}, "Losses as a table"),
       h(
         "div.scroll.tall",
-        { role: "region", tabindex: "0", "aria-label": "Losses as a table" },
+        { role: "group", tabindex: "0", "aria-label": "Losses as a table" },
         h(
           "table.plain",
           {},
@@ -130,10 +130,10 @@ export class LossChart {
     const iteration = this.iterations[at];
     if (!iteration) return;
     this.slider.value = String(at);
-    const text = `iteration ${iteration.index}, loss ${format(iteration.loss)}`;
+    const text = `iteration ${iteration.index + 1}, loss ${format(iteration.loss)}`;
     this.slider.setAttribute("aria-valuetext", text);
     this.reading.replaceChildren(
-      h("span.label", {}, `Iteration ${iteration.index}`),
+      h("span.label", {}, `Iteration ${iteration.index + 1}`),
       h("span.number", {}, iteration.loss === null ? "no loss" : format(iteration.loss)),
     );
     const loss = this.losses[at] ?? NaN;

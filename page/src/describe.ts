@@ -1,7 +1,7 @@
 // The one sentence that says what happens in a step.
 
 import type { Index } from "./index";
-import { brief, format, strengthOf, toNumber } from "./numbers";
+import { brief, format, plural, strengthOf, toNumber } from "./numbers";
 import type { Step, Timeline } from "./timeline";
 import { upstreamsOf } from "./timeline";
 import type { Arr } from "./types";
@@ -18,13 +18,14 @@ function list(texts: string[]): string {
   return `${texts.slice(0, -1).join(", ")} and ${texts.at(-1)}`;
 }
 
-function gradient(array: Arr): string {
+/** A gradient or a step as a noun with its size: "a gradient of norm 0.3". */
+function sized(noun: string, array: Arr): string {
   const strength = strengthOf(array);
-  if (strength.kind === "zero") return "zero";
-  if (strength.kind === "broken") return "not finite";
-  if (strength.kind === "empty") return "empty";
+  if (strength.kind === "zero") return `a zero ${noun}`;
+  if (strength.kind === "broken") return `a ${noun} that is not finite`;
+  if (strength.kind === "empty") return `an empty ${noun}`;
   const only = array.values?.length === 1 ? array.values[0] : undefined;
-  return only !== undefined ? format(only) : `of norm ${format(strength.norm)}`;
+  return only !== undefined ? `a ${noun} of ${format(only)}` : `a ${noun} of norm ${format(strength.norm)}`;
 }
 
 export function describe(step: Step, timeline: Timeline, index: Index): string {
@@ -50,17 +51,22 @@ export function describe(step: Step, timeline: Timeline, index: Index): string {
     const flow = iteration.flows[step.flow]!;
     const call = flow.call === null ? null : iteration.calls[flow.call];
     const name = call ? index.title(call) : flow.operation;
-    const up = list(upstreamsOf(flow).map(gradient)) || "missing";
+    const arrived = upstreamsOf(flow);
+    const several = arrived.length > 3;
+    const up = several
+      ? plural(arrived.length, "gradient")
+      : list(arrived.map((one) => sized("gradient", one))) || "no gradient";
+    const reaches = arrived.length > 1 ? "reach" : "reaches";
     const parts = flow.parts.map((part) => {
       const input = call?.inputs[part.input]?.name ?? `input ${part.input + 1}`;
-      return `${input} (${gradient(part.product)})`;
+      return `${sized("gradient", part.product)} to ${input}`;
     });
-    if (!parts.length) return `a gradient ${up} reaches ${name} and goes no further.`;
-    return `a gradient ${up} reaches ${name}, which passes one to ${list(parts)}.`;
+    if (!parts.length) return `${up} ${reaches} ${name} and ${arrived.length > 1 ? "go" : "goes"} no further.`;
+    return `${up} ${reaches} ${name}, which passes on ${list(parts)}.`;
   }
   const update = iteration.updates[step.update]!;
   if (update.gradient === null && toNumber(update.step.norm ?? 0) === 0) {
     return `${update.parameter} has no gradient and stays as it is.`;
   }
-  return `${update.optimizer} moves ${update.parameter} by a step ${gradient(update.step)}.`;
+  return `${update.optimizer} moves ${update.parameter} by ${sized("step", update.step)}.`;
 }

@@ -19,7 +19,7 @@ export function place(model: GraphModel): Placed {
   graph.setDefaultEdgeLabel(() => ({}));
   for (const node of model.nodes) {
     const leaf = node.kind === "parameter" || node.kind === "input" || node.kind === "constant";
-    const letters = Math.max(shorten(node.label).length * (leaf ? 0.94 : 1.06), shorten(node.sub, 26).length * 0.86);
+    const letters = Math.max(shorten(node.label).length * (leaf ? 0.94 : 1.06), clip(node.sub).length * 0.86);
     const width = Math.max(letters * LETTER + 26, leaf ? 62 : 92);
     graph.setNode(node.id, { width, height: node.kind === "group" ? 52 : leaf ? 38 : 46 });
   }
@@ -63,7 +63,13 @@ function curve(points: { x: number; y: number }[]): { d: string; x: number; y: n
   return { d, x: middle.x, y: middle.y };
 }
 
-export function shorten(text: string, most = 22): string {
+/** A text of at most so many letters, without its end. */
+export function clip(text: string, most = 28): string {
+  const letters = [...text];
+  return letters.length <= most ? text : `${letters.slice(0, most - 1).join("")}…`;
+}
+
+export function shorten(text: string, most = 26): string {
   const letters = [...text];
   if (letters.length <= most) return text;
   // Paths differ at their ends.

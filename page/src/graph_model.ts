@@ -130,6 +130,7 @@ export function buildGraph(
   };
 
   iteration.calls.forEach((call, at) => {
+    if (call.phase === "update") return;
     const group = standIn(groups, unfolded, at);
     const id = group ? `g-${group.id}` : `c-${at}`;
     names[at] = id;
@@ -206,7 +207,7 @@ export function buildGraph(
 
 function groupText(group: Group): string {
   const text = plural(group.calls, "operation");
-  return group.type && group.type !== group.label ? `${group.type} · ${text}` : text;
+  return group.type && group.type !== group.label ? `${text} · ${group.type}` : text;
 }
 
 function valueLabel(index: Index, value: number): string {

@@ -1,7 +1,7 @@
 // The graph as SVG. A new folding lays it out anew; a step only changes classes.
 
 import { h, s } from "./dom";
-import { place, shorten } from "./graph_layout";
+import { clip, place, shorten } from "./graph_layout";
 import type { Placed } from "./graph_layout";
 import type { Carry, GraphEdge, GraphModel, GraphNode } from "./graph_model";
 import { format } from "./numbers";
@@ -30,8 +30,12 @@ const KINDS = {
   loss: "loss",
 } as const;
 
+/** Texts stay readable; a larger graph is scrolled. */
+const SMALLEST = 0.74;
+
 export class GraphView {
   readonly element: HTMLElement;
+  readonly tools: HTMLElement;
   private readonly frame: HTMLElement;
   private svg: SVGElement | null = null;
   private model: GraphModel | null = null;
@@ -47,22 +51,17 @@ export class GraphView {
     this.frame = h("div.graph-frame", { role: "region", "aria-label": "Graph, scrollable", tabindex: "0" });
     const button = (text: string, label: string, act: () => void): HTMLElement =>
       h("button.small", { type: "button", "aria-label": label, title: label, onclick: act }, text);
-    this.element = h(
-      "div.graph",
-      {},
-      h(
-        "div.graph-tools",
-        { role: "group", "aria-label": "Size of the graph" },
-        button("−", "Make the graph smaller", () => this.zoom(this.scale / 1.25)),
-        button("+", "Make the graph larger", () => this.zoom(this.scale * 1.25)),
-        button("Fit", "Fit the whole graph", () => {
-          this.chosen = "fit";
-          this.resize();
-        }),
-      ),
-      this.frame,
-      legend(),
+    this.tools = h(
+      "div.graph-tools",
+      { role: "group", "aria-label": "Size of the graph" },
+      button("−", "Make the graph smaller", () => this.zoom(this.scale / 1.25)),
+      button("+", "Make the graph larger", () => this.zoom(this.scale * 1.25)),
+      button("Fit", "Fit the whole graph", () => {
+        this.chosen = "fit";
+        this.resize();
+      }),
     );
+    this.element = h("div.graph", {}, this.frame, legend());
     new ResizeObserver(() => {
       if (this.chosen !== "own") this.resize();
     }).observe(this.frame);
@@ -82,7 +81,7 @@ export class GraphView {
       const mark = MARKS[edge.carry];
       const group = s(
         "g",
-        { "data-carry": edge.carry, vars: { "--flow": (1.4 + 4.6 * share).toFixed(2) } },
+        { "data-carry": edge.carry, vars: { "--flow": (1.4 + 3.6 * share).toFixed(2) } },
         s("path", { d }),
         mark
           ? s(
@@ -100,7 +99,7 @@ export class GraphView {
     this.svg = s(
       "svg",
       { viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": "Operations and how they depend on each other" },
-      s("defs", {}, marker("arrow-idle"), marker("arrow-forward"), marker("arrow-backward")),
+      s("defs", {}, marker("arrow-idle"), marker("arrow-forward"), marker("arrow-backward", 14)),
       s("g.edges", { "aria-hidden": "true" }, this.edges.map((one) => one.group)),
       s("g.nodes", {}, groups),
     );
@@ -132,7 +131,7 @@ export class GraphView {
       node.kind === "group" ? s("rect.behind", { ...box, x: box.x + 5, y: box.y + 5, rx: radius }) : null,
       s("rect.box", { ...box, rx: radius }),
       s("text.label", { y: node.sub ? -2 : 5, "text-anchor": "middle" }, shorten(node.label)),
-      node.sub ? s("text.sub", { y: 14, "text-anchor": "middle" }, shorten(node.sub, 26)) : null,
+      node.sub ? s("text.sub", { y: 14, "text-anchor": "middle" }, clip(node.sub)) : null,
       s("title", {}, `${node.label}\n${node.sub}`),
     );
     this.nodes.set(node.id, element);
@@ -239,7 +238,8 @@ export class GraphView {
     const wide = (this.frame.clientWidth - 2) / this.placed.width;
     const tall = (this.frame.clientHeight - 2) / this.placed.height;
     if (this.chosen === "fit") this.apply(Math.min(wide, tall, 1.5));
-    else this.apply(Math.max(Math.min(wide, 1), Math.min(0.62, Math.max(wide, tall))));
+    else if (tall >= SMALLEST && tall < 1) this.apply(Math.max(Math.min(wide, tall), SMALLEST));
+    else this.apply(Math.max(Math.min(wide, 1), SMALLEST));
   }
 
   private apply(scale: number): void {
@@ -262,11 +262,11 @@ function edgeText(edge: GraphEdge): string {
   return texts[edge.carry];
 }
 
-function marker(id: string): SVGElement {
+function marker(id: string, size = 9): SVGElement {
   return s(
     "marker",
     {
-      id, viewBox: "0 0 10 10", refX: 8.5, refY: 5, markerWidth: 9, markerHeight: 9,
+      id, viewBox: "0 0 10 10", refX: 8.5, refY: 5, markerWidth: size, markerHeight: size,
       markerUnits: "userSpaceOnUse", orient: "auto-start-reverse",
     }, // prettier-ignore
     s("path", { d: "M0 0L10 5L0 10z" }),

@@ -39,6 +39,7 @@ export class Groups {
       return this.make(id, label, module.type, index, parent);
     };
     iteration.calls.forEach((call, index) => {
+      if (call.phase === "update") return;
       let group = this.root;
       if (call.phase === "backward") {
         const id = `pass-${call.pass ?? 0}`;
@@ -94,7 +95,7 @@ export class Groups {
         made.last = Math.max(made.last, last);
         made.calls += calls;
       }
-      made.label = `operations ${made.first + 1}–${made.last + 1}`;
+      made.label = nameOf(some, made);
       this.bundle(made);
     }
   }
@@ -125,4 +126,14 @@ export class Groups {
     }
     return unfolded;
   }
+}
+
+/** What a bundle is called: its first and last module, or the numbers of its operations. */
+function nameOf(some: (Group | number)[], bundle: Group): string {
+  const first = some[0];
+  const last = some.at(-1);
+  if (typeof first === "object" && typeof last === "object" && first.module !== null && last.module !== null) {
+    return `${first.label} … ${last.label}`;
+  }
+  return `operations ${bundle.first + 1}–${bundle.last + 1}`;
 }

@@ -21,13 +21,14 @@ export class Index {
   usersOf(value: number): { call: number; input: number }[] {
     if (this.users === null) {
       this.users = new Map();
-      this.iteration.calls.forEach((call, index) =>
+      this.iteration.calls.forEach((call, index) => {
+        if (call.phase === "update") return;
         call.inputs.forEach((one, input) => {
           const found = this.users!.get(one.value);
           if (found) found.push({ call: index, input });
           else this.users!.set(one.value, [{ call: index, input }]);
-        }),
-      );
+        });
+      });
     }
     return this.users.get(value) ?? [];
   }

@@ -40,6 +40,11 @@ class Page {
   private readonly step = h("main.paper", { id: "step", "aria-labelledby": "step-title" });
   private readonly modules = h("div");
   private readonly graphNote = h("p.graph-note", { role: "status" });
+  private readonly inside = h(
+    "button.small.inside",
+    { type: "button", hidden: true, onclick: () => this.unfoldHere() },
+    "Unfold to this step's operation",
+  );
 
   constructor(private readonly story: Story) {
     this.iterations = story.iterations.length ? story.iterations : [NOTHING];
@@ -97,8 +102,9 @@ class Page {
         h(
           "section.panel.graph-panel",
           { "aria-labelledby": "graph-title" },
-          h("h2", { id: "graph-title" }, "Graph"),
+          h("div.panel-head", {}, h("h2", { id: "graph-title" }, "Graph"), this.graph.tools),
           this.graphNote,
+          this.inside,
           this.graph.element,
         ),
         h(
@@ -118,7 +124,7 @@ class Page {
     const first = this.iterations[0]!;
     const texts = [
       plural(this.iterations.length, "iteration"),
-      plural(first.calls.length, "operation"),
+      plural(first.calls.filter((call) => call.phase !== "update").length, "operation"),
       plural(story.parameters.length, "parameter"),
     ];
     const last = this.iterations.at(-1)!;
@@ -164,7 +170,9 @@ class Page {
       link: (reason) => {
         const iteration = this.position(reason.iteration);
         const { timeline } = this.chapter(iteration);
-        const step = (reason.call === null ? undefined : timeline.stepOfCallsFlow(reason.call)) ?? timeline.stepOfUpdate(reason.parameter);
+        // Where nothing went wrong, the way of the gradient ends at the parameter.
+        const call = reason.call ?? reason.path?.at(-1);
+        const step = (call === undefined ? undefined : timeline.stepOfCallsFlow(call)) ?? timeline.stepOfUpdate(reason.parameter);
         return step === undefined ? null : `#i=${iteration}&s=${step}`;
       },
       linkOfCall: (reason, call) => {
@@ -247,6 +255,25 @@ class Page {
     });
   }
 
+  private currentCall(): number | null {
+    const { timeline } = this.chapter();
+    const now = timeline.steps[this.at.step];
+    return now ? timeline.callIndexOf(now) : null;
+  }
+
+  private unfoldHere(): void {
+    const call = this.currentCall();
+    if (call === null) return;
+    const { groups } = this.chapter();
+    const around = groups.ancestors(call);
+    for (const group of around) this.unfolded.add(group.id);
+    const note = this.makeRoom(groups, around.at(-1)?.id ?? "root");
+    this.drawGraph();
+    this.render();
+    if (note) this.graphNote.textContent = note;
+    this.graph.focus(this.nodeOf(call));
+  }
+
   private drawGraph(): void {
     const { timeline, index, groups } = this.chapter();
     this.graph.show(buildGraph(timeline, index, groups, this.unfolded));
@@ -258,9 +285,10 @@ class Page {
 
   private drawTree(): void {
     const { timeline, groups, link } = this.chapter();
-    const now = timeline.steps[this.at.step];
-    const call = now ? timeline.callIndexOf(now) : null;
-    const here = new Set(call === null ? [] : groups.ancestors(call).map((group) => group.id));
+    const call = this.currentCall();
+    const around = call === null ? [] : groups.ancestors(call);
+    const here = new Set(around.map((group) => group.id));
+    this.inside.hidden = around.every((group) => this.unfolded.has(group.id));
     const focused = document.activeElement?.getAttribute("data-group");
     this.modules.replaceChildren(
       tree(this.story, groups, this.unfolded, here, {

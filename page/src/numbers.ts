@@ -50,6 +50,13 @@ export function grouped(count: number): string {
   return count.toLocaleString("en").replaceAll(",", " ");
 }
 
+/** A count in few letters: "445 k". */
+export function compact(count: number): string {
+  if (count < 1e4) return grouped(count);
+  const [size, unit] = count < 1e6 ? [1e3, "k"] : count < 1e9 ? [1e6, "M"] : [1e9, "G"];
+  return `${Number((count / size).toPrecision(3))} ${unit}`;
+}
+
 export function plural(count: number, one: string, many = `${one}s`): string {
   return `${grouped(count)} ${count === 1 ? one : many}`;
 }

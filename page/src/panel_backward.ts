@@ -97,11 +97,12 @@ function verdict(upstreams: Arr[], part: Part): HTMLElement | null {
 
 function formulaFor(operation: Operation | undefined, input: string): string | null {
   const all = operation?.formulas ?? [];
-  const own = all.find((one) => one.input === input) ?? all.find((one) => one.input === "joint");
+  const own = all.find((one) => one.input === input) ?? all.find((one) => one.input === "all inputs" || one.input === "joint");
   return own?.text ?? null;
 }
 
-function sumOfTerms(view: View, terms: Term[], what: string, total: Arr | null): HTMLElement {
+/** The terms of a gradient with plus signs between them, each named by the step it comes from. */
+export function sumOfTerms(view: View, terms: Term[], what: string, total: Arr | null): HTMLElement {
   const items: HTMLElement[] = [];
   terms.slice(0, 8).forEach((term, i) => {
     const flow = view.timeline.iteration.flows[term.flow]!;
@@ -254,6 +255,27 @@ function partSection(view: View, at: number, flow: Flow, call: Call | null, part
   );
 }
 
+/** The inputs that no gradient goes to, and why. */
+function withoutGradient(view: View, flow: Flow, call: Call | null): HTMLElement[] {
+  const { index } = view;
+  const found: HTMLElement[] = [];
+  call?.inputs.forEach((one, i) => {
+    const value = index.iteration.values[one.value];
+    if (value?.kind === "constant" || flow.parts.some((part) => part.input === i)) return;
+    const maker = value?.made_by === null || value === undefined ? null : index.iteration.calls[value.made_by];
+    const start = `No gradient goes to ${one.name}: `;
+    if (!index.needsGradient(one.value)) {
+      found.push(h("p.hint", {}, `${start}nothing that is learned lies behind it.`));
+    } else if (maker && !maker.recorded) {
+      const link = stepLink(view, view.timeline.stepOfCall(value!.made_by!), index.title(maker));
+      found.push(h("p.hint.alarm", {}, start, "it was cut off by ", link, ", which the tape has no record of."));
+    } else {
+      found.push(h("p.hint", {}, `${start}none was asked for, or the rule has none.`));
+    }
+  });
+  return found;
+}
+
 export function backwardPanel(view: View, at: number): HTMLElement[] {
   const flow = view.timeline.iteration.flows[at]!;
   const call = flow.call === null ? null : (view.timeline.iteration.calls[flow.call] ?? null);
@@ -292,17 +314,7 @@ export function backwardPanel(view: View, at: number): HTMLElement[] {
       ),
     );
   }
-  const without = (call?.inputs ?? []).filter((one, i) => {
-    const kind = view.index.iteration.values[one.value]?.kind;
-    return kind !== "constant" && !flow.parts.some((part) => part.input === i);
-  });
-  if (without.length && flow.parts.length) {
-    const names = without.map((one) => one.name).join(", ");
-    const reasons = without.some((one) => view.index.needsGradient(one.value))
-      ? "none was asked for, or the rule has none"
-      : "nothing that is learned lies behind it";
-    found.push(h("p.hint", {}, `No gradient goes to ${names}: ${reasons}.`));
-  }
+  if (flow.parts.length) found.push(...withoutGradient(view, flow, call));
   if (sizeOf(upstreamsOf(flow)[0] ?? { shape: [1], dtype: "" }) === 0) {
     found.push(h("p.hint", {}, "The arrays are empty, so the gradient is empty too."));
   }

@@ -3,6 +3,7 @@
 import { card } from "./arrays";
 import { h, hidden } from "./dom";
 import { format } from "./numbers";
+import { sumOfTerms } from "./panel_backward";
 import { equation, operator, section, stepLink } from "./pieces";
 import type { View } from "./pieces";
 import type { Num } from "./types";
@@ -54,17 +55,19 @@ export function updatePanel(view: View, at: number): HTMLElement[] {
   }
   found.push(section("The gradient it is made of", h("div.values", {}, made)));
   if (value !== null) {
-    const links = view.timeline.iteration.passes.flatMap((_, pass) =>
-      view.timeline.termsOf(value, pass).map((term) => {
-        const flow = view.timeline.iteration.flows[term.flow]!;
-        const call = flow.call === null ? null : view.timeline.iteration.calls[flow.call];
-        const name = call ? view.index.title(call) : flow.operation;
-        return h("li", {}, stepLink(view, view.timeline.stepOfFlow(term.flow), name));
-      }),
-    );
-    if (links.length) {
-      const text = links.length > 1 ? `It is the sum of ${links.length} terms, from` : "It came from";
-      found.at(-1)!.append(h("div.users", {}, h("p", {}, text), h("ul.links", {}, links.slice(0, 12))));
+    const terms = view.timeline.iteration.passes.flatMap((_, pass) => view.timeline.termsOf(value, pass));
+    const first = terms[0];
+    if (terms.length > 1) {
+      found.at(-1)!.append(
+        h("p.value-note", {}, `The parameter is used ${terms.length} times; the gradient is the sum of what comes back:`),
+        sumOfTerms(view, terms, update.parameter, null),
+      );
+    } else if (first) {
+      const flow = view.timeline.iteration.flows[first.flow]!;
+      const call = flow.call === null ? null : view.timeline.iteration.calls[flow.call];
+      const name = call ? view.index.title(call) : flow.operation;
+      const link = stepLink(view, view.timeline.stepOfFlow(first.flow), name);
+      found.at(-1)!.append(h("p.value-note", {}, "It came from ", link, "."));
     }
   }
   if (update.slots.length) {
@@ -89,7 +92,10 @@ export function updatePanel(view: View, at: number): HTMLElement[] {
       ),
     );
   }
-  const settings = Object.entries(update.settings ?? {});
+  // What isn't set says nothing.
+  const settings = Object.entries(update.settings ?? {})
+    .filter(([, one]) => one !== null)
+    .sort(([a], [b]) => Number(b === "lr") - Number(a === "lr"));
   if (settings.length) {
     found.push(
       section(

@@ -41,7 +41,8 @@ export function equation(kind: string, label: string, ...items: HTMLElement[]): 
       pair.append(item);
       pair = null;
     } else {
-      row.append(item);
+      // Where the cards stand below each other, they have one left edge.
+      row.append(h("div.pair", {}, h("span.operator", { "aria-hidden": "true" }), item));
     }
   }
   return row;

@@ -2,6 +2,7 @@
 
 import { STAGE_NAMES } from "./describe";
 import { h, s } from "./dom";
+import { grouped } from "./numbers";
 import { STAGES } from "./timeline";
 import type { Stage, Timeline } from "./timeline";
 
@@ -97,7 +98,7 @@ export class Player {
     const total = timeline.steps.length;
     const stage = timeline.steps[at]?.stage;
     const name = stage ? `, ${STAGE_NAMES[stage].toLowerCase()}` : "";
-    const text = total ? `Step ${at + 1} of ${total}${name}: ${sentence}` : sentence;
+    const text = total ? `Step ${grouped(at + 1)} of ${grouped(total)}${name}: ${sentence}` : sentence;
     this.live.textContent = text;
     this.scrubber.value = String(at);
     this.scrubber.setAttribute("aria-valuetext", text);
@@ -107,7 +108,7 @@ export class Player {
       const span = timeline.spans.get(one);
       const size = span ? span.last - span.first + 1 : 0;
       const done = span ? Math.min(Math.max(at - span.first + 1, 0), size) : 0;
-      count.textContent = span ? `${done} / ${size}` : "none";
+      count.textContent = span ? `${grouped(done)} / ${grouped(size)}` : "none";
       button.style.setProperty("--done", size ? `${(100 * done) / size}%` : "0%");
       if (one === stage) button.setAttribute("aria-current", "step");
       else button.removeAttribute("aria-current");

@@ -36,7 +36,7 @@ function item(reason: Reason, actions: ReasonActions): HTMLElement {
         : h("span.parameter", {}, reason.parameter),
       h("span.state", {}, reason.state),
     ),
-    h("p.why", {}, reason.sentence),
+    h("p.why", {}, reason.sentence.charAt(0).toUpperCase() + reason.sentence.slice(1)),
     source ? h("p.where", {}, source) : null,
     path.length
       ? h(

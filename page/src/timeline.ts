@@ -33,7 +33,7 @@ export class Timeline {
     readonly iteration: Iteration,
   ) {
     iteration.calls.forEach((call, index) => {
-      if (call.phase !== "backward") this.add({ stage: "forward", kind: "call", call: index });
+      if (call.phase === "forward") this.add({ stage: "forward", kind: "call", call: index });
     });
     if (iteration.passes.length || iteration.loss !== null) {
       this.add({ stage: "loss", kind: "loss" });

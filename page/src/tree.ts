@@ -2,7 +2,7 @@
 
 import { h, hidden } from "./dom";
 import type { Group, Groups } from "./groups";
-import { grouped, plural } from "./numbers";
+import { compact, plural } from "./numbers";
 import type { Story } from "./types";
 
 export interface TreeActions {
@@ -51,8 +51,10 @@ export function tree(
         group.type && group.type !== group.label ? h("span.type", {}, group.type) : null,
         h(
           "span.count",
-          { title: plural(group.calls, "operation") },
-          parameters ? `${grouped(parameters)} par.` : `${grouped(group.calls)} op.`,
+          {
+            title: `${plural(group.calls, "operation")}, ${plural(parameters, "number")} to learn`,
+          },
+          parameters ? compact(parameters) : "",
         ),
       ),
       open && inner.length ? h("ul", {}, inner.map(item)) : null,

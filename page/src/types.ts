@@ -70,7 +70,8 @@ export interface Call {
   outputs: number[];
   attributes?: Record<string, string>;
   recorded: boolean;
-  phase: "forward" | "backward";
+  /** update: what clips gradients, or is a step by hand; `Iteration.updates` tells what came of it. */
+  phase: "forward" | "backward" | "update";
   pass: number | null;
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from .nodes import JointNode, Leaf, Node, Output
@@ -77,28 +77,27 @@ def count_consumers(roots: Iterable[Any], relevant: Any) -> dict[Any, int]:
     return count
 
 
-def forget_gradients(roots: Iterable[Any]) -> None:
-    """Drop the gradients that a pass which failed has left on its nodes, wherever it stopped."""
+def nodes_below(roots: Iterable[Any]) -> Iterator[Any]:
+    """Yield every node that a root depends on, and the roots, each once."""
     stack, seen = list(roots), set()
     while stack:
         node = stack.pop()
         if node in seen:
             continue
         seen.add(node)
-        node.g = None
+        yield node
         stack.extend([p for p in parents_of(node) if p is not None])
+
+
+def forget_gradients(roots: Iterable[Any]) -> None:
+    """Drop the gradients that a pass which failed has left on its nodes, wherever it stopped."""
+    for node in nodes_below(roots):
+        node.g = None
 
 
 def leading_to(roots: Iterable[Any], targets: Any) -> set[Any]:
     """Return the nodes through which a root depends on a target."""
-    order, stack, seen = [], list(dict.fromkeys(roots)), set()
-    while stack:
-        node = stack.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        order.append(node)
-        stack.extend([p for p in parents_of(node) if p is not None])
+    order = list(nodes_below(roots))
     found = set(targets)
     # Parents are older than their consumers, but a Leaf's and an Output's ticks don't order them.
     order.sort(key=lambda node: (node.born, type(node) is Output))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ..core import tape
-from ..core.graph import parents_of
+from ..core.graph import nodes_below
 from ..core.primitive import watch
 from ..core.tensor import Tensor
 from ..data import DataLoader
@@ -58,16 +58,7 @@ class Graph:
 
     def __init__(self, watcher: Watcher, roots: Iterable[Any]) -> None:
         self._watcher = watcher
-        self.nodes: list[Any] = []
-        stack, seen = list(roots), set()
-        while stack:
-            node = stack.pop()
-            if node in seen:
-                continue
-            seen.add(node)
-            if hasattr(node, "op"):
-                self.nodes.append(node)
-            stack.extend([p for p in parents_of(node) or () if p is not None])
+        self.nodes = [node for node in nodes_below(roots) if hasattr(node, "op")]
 
     def place(self, node: Any) -> tuple[Site, str]:
         """Return where the operation of a node was called, or else the backward pass."""

@@ -25,6 +25,7 @@ from ..optim import Optimizer
 from ..programs.loaded import LoadedProgram
 from ..runtime import tick
 from ..transforms import jit_recording
+from ..transforms.exchanging import Exchanges
 from ..transforms.function import Function
 from ..transforms.jit import Jitted
 from ..transforms.jit_recording import Recording, parts_of
@@ -75,7 +76,7 @@ class Recorder:
         self.steps: list[int] = []
         self.timing: Any = None  # of a GPU, once one is used
         self._nvtx: Any = None
-        self._exchanged: list[tuple[Any, str, Any, Any]] = []
+        self._exchanges = Exchanges()
         self._endings: list[Callable[[], None]] = []
         self._here = _Here()
         self._parts: dict[int, Any] = {}  # programs whose calls are timed, by identity
@@ -84,19 +85,20 @@ class Recorder:
     # -- on and off --------------------------------------------------------------------------------
     def start(self) -> None:
         """Exchange the functions."""
+        exchange = self._exchanges.exchange
         try:
-            self._exchange(tape, "_run", self._backward(tape._run))
-            self._exchange(Module, "__call__", self._called(Module.__call__))
-            self._exchange(Module, "zero_grad", self._zeroed(Module.zero_grad))
-            self._exchange(Optimizer, "zero_grad", self._zeroed(Optimizer.zero_grad))
-            self._exchange(DataLoader, "__iter__", self._iterated(DataLoader.__iter__))
-            self._exchange(Optimizer, "__init__", self._made(Optimizer.__init__))
-            self._exchange(Jitted, "__call__", self._jitted(Jitted.__call__))
-            self._exchange(Recording, "replay", self._replayed(Recording.replay))
-            self._exchange(jit_recording, "runner", self._runner(vars(jit_recording)["runner"]))
-            self._exchange(LoadedProgram, "__call__", self._loaded(LoadedProgram.__call__))
-            self._exchange(Function, "apply", classmethod(self._applied(vars(Function)["apply"])))
-            self._watch_steps(Optimizer)
+            exchange(tape, "_run", self._backward(tape._run))
+            exchange(Module, "__call__", self._called(Module.__call__))
+            exchange(Module, "zero_grad", self._zeroed(Module.zero_grad))
+            exchange(Optimizer, "zero_grad", self._zeroed(Optimizer.zero_grad))
+            exchange(DataLoader, "__iter__", self._iterated(DataLoader.__iter__))
+            exchange(Optimizer, "__init__", self._made(Optimizer.__init__))
+            exchange(Jitted, "__call__", self._jitted(Jitted.__call__))
+            exchange(Recording, "replay", self._replayed(Recording.replay))
+            exchange(jit_recording, "runner", self._runner(vars(jit_recording)["runner"]))
+            exchange(LoadedProgram, "__call__", self._loaded(LoadedProgram.__call__))
+            exchange(Function, "apply", classmethod(self._applied(vars(Function)["apply"])))
+            self._watch_steps()
             custom = [kind._primitive for kind in _derived(Function)]
             self._endings.append(exchange_rules(self._rule, deferring=True, others=custom))
             self._endings.append(lambda: watch.stop(self.wrap))
@@ -118,22 +120,14 @@ class Recorder:
         self.on = False
         for end in reversed(self._endings):
             end()
-        for owner, name, before, new in reversed(self._exchanged):
-            if vars(owner).get(name) is new:
-                setattr(owner, name, before)
-            # Else somebody who came in later has it; it only hands on from now on.
+        self._exchanges.restore()
         self._endings.clear()
-        self._exchanged.clear()
         self._parts.clear()
 
     def forget(self) -> None:
         """Let go of what only recording needs."""
         self._made_by.clear()
         self._here = _Here()
-
-    def _exchange(self, owner: Any, name: str, new: Any) -> None:
-        self._exchanged.append((owner, name, vars(owner)[name], new))
-        setattr(owner, name, new)
 
     def _look_for_gpu(self) -> None:
         if self.timing is None and by_device_type.get("cuda") is not None:
@@ -311,20 +305,15 @@ class Recorder:
     def _zeroed(self, original: Callable[..., Any]) -> Callable[..., Any]:
         return self._ranged("zero_grad", original, lambda this: "zero_grad")
 
-    def _watch_steps(self, kind: type) -> None:
-        watched = {owner for owner, name, _, _ in self._exchanged if name == "step"}
-        if "step" in vars(kind) and kind not in watched:
-            self._exchange(kind, "step", self._stepped(vars(kind)["step"]))
-        derived: type
-        for derived in kind.__subclasses__():
-            self._watch_steps(derived)
+    def _watch_steps(self) -> None:
+        self._exchanges.exchange_in_all(Optimizer, "step", self._stepped)
 
     def _made(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def make(optimizer: Any, *args: Any, **kwargs: Any) -> None:
             original(optimizer, *args, **kwargs)
             if self.on:
-                self._watch_steps(Optimizer)  # a class that was defined since has a step of its own
+                self._watch_steps()  # a class that was defined since has a step of its own
 
         return make
 

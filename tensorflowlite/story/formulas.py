@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.primitive import Primitive
-from .wordings import WORDED
+from .wordings import STANDS_FOR, WORDED
 
 _MOST = 1500  # characters
 _SIGNS = {
@@ -40,6 +40,8 @@ def formulas_of(op: Primitive) -> list[dict[str, str]]:
 
 def stands_for(op: Primitive) -> str | None:
     """Return what a fused operation is made of; None for one that isn't fused."""
+    if op.name in STANDS_FOR:
+        return STANDS_FOR[op.name]
     return None if op.decompose is None else text_of(op.decompose) or None
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..backend import as_array, is_array
-from ..core.graph import parents_of
+from ..core.graph import nodes_below
 from ..core.nodes import JointNode, Leaf, Node, Output
 from ..core.primitive import Primitive, exchange_rules, registry, watch
 from ..core.tape import Pass
@@ -302,17 +302,10 @@ class Recorder:
 
     def _mark(self, roots: Any) -> None:
         """Mark the calls that the tape knows, below the roots."""
-        stack, seen = list(roots), set()
-        while stack:
-            node = stack.pop()
-            if node in seen:
-                continue
-            seen.add(node)
-            if type(node) in (Node, JointNode):
-                call = self.call_of(node)
-                if call is not None:
-                    self.here.calls[call]["recorded"] = True
-            stack.extend([p for p in parents_of(node) or () if p is not None])
+        for node in nodes_below(roots):
+            call = self.call_of(node) if type(node) in (Node, JointNode) else None
+            if call is not None:
+                self.here.calls[call]["recorded"] = True
 
     # -- steps -------------------------------------------------------------------------------------
     def _step(self, original: Callable[..., Any]) -> Callable[..., Any]:

@@ -65,18 +65,18 @@ def _middle(data: Data) -> bool:
     before = data["iterations"]
     if len(before) <= 2:
         return False
-    wanted = {one["iteration"] for one in data["reasons"]}
+    wanted = {one["iteration"] for one in data["reasons"]}  # by index
     kept = [
         one for i, one in enumerate(before)
-        if i in (0, len(before) - 1) or i in wanted or i % 2 == 0
+        if i in (0, len(before) - 1) or one["index"] in wanted or i % 2 == 0
     ]  # fmt: skip
     if len(kept) == len(before):
-        kept = [one for i, one in enumerate(before) if i in (0, len(before) - 1) or i in wanted]
+        kept = [
+            one for i, one in enumerate(before)
+            if i in (0, len(before) - 1) or one["index"] in wanted
+        ]  # fmt: skip
     if len(kept) == len(before):
         return False
-    numbers = {one["index"]: i for i, one in enumerate(kept)}
-    for reason in data["reasons"]:
-        reason["iteration"] = numbers.get(before[reason["iteration"]]["index"])
     data["iterations"] = kept
     return True
 

@@ -68,7 +68,7 @@ def record_changes(recorder: Recorder) -> None:
                 continue
             here.add("update", {
                 "parameter": here.values[place]["name"] or f"value {place}", "value": place,
-                "optimizer": "by hand", "settings": {}, "before": summarize(old),
+                "optimizer": "a step by hand", "settings": {}, "before": summarize(old),
                 "gradient": gradient, "slots": [],
                 "step": summarize(_difference(array, old)), "after": summarize(array),
             })  # fmt: skip

@@ -75,3 +75,12 @@ WORDED: dict[str, dict[str, str]] = {
     "cumulative_sum": {"x": "the sums of g from each place to the end"},
     "sort": {"x": "g, each element put back where it came from"},
 }  # fmt: skip
+
+# What fused operations stand for, where their decompositions call helpers. The others' are read.
+STANDS_FOR = {
+    "linear_act": "z = x @ wᵀ + bias\nout = activation(z)",
+    "conv_act": "z = convolution(x, w) + bias\nout = activation(z)",
+    "attention": "scores = query @ keyᵀ · scale + mask\nout = dropout(softmax(scores)) @ value",
+    "gated_activation": "out = activation(x) · y",
+    "softmax_cross_entropy": "out = −Σ target · log(softmax(x))",
+}

@@ -10,11 +10,11 @@ class Exchanges:
     """Functions of modules and classes that others stand in for, until `restore`."""
 
     def __init__(self) -> None:
-        self._exchanged: list[tuple[Any, str, Any]] = []
+        self._exchanged: list[tuple[Any, str, Any, Any]] = []
 
     def exchange(self, owner: Any, name: str, new: Any) -> None:
         """Put ``new`` in the place of an attribute that ``owner`` itself has."""
-        self._exchanged.append((owner, name, vars(owner)[name]))
+        self._exchanged.append((owner, name, vars(owner)[name], new))
         setattr(owner, name, new)
 
     def exchange_in_all(
@@ -24,7 +24,7 @@ class Exchanges:
 
         Called again it takes those that were defined meanwhile.
         """
-        done = {owner for owner, known, _ in self._exchanged if known == name}
+        done = {owner for owner, known, _, _ in self._exchanged if known == name}
         if name in vars(kind) and kind not in done:
             self.exchange(kind, name, standing_in(vars(kind)[name]))
         derived: type
@@ -32,7 +32,11 @@ class Exchanges:
             self.exchange_in_all(derived, name, standing_in)
 
     def restore(self) -> None:
-        """Put back what was there."""
-        for owner, name, before in reversed(self._exchanged):
-            setattr(owner, name, before)
+        """Put back what was there.
+
+        Where somebody who came in later has a place, that one hands on what it found there.
+        """
+        for owner, name, before, new in reversed(self._exchanged):
+            if vars(owner).get(name) is new:
+                setattr(owner, name, before)
         self._exchanged.clear()

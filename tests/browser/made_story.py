@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 from typing import Any
 
 import numpy as np
@@ -189,8 +190,9 @@ def small_story(iterations: int = 3) -> dict[str, Any]:
     squares = {name: np.zeros(shape) for name, shape in shapes.items()}
     story: dict[str, Any] = {
         "format": "tensorflowlite story", "version": 1, "library": "0.1.0",
-        "title": "A residual network learns two points", "notes": [], "modules": MODULES,
-        "sources": SOURCES, "operations": OPERATIONS, "parameters": list(shapes),
+        "title": "A residual network learns two points", "notes": [],
+        "modules": copy.deepcopy(MODULES), "sources": copy.deepcopy(SOURCES),
+        "operations": copy.deepcopy(OPERATIONS), "parameters": list(shapes),
         "iterations": [], "reasons": [],
     }  # fmt: skip
     for index in range(iterations):
