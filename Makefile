@@ -7,13 +7,13 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # What an installed environment depends on. The package itself is installed editable.
 SOURCES := pyproject.toml setup.py $(wildcard csrc/* kernels/include/*)
 
-.PHONY: train test compiled browser page page-check soak parity lint audit lock bench gpu gpu-check gpu-sanitize gpu-bench clean
+.PHONY: train test compiled browser page page-check soak parity docs lint audit lock bench gpu gpu-check gpu-sanitize gpu-bench clean
 
 train: .venv/train.stamp
 	$(BIN)/tensorflowlite train digits
 
 test: .venv/test.stamp
-	$(BIN)/python -m pytest --ignore=tests/parity --ignore=tests/compiled --ignore=tests/endurance --ignore=tests/browser $(PARALLEL) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --ignore=tests/parity --ignore=tests/compiled --ignore=tests/endurance --ignore=tests/browser --ignore=tests/docs $(PARALLEL) $(PYTEST_ARGS)
 
 # What takes compilers minutes: every kernel for every architecture; csrc, its bindings and the
 # kernels under sanitizers. One process, which compiles on all cores.
@@ -43,6 +43,13 @@ soak: .venv/test.stamp
 parity: .venv/test.stamp .venv/parity.stamp
 	$(BIN)/python -m pytest tests/parity $(PARALLEL) $(PYTEST_ARGS)
 
+# The documentation in site/, readable from the disk: notebooks run from clean kernels and are compared
+# with their outputs, then the site is built and looked through. `make test` runs the pages' blocks.
+docs: .venv/test.stamp .venv/docs.stamp
+	$(BIN)/python -m pytest tests/docs/test_notebooks.py $(PYTEST_ARGS)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	$(BIN)/python -m pytest tests/docs/test_site.py $(PYTEST_ARGS)
+
 # Beside PyTorch, and JAX where it is installed: ten minutes on two quiet cores.
 bench: .venv/test.stamp .venv/parity.stamp
 	$(BIN)/python -m benchmarks --device cpu --against torch,torch-compile,jax,numpy --save --plots $(BENCH_ARGS)
@@ -71,7 +78,7 @@ WORKERS = $(shell $(PYTHON) -c "import importlib.util, os; print('-n', min(8, os
 gpu-check:
 	$(PYTHON) setup.py --quiet build_ext --inplace
 	@status=0; set -x; \
-	TENSORFLOWLITE_TEST_BACKEND=cupy $(PYTHON) -m pytest --ignore=tests/parity --ignore=tests/compiled --ignore=tests/endurance --ignore=tests/browser $(WORKERS) $(PYTEST_ARGS) || status=1; \
+	TENSORFLOWLITE_TEST_BACKEND=cupy $(PYTHON) -m pytest --ignore=tests/parity --ignore=tests/compiled --ignore=tests/endurance --ignore=tests/browser --ignore=tests/docs $(WORKERS) $(PYTEST_ARGS) || status=1; \
 	$(PYTHON) -m benchmarks check-kernels || status=1; \
 	$(PYTHON) -c "import sys; from tensorflowlite.cli import main; sys.exit(main())" train digits --device cuda || status=1; \
 	exit $$status
@@ -94,6 +101,6 @@ gpu-bench:
 	@touch $@
 
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -f tensorflowlite/_native*.so tensorflowlite/_native_build.json
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -223,7 +223,7 @@ mul, sub, div, device = multiply, subtract, divide, Device
 # here, and in the generated stub (``python -m tests.stubs``).
 _MODULES = frozenset([
     "amp", "autograd", "cpu", "cuda", "data", "debug", "einops", "fft", "linalg", "nn", "optim",
-    "train",
+    "story", "train",
 ])  # fmt: skip
 _LATER: dict[str, str] = {
     "backend.cuda": "default_device",

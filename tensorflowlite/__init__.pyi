@@ -14,6 +14,7 @@ from . import linalg as linalg
 from . import nn as nn
 from . import optim as optim
 from . import random as random
+from . import story as story
 from . import train as train
 from .backend import Device as Device
 from .backend.cuda import default_device as default_device
