@@ -402,7 +402,7 @@ def test_explaining_a_function():
     assert any("no tensor" in note for note in story.data["notes"])
     with pytest.raises(ArgumentError, match="explain: the function must be callable, got int"):
         tfl.explain(5)
-    with pytest.raises(ArgumentError, match="arguments go with a function"):
+    with pytest.raises(ArgumentError, match="arguments go with a function, got 'x'"):
         tfl.explain(x=1)
     with pytest.raises(ZeroDivisionError):
         tfl.explain(lambda: 1 // 0)

@@ -8,7 +8,7 @@ import warnings
 import pytest
 
 import tensorflowlite as tfl
-from tensorflowlite import nn
+from tensorflowlite import nn, optim
 from tensorflowlite.errors import ArgumentError
 from tensorflowlite.nn import functional as F
 
@@ -111,6 +111,87 @@ def test_why_of_parameters_that_nothing_uses():
     assert "doesn't reach the loss" in story.why("idle.weight").sentence
     assert story.why("last.bias").state == "frozen"
     assert story.why("last.weight").state == "healthy"
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+def test_a_generators_gradient_comes_through_what_it_made_before_the_others_step(noisy):
+    tfl.manual_seed(0)
+    generator = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 2))
+    dropout = nn.Dropout(0.5 if noisy else 0.0)
+    critic = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), dropout, nn.Linear(4, 1))
+    makers = optim.SGD(generator.parameters(), lr=0.1), optim.SGD(critic.parameters(), lr=0.1)
+    with tfl.explain() as story:
+        for _ in range(3):
+            real, made = tfl.randn(8, 2), generator(tfl.randn(8, 2))
+            makers[1].zero_grad()
+            (critic(made.detach()).mean() - critic(real).mean()).backward()
+            makers[1].step()
+            made.mean().item()  # looking at it is no step
+            makers[0].zero_grad()
+            (-critic(made).mean()).backward()
+            makers[0].step()
+    iterations = story.data["iterations"]
+    assert len(iterations) == 3
+    for one in iterations:
+        assert len(one["passes"]) == 2 and len(one["updates"]) == 8
+        assert all(flow["call"] is not None for flow in one["flows"])
+    assert story.why("0.weight").state == story.why("critic.0.weight").state == "healthy"
+    reason = story.why(generator[0].weight)
+    assert reason.parameter == "0.weight" and reason.path.count("linear") == 4
+    found = [
+        part["product"]["norm"] for flow in iterations[-1]["flows"] for part in flow["parts"]
+        if part["value"] is not None
+        and iterations[-1]["values"][part["value"]]["name"] == "0.weight"
+    ]  # fmt: skip
+    assert found == [pytest.approx(tfl.linalg.norm(generator[0].weight.grad).item(), rel=1e-5)]
+
+
+def test_a_parameter_is_looked_at_in_the_last_step_of_its_own_optimizer():
+    first, second = nn.Linear(2, 1), nn.Linear(2, 1)
+    with tfl.explain() as story:
+        for model in (first, second):
+            optimizer = optim.SGD(model.parameters(), lr=0.1)
+            model(tfl.ones((4, 2))).sum().backward()
+            optimizer.step()
+    assert story.why("weight").state == story.why("second.weight").state == "healthy"
+    assert len(story) == 2
+
+
+def test_what_is_computed_after_a_step_from_data_alone_is_the_next_one():
+    model = nn.Linear(2, 1)
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    with tfl.explain() as story:
+        x = tfl.ones((4, 2)) * 2  # a result, but of data alone
+        total = tfl.zeros(())
+        state = tfl.zeros((4, 1))
+        for _ in range(3):
+            optimizer.zero_grad()
+            state = state.detach() + model(x)
+            loss = (state**2).mean()
+            loss.backward()
+            optimizer.step()
+            total = total + loss
+    assert [len(one["passes"]) for one in story.data["iterations"]] == [1, 1, 1]
+
+
+def test_models_of_one_class_have_names_of_their_own():
+    models = [nn.Linear(2, 2) for _ in range(4)]
+    with tfl.explain() as story:
+        h = tfl.ones((1, 2))
+        for model in models[:3]:
+            h = model(h)
+        (h.detach() + models[3](h.detach())).sum().backward()
+    names = story.data["parameters"]
+    assert len(names) == len(set(names)) == 8
+    assert [story.why(model.weight).state for model in models] == ["cut"] * 3 + ["healthy"]
+
+
+def test_a_parameter_that_was_given_another_array_is_found():
+    w = tfl.tensor([1.0, 2.0], requires_grad=True)
+    with tfl.explain() as story:
+        (w * w).sum().backward()
+        w.data = w.data - 0.1 * w.grad
+    assert story.why(w).state == "healthy"
 
 
 def test_why_of_operations_without_derivatives():

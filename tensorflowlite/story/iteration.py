@@ -32,6 +32,7 @@ class Iteration:
         }  # fmt: skip
         self.leaves: dict[int, Any] = {}  # by the numbers of their values
         self.before: dict[int, tuple[Any, Any, Any]] = {}  # array, copy and gradient, likewise
+        self.optimized: set[str] = set()  # the parameters of the optimizers that took a step
         self.told: list[tuple[Any, bool]] = []  # of the calls: the operation, and grad mode
         self._by_array: dict[int, tuple[Callable[[], Any], int, int]] = {}
 
@@ -44,6 +45,26 @@ class Iteration:
         """Return the array that a value was, if it is still there."""
         found = (reference() for reference, known, _ in self._by_array.values() if known == place)
         return next(found, None)
+
+    def carries_gradient(self, place: int) -> bool:
+        """Whether a value is a result that a gradient can flow through to a parameter."""
+        todo, seen = [place], {place}
+        while todo:
+            call = self.values[todo.pop()]["made_by"]
+            if call is None or not self._is_differentiated(call):
+                continue
+            given = [one["value"] for one in self.calls[call]["inputs"]]
+            if any(self.values[one]["kind"] == "parameter" for one in given):
+                return True
+            todo += [one for one in given if one not in seen]
+            seen.update(given)
+        return False
+
+    def _is_differentiated(self, call: int) -> bool:
+        op, grad = self.told[call]
+        if isinstance(op, str):
+            return grad and op != "detach"
+        return grad and op.differentiable
 
     def is_changed(self, array: Any) -> bool:
         """Whether an array was met, and changed in place since."""

@@ -10,7 +10,7 @@ from typing import Any
 from ..core.primitive import Primitive, traced
 from ..core.tensor import Tensor
 from ..nn import Module
-from ..transforms.sites import Site
+from ..transforms.sites import Site, user_frames
 from .formulas import formulas_of, stands_for
 
 _ABOVE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -25,6 +25,7 @@ class Places:
         self.operations: dict[str, dict[str, Any]] = {}
         self._roots: list[Module] = []
         self._known: dict[int, Module] = {}
+        self._called: dict[int, str] = {}  # by the identities of roots, no two the same
         self._lines: dict[tuple[str, int, str], int] = {}
 
     def module(self, site: Site) -> int | None:
@@ -34,6 +35,7 @@ class Places:
         inner, outer = site.modules
         if id(outer) not in self._known:
             self._roots.append(outer)
+            self._called[id(outer)] = self._own_name(outer)
             self._known.update({id(one): one for one in outer.modules()})
         self._known.setdefault(id(inner), inner)
         return id(inner)
@@ -48,10 +50,22 @@ class Places:
             )
         ]  # fmt: skip
 
+    def _own_name(self, module: Module) -> str:
+        """Return the variable that holds a module, or its class, and a number where it's taken."""
+        name = _variable(module) or type(module).__name__
+        taken, number = set(self._called.values()), 2
+        own = name
+        while own in taken:
+            own, number = f"{name}{number}", number + 1
+        return own
+
     def named(self, what: str) -> Iterator[tuple[str, Tensor]]:
-        """Yield the parameters, or the buffers, of all models, with their paths."""
+        """Yield the parameters, or the buffers, of all models, with their paths.
+
+        Of further models than the first the paths begin with what the model is called.
+        """
         for number, root in enumerate(self.roots()):
-            prefix = "" if number == 0 else f"{type(root).__name__}."
+            prefix = "" if number == 0 else f"{self._called[id(root)]}."
             for name, tensor in getattr(root, f"named_{what}")():
                 yield prefix + name, tensor
 
@@ -96,6 +110,16 @@ class Places:
                 "stands_for": None if known is None else stands_for(known),
             }
         return name
+
+
+def _variable(module: Module) -> str:
+    """Return the outermost name that the user's code has for a module."""
+    found = ""
+    for frame in user_frames():
+        for space in (frame.f_globals, frame.f_locals):
+            names = (name for name, one in list(space.items()) if one is module)
+            found = next((name for name in names if name.isidentifier() and name != "self"), found)
+    return found
 
 
 def _summary(op: Primitive) -> str:

@@ -72,7 +72,7 @@ class Detective:
             return Found("no backward", "no backward pass was recorded in this step")
         places = [i for i, v in enumerate(self.values) if v["name"] == name]
         if not places:
-            return Found("unused", "no operation of the step takes it; it is never used")
+            return Found("unused", "no operation of the step takes it")
         value = places[0]
         terms = [
             part for flow in self.it["flows"] for part in flow["parts"] if part["value"] == value
@@ -231,7 +231,7 @@ class Detective:
 
     def _path(self, value: int) -> tuple[int, ...]:
         """Return the calls through which most of the gradient came, from the loss on."""
-        fed, found = self._fed_by(value) | {value}, []
+        fed, found = self._above(value), []
         at = next((root for root in self.roots if root in fed), None)
         while at is not None and at != value:
             call = self.values[at]["made_by"]
@@ -246,6 +246,14 @@ class Detective:
                 break
             at = max(parts, key=lambda part: _norm(part["product"]))["value"]
         return tuple(found)
+
+    def _above(self, value: int) -> set[int]:
+        """Return the values through which a gradient came to one, and itself."""
+        found = {value}
+        for flow in reversed(self.it["flows"]):
+            if flow["call"] is not None and any(one["value"] in found for one in flow["parts"]):
+                found.update(self.calls[flow["call"]]["outputs"])
+        return found
 
     def _up_to(self, number: int) -> tuple[int, ...]:
         """Return the calls from the loss to one where the gradient stops."""

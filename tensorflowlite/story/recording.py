@@ -28,7 +28,7 @@ from ..transforms.sites import Site, user_frames
 from .flows import Flows
 from .iteration import Iteration
 from .places import Places
-from .updates import record_changes, record_step
+from .updates import names_of, record_changes, record_step
 
 _SAID = 60  # characters of an attribute
 
@@ -153,9 +153,27 @@ class Recorder:
 
     def _begin_call(self, arrays: list[Any]) -> None:
         here = self.here
+        if self._ends:
+            if not self._goes_on(arrays):
+                self.next_iteration()
+            return
         by_hand = bool(here.passes) and mode.grad and not self.passes
-        if self._ends or (by_hand and any(self._is_stepped(array) for array in arrays)):
+        if by_hand and any(self._is_stepped(array) for array in arrays):
             self.next_iteration()
+
+    def _goes_on(self, arrays: list[Any]) -> bool:
+        """Whether a call after an optimizer's step goes on with what was computed before it.
+
+        A generator's loss does: it takes what was generated before the discriminator's step, and
+        its gradient flows back through calls of this iteration.
+        """
+        here = self.here
+        places = [place for array in arrays if (place := here.place_of(array)) is not None]
+        if not mode.grad or self.passes or not any(map(here.carries_gradient, places)):
+            return False
+        # A layer is called: another step is under way. What is only looked at is no step.
+        self._ends = not any(here.values[place]["kind"] == "parameter" for place in places)
+        return True
 
     def _is_stepped(self, array: Any) -> bool:
         """Whether an array is a parameter that was changed in place, as a step by hand does."""
@@ -163,14 +181,15 @@ class Recorder:
         place = here.place_of(array)
         if place is None or here.values[place]["kind"] != "parameter":
             return False
-        return here.is_changed(array)
+        by_optimizer = any(one["value"] == place for one in here.updates)
+        return here.is_changed(array) and not by_optimizer
 
     def value(self, array: Any) -> int:
         """Return the number of an array that something is done with."""
         place = self.here.place_of(array)
         if place is not None:
             return self.here.met_again(array) if self.here.is_changed(array) else place
-        name, is_parameter = _variable(array)
+        name, is_parameter = variable_of(array)
         kind = "parameter" if is_parameter else "input"
         if not name and array.ndim == 0:
             kind = "constant"
@@ -183,7 +202,7 @@ class Recorder:
         value["kind"] = "parameter"
         if not value["name"]:
             array = self.here.array_of(place)
-            value["name"] = "" if array is None else _variable(array)[0]
+            value["name"] = "" if array is None else variable_of(array)[0]
 
     def call(
         self, op: Primitive | str, site: Site, inputs: list[tuple[str, int]], outputs: list[Any],
@@ -233,7 +252,7 @@ class Recorder:
             if x.node is None or not mode.grad or self.passes or not self.is_looking():
                 return detached
             site = Site()
-            self._begin_call([x.array])
+            self._begin_call([])
             given = self.value(x.array)
             detached.array = x.array[...]  # the same memory, but told apart
             self.call("detach", site, [("x", given)], [detached.array], {})
@@ -324,6 +343,7 @@ class Recorder:
                 )
             result = record_step(self, optimizer, closure, lambda: original(
                 optimizer, *args, **kwargs))  # fmt: skip
+            self.here.optimized.update(names_of(self, optimizer).values())
             self._ends = True
             return result
 
@@ -384,7 +404,7 @@ def _as_arrays_of(out: Any) -> tuple[Any, list[Any]]:
     return array, [array]
 
 
-def _variable(array: Any) -> tuple[str, bool]:
+def variable_of(array: Any) -> tuple[str, bool]:
     """Return the name that the user's code has for an array, and whether it is a parameter.
 
     The outermost name: functions call what they are given ``x``.

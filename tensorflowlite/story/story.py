@@ -14,7 +14,7 @@ from ..io import write_atomically
 from ..transforms.tree import flatten
 from ..version import __version__
 from .reasons import Detective, Found, Reason, why_not_recorded
-from .recording import Recorder
+from .recording import Recorder, variable_of
 from .thinning import LARGEST, thinned
 
 FilePath = str | os.PathLike[str]
@@ -51,7 +51,7 @@ class Story:
 
     def __repr__(self) -> str:
         calls = sum(len(one["calls"]) for one in self.data["iterations"])
-        return f"Story({len(self)} iterations, {calls} calls)"
+        return f"Story({_counted(len(self), 'iteration')}, {_counted(calls, 'call')})"
 
     # -- recording ---------------------------------------------------------------------------------
     def _start(self) -> None:
@@ -131,8 +131,10 @@ class Story:
             data["notes"].append("No backward pass was recorded: backward() wasn't called.")
         if not iterations:
             data["notes"].append("Nothing was recorded: no operation was called on this thread.")
+        optimized = [one.optimized for one in iterations]
         data["reasons"] = [
-            self._reason(data, name, *self._find(data, name, name in frozen)) for name in names
+            self._reason(data, name, *self._find(data, name, name in frozen, optimized))
+            for name in names
         ]
         return data
 
@@ -153,13 +155,17 @@ class Story:
         return frozen, list(names)
 
     @staticmethod
-    def _find(data: dict[str, Any], name: str, frozen: bool) -> tuple[int | None, Found]:
-        """Look in the last iteration with a backward pass."""
-        for place in range(len(data["iterations"]) - 1, -1, -1):
-            iteration = data["iterations"][place]
-            if iteration["passes"] or place == 0:
-                return place, Detective(data, iteration).why(name, frozen)
-        return None, Found("no backward", "nothing was recorded")
+    def _find(
+        data: dict[str, Any], name: str, frozen: bool, optimized: list[set[str]]
+    ) -> tuple[int | None, Found]:
+        """Look in the last iteration with a backward pass, and a step of its own optimizer."""
+        iterations = data["iterations"]
+        if not iterations:
+            return None, Found("no backward", "nothing was recorded")
+        passed = [place for place, one in enumerate(iterations) if one["passes"]] or [0]
+        own = [place for place in passed if name in optimized[place]]
+        place = (own or passed)[-1]
+        return place, Detective(data, iterations[place]).why(name, frozen)
 
     @staticmethod
     def _reason(
@@ -175,6 +181,8 @@ class Story:
 
     def why(self, parameter: str | Tensor) -> Reason:
         """Return why a parameter's gradient is what it is, in the last step with a backward pass.
+
+        Where several optimizers take turns, that is the last step of its own one.
 
         Parameters
         ----------
@@ -220,7 +228,8 @@ class Story:
             place = one.place_of(parameter.array)
             if place is not None and one.values[place]["name"]:
                 return str(one.values[place]["name"])
-        return "a tensor that no operation was given"
+        # ``w.data = ...`` gave it an array that no operation took.
+        return variable_of(parameter.array)[0] or "a tensor that no operation was given"
 
     # -- to read -----------------------------------------------------------------------------------
     def to_json(self) -> str:
@@ -284,6 +293,10 @@ class Story:
         page = render(text, data["title"])
         # A name may hold half of a character, which no encoding has.
         write_atomically(path, page.encode("utf-8", "replace"), op="explain")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 class _Explaining:
@@ -353,7 +366,11 @@ def explain(
     """
     if function is None:
         if args or kwargs:
-            raise ArgumentError("explain: arguments go with a function, got none")
+            given = ", ".join(map(repr, kwargs)) or f"{len(args)} positional ones"
+            raise ArgumentError(
+                f"explain: arguments go with a function, got {given} without one; "
+                "its own keyword is title"
+            )
         return _Explaining(title)
     if not callable(function):
         raise ArgumentError(

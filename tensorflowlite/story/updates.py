@@ -24,7 +24,7 @@ def record_step(
         for number, p in enumerate(group["params"])
         if closure or p.grad is not None
     ]
-    names = _names(recorder, optimizer)
+    names = names_of(recorder, optimizer)
     before = {
         id(p): (
             backend_of(p.array).copy(p.array),
@@ -79,7 +79,7 @@ def _difference(new: Any, old: Any) -> Any:
     return as_array(backend_of(old).subtract(new, old))
 
 
-def _names(recorder: Recorder, optimizer: Optimizer) -> dict[int, str]:
+def names_of(recorder: Recorder, optimizer: Optimizer) -> dict[int, str]:
     """Return the paths of an optimizer's parameters, as the story's values have them."""
     recorder.finish()
     found, number = {}, 0
