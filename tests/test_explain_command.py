@@ -129,7 +129,7 @@ def test_a_sample_of_images(capsys):
         (["nowhere"], "the subject must be classic, digits, a run's folder or a checkpoint, got "
                       "'nowhere', which isn't there"),
         (["."], "the folder must be that of a run, got '.'"),
-        (["--sample", "3"], "--sample must go with run, got classic"),
+        (["--sample", "3"], "--sample must go with a run, got classic"),
         (["digits", "--loss", "mse"], "--loss must go with classic, got digits"),
         (["--steps", "0"], "--steps must be at least 1, got 0"),
         (["digits", "--batch-size", "-1"], "--batch-size must be at least 1, got -1"),

@@ -332,15 +332,6 @@ def test_an_error_leaves_a_report(tmp_path: Path) -> None:
     assert "NumericalError" in check_page(tmp_path / "report.html").text
 
 
-@pytest.mark.parametrize("where", ["missing/report.html", "folder"])
-def test_what_cannot_be_written_costs_one_warning(tmp_path: Path, where: str) -> None:
-    (tmp_path / "folder").mkdir()
-    trainer = make(Report(tmp_path / where))
-    with pytest.warns(RuntimeWarning, match="Report: the report wasn't written: report: ") as told:
-        history = trainer.fit(loader(), epochs=1)
-    assert len(told) == 1 and len(history) == 1 and trainer.callbacks[-1].written is False
-
-
 def test_a_full_disk_costs_one_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Any, content: Any, **options: Any) -> None:
         raise OSError(28, "No space left on device")

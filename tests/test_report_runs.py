@@ -389,7 +389,8 @@ def test_the_command_refuses_in_a_sentence(
     write(written)
     Path("other").mkdir()
     assert "got no file or folder 'none'" in refused(capsys, ["report", "run", "none"])
-    assert "got a folder without, 'other'" in refused(capsys, ["report", "other"])
+    assert "got the folder 'other' without; name" in refused(capsys, ["report", "other"])
+    assert "got the folder '.' without; take 'run'" in refused(capsys, ["report", "."])
     assert "make the folder first" in refused(capsys, ["report", "run", "--out", "no/page.html"])
     said = refused(capsys, ["report", "run", "--out", "other"])
     assert (

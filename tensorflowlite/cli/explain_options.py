@@ -12,6 +12,7 @@ BELONGING = {
     "digits": ("model", "steps", "lr", "seed", "batch_size"),
     "run": ("sample", "part", "data"),
 }
+SAID = {"classic": "classic", "digits": "digits", "run": "a run"}
 SAMPLES = 8
 
 

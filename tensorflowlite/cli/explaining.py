@@ -21,7 +21,7 @@ from ..optim import AdamW
 from ..story import Story, explain
 from ..train.checkpoint import read_checkpoint
 from . import folders, networks
-from .explain_options import BELONGING, SAMPLES, SUBJECTS
+from .explain_options import BELONGING, SAID, SAMPLES, SUBJECTS
 from .options import OPTIONS, complete
 from .tasks import read_task
 
@@ -50,9 +50,9 @@ def _check(arguments: argparse.Namespace, subject: str) -> None:
     for name in sorted({name for names in BELONGING.values() for name in names}):
         value = getattr(arguments, name)
         if value is not None and name not in BELONGING[subject]:
+            belonging = [SAID[who] for who, names in BELONGING.items() if name in names]
             raise ArgumentError(
-                f"explain: --{name.replace('_', '-')} must go with "
-                f"{' or '.join(who for who, names in BELONGING.items() if name in names)}, got "
+                f"explain: --{name.replace('_', '-')} must go with {' or '.join(belonging)}, got "
                 f"{arguments.subject}"
             )
     for name, least in (("steps", 1), ("batch_size", 1), ("sample", 0)):

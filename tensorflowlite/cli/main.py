@@ -28,7 +28,8 @@ class _Parser(argparse.ArgumentParser):
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command."""
     parser = _Parser(
-        prog="tensorflowlite", description="Train networks, look at the machine, run benchmarks."
+        prog="tensorflowlite", description="Train networks, report runs, explain steps, "
+        "look at the machine, run benchmarks."
     )
     parser.add_argument("--version", action="version", version=f"tensorflowlite {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")

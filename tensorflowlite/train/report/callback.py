@@ -34,7 +34,7 @@ class Report(Callback):
     confuses and its worst mistakes, the norms of gradients and updates of each parameter, speed,
     configuration and versions. Beside it the measured is kept as JSON, which `write_report` and
     ``tensorflowlite report`` read. The training has the same bits with it and without. Where
-    something can't be written, a warning says so.
+    something can't be written at the end, a warning says so.
 
     Parameters
     ----------
@@ -58,6 +58,11 @@ class Report(Callback):
         More about the run's configuration, as a reader should see it.
     name : str, optional
         The run's name; by default that of the page's folder.
+
+    Raises
+    ------
+    ArgumentError
+        When the training begins, where the page's folder isn't there or ``path`` is a folder.
 
     Notes
     -----
@@ -92,6 +97,10 @@ class Report(Callback):
             raise ArgumentError(
                 f"Report: kind must be 'classification', 'regression' or None, got {kind!r:.40}"
             )
+        if data is not None and not isinstance(data, Iterable):
+            raise ArgumentError(
+                f"Report: data must be batches, as of a DataLoader, got {type(data).__name__}"
+            )
         self.path = os.fsdecode(path)
         stem, suffix = os.path.splitext(self.path)
         if suffix.lower() == ".json":
@@ -121,6 +130,7 @@ class Report(Callback):
 
     # -- while it trains -------------------------------------------------------------------------
     def on_fit_start(self, trainer: Trainer) -> None:
+        self._check_place()
         if not len(trainer.history) and not trainer.batch:
             self.statistics, self._times, self._partial = StepStatistics(), [], (0.0, 0.0)
         train = trainer.loaders[0]
@@ -134,6 +144,20 @@ class Report(Callback):
         self._under_way, self._begun = trainer.under_way, True
         self._samples = trainer.under_way.averages.samples
         self._mark = time.perf_counter()
+
+    def _check_place(self) -> None:
+        """Refuse before the training what would cost its report after it."""
+        if os.path.isdir(self.path):
+            raise ArgumentError(
+                f"Report: path must name the page, got the folder '{self.path}'; take "
+                f"'{os.path.join(self.path, 'report.html')}'"
+            )
+        folder = os.path.dirname(self.path)
+        if folder and not os.path.isdir(folder):
+            raise ArgumentError(
+                f"Report: the folder of the page must exist, got '{self.path}'; make '{folder}' "
+                "first"
+            )
 
     def on_batch_start(self, trainer: Trainer) -> None:
         self.statistics.before_step()

@@ -191,9 +191,11 @@ def read_run(place: str | os.PathLike[str]) -> dict[str, Any]:
             return _read(path / FILE)
         if (path / METRICS).is_file():
             return _from_metrics(path)
+        inside = [file.parent for name in (FILE, METRICS) for file in path.glob(f"*/{name}")]
+        take = f"take '{min(inside)}'" if inside else "name the folder that a training wrote"
         raise ArgumentError(
-            f"report: a run must have a {FILE} or a {METRICS}, got a folder without, '{path}'; "
-            "name the folder that a training wrote"
+            f"report: a run must have a {FILE} or a {METRICS}, got the folder '{path}' without; "
+            f"{take}"
         )
     if not path.exists():
         raise ArgumentError(f"report: the run must exist, got no file or folder '{path}'")
