@@ -157,6 +157,33 @@ def test_a_parameter_is_looked_at_in_the_last_step_of_its_own_optimizer():
     assert len(story) == 2
 
 
+def test_a_gradient_that_no_step_takes_is_told_of():
+    model = Net(F.relu)
+    optimizer = optim.SGD(model.last.parameters(), lr=0.1)
+    with tfl.explain() as story:
+        model(tfl.ones((4, 3))).sum().backward()
+        optimizer.step()
+    assert story.why("first.weight").sentence.endswith("; no optimizer that took a step has it")
+    assert story.why("last.weight").sentence.endswith("operations")
+
+    with tfl.explain() as story:
+        model(tfl.ones((4, 3))).sum().backward()
+        optimizer.zero_grad()
+        optimizer.step()
+    assert story.why("last.weight").sentence.endswith("; at its optimizer's step it was gone")
+
+
+def test_a_bias_before_a_batch_norm_cannot_matter():
+    tfl.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU())
+    with tfl.explain() as story:
+        (model(tfl.randn(4, 1, 6, 6)) ** 2).mean().backward()
+    reason = story.why("0.bias")
+    assert reason.state in ("vanished", "zero")
+    assert reason.state == "zero" or "takes away what a bias adds" in reason.sentence
+    assert story.why("0.weight").state == "healthy"
+
+
 def test_what_is_computed_after_a_step_from_data_alone_is_the_next_one():
     model = nn.Linear(2, 1)
     optimizer = optim.SGD(model.parameters(), lr=0.1)

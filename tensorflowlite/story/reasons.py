@@ -100,7 +100,7 @@ class Detective:
             return Found(
                 "vanished",
                 f"of the gradient {least[0]:.2g} is left by {self._named(least[1])}"
-                f"{self._habit(least[1])}; {norm:.2g} arrives",
+                f"{self._habit(least[1]) or self._cancelled(value, path)}; {norm:.2g} arrives",
                 least[1], path,
             )  # fmt: skip
         if most[1] is not None and most[0] > EXPLODED and norm > EXPLODED:
@@ -168,6 +168,13 @@ class Detective:
             return f": it is saturated, {ends}"
         if name in ("log", "sqrt", "divide", "power", "exp"):
             return f": {ends}"
+        return ""
+
+    def _cancelled(self, value: int, path: tuple[int, ...]) -> str:
+        """Say where a bias can't matter, since a normalisation takes the mean away."""
+        after = self.calls[path[-2]]["operation"] if len(path) > 1 else ""
+        if after == "batch_norm" and len(self.values[value]["array"]["shape"]) == 1:
+            return f": {after} (call {path[-2] + 1}) takes away what a bias adds"
         return ""
 
     # -- a gradient that didn't --------------------------------------------------------------------

@@ -165,7 +165,16 @@ class Story:
         passed = [place for place, one in enumerate(iterations) if one["passes"]] or [0]
         own = [place for place in passed if name in optimized[place]]
         place = (own or passed)[-1]
-        return place, Detective(data, iterations[place]).why(name, frozen)
+        found = Detective(data, iterations[place]).why(name, frozen)
+        if found.state != "healthy" or not any(optimized):
+            return place, found
+        # A gradient that arrives, and that no step makes use of.
+        said = ""
+        if not any(name in names for names in optimized):
+            said = "; no optimizer that took a step has it"
+        elif own and all(one["parameter"] != name for one in iterations[place]["updates"]):
+            said = "; at its optimizer's step it was gone"
+        return place, found._replace(sentence=found.sentence + said)
 
     @staticmethod
     def _reason(
