@@ -135,6 +135,11 @@ def test_a_generators_gradient_comes_through_what_it_made_before_the_others_step
     for one in iterations:
         assert len(one["passes"]) == 2 and len(one["updates"]) == 8
         assert all(flow["call"] is not None for flow in one["flows"])
+    assert [(one["path"], one["type"]) for one in story.data["modules"]] == [
+        ("", "Sequential"), ("0", "Linear"), ("1", "Tanh"), ("2", "Linear"),
+        ("critic", "Sequential"), ("critic.0", "Linear"), ("critic.1", "Tanh"),
+        ("critic.2", "Dropout"), ("critic.3", "Linear"),
+    ]  # fmt: skip
     assert story.why("0.weight").state == story.why("critic.0.weight").state == "healthy"
     reason = story.why(generator[0].weight)
     assert reason.parameter == "0.weight" and reason.path.count("linear") == 4
@@ -211,6 +216,20 @@ def test_models_of_one_class_have_names_of_their_own():
     names = story.data["parameters"]
     assert len(names) == len(set(names)) == 8
     assert [story.why(model.weight).state for model in models] == ["cut"] * 3 + ["healthy"]
+
+
+def test_a_loops_variable_is_no_parameters_name():
+    model = nn.Linear(2, 1)
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    with tfl.explain() as story:
+        for _ in range(2):
+            optimizer.zero_grad()
+            model(tfl.ones((4, 2))).sum().backward()
+            optimizer.step()
+            with tfl.no_grad():
+                for p in model.parameters():
+                    p.clamp_(-0.01, 0.01)
+    assert story.data["parameters"] == ["weight", "bias"]
 
 
 def test_a_parameter_that_was_given_another_array_is_found():

@@ -35,7 +35,7 @@ def test_the_table() -> None:
     assert re.match(r"\(\d+ more\)", lines[5]) and lines[7].startswith("all ")
     ends = {len(line) for line in lines[2:5]}
     assert len(ends) == 1  # columns are aligned
-    assert "events; recording takes " in lines[-1] and prof.overhead > 0
+    assert " events; recording takes " in lines[-1] and prof.overhead > 0
     assert str(prof) == prof.table("module")
     assert repr(prof).startswith("<profile: ")
     names = [line.split("  ")[0] for line in prof.table("module", "name", None).splitlines()]
@@ -72,6 +72,9 @@ def test_bad_input(tmp_path: Path) -> None:
         prof.export_chrome_trace(3)  # type: ignore[arg-type]
     new = tfl.profile()
     assert str(new) == "profile: nothing is recorded yet" and repr(new)[0] == "<"
+    with new:
+        pass
+    assert str(new).splitlines()[-1].startswith("1 event; ")
     with pytest.raises(StateError, match=r"profile\.table: .* got one that was never on"):
         new.table()
     with pytest.raises(StateError, match=r"profile\.step: the profile must be on"):

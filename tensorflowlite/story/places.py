@@ -65,7 +65,7 @@ class Places:
         Of further models than the first the paths begin with what the model is called.
         """
         for number, root in enumerate(self.roots()):
-            prefix = "" if number == 0 else f"{self._called[id(root)]}."
+            prefix = f"{self._called[id(root)]}." if number else ""
             for name, tensor in getattr(root, f"named_{what}")():
                 yield prefix + name, tensor
 
@@ -73,13 +73,14 @@ class Places:
         """Return the table of modules, parents first, and the number of each by its identity."""
         table: list[dict[str, Any]] = []
         numbers: dict[int, int] = {}
-        for root in self.roots():
+        for number, root in enumerate(self.roots()):
+            own = self._called[id(root)] if number else ""
             by_path: dict[str, int] = {}
             for path, one in root.named_modules():
                 above = path.rpartition(".")[0] if path else None
                 by_path[path] = numbers[id(one)] = len(table)
                 table.append({
-                    "path": path,
+                    "path": f"{own}.{path}" if own and path else path or own,
                     "type": type(one).__name__,
                     "parent": None if above is None else by_path.get(above, by_path[""]),
                     "parameters": sum(p.size for p in one.parameters()),

@@ -181,8 +181,8 @@ class Recorder:
         place = here.place_of(array)
         if place is None or here.values[place]["kind"] != "parameter":
             return False
-        by_optimizer = any(one["value"] == place for one in here.updates)
-        return here.is_changed(array) and not by_optimizer
+        # An optimizer's step may stand in the middle of an iteration.
+        return here.is_changed(array) and all(one["value"] != place for one in here.updates)
 
     def value(self, array: Any) -> int:
         """Return the number of an array that something is done with."""
@@ -190,6 +190,9 @@ class Recorder:
         if place is not None:
             return self.here.met_again(array) if self.here.is_changed(array) else place
         name, is_parameter = variable_of(array)
+        if is_parameter:  # ``for p in model.parameters()`` has another name for it
+            paths = self.places.named("parameters")
+            name = next((path for path, p in paths if p.array is array), name)
         kind = "parameter" if is_parameter else "input"
         if not name and array.ndim == 0:
             kind = "constant"
