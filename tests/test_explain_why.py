@@ -218,7 +218,7 @@ def test_models_of_one_class_have_names_of_their_own():
     assert [story.why(model.weight).state for model in models] == ["cut"] * 3 + ["healthy"]
 
 
-def test_a_loops_variable_is_no_parameters_name():
+def test_weights_that_are_clipped_after_a_step_belong_to_it():
     model = nn.Linear(2, 1)
     optimizer = optim.SGD(model.parameters(), lr=0.1)
     with tfl.explain() as story:
@@ -229,7 +229,23 @@ def test_a_loops_variable_is_no_parameters_name():
             with tfl.no_grad():
                 for p in model.parameters():
                     p.clamp_(-0.01, 0.01)
-    assert story.data["parameters"] == ["weight", "bias"]
+    assert len(story) == 2
+    for one in story.data["iterations"]:
+        phases = [call["phase"] for call in one["calls"] if call["operation"] == "clip"]
+        assert phases and set(phases) == {"update"}
+    assert story.data["parameters"] == ["weight", "bias"]  # not the loop's variable
+    assert story.why("weight").state == "healthy"
+
+
+def test_an_evaluation_after_a_step_is_not_part_of_it():
+    model = nn.Linear(2, 1)
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    with tfl.explain() as story:
+        model(tfl.ones((4, 2))).sum().backward()
+        optimizer.step()
+        with tfl.no_grad():
+            model(tfl.ones((4, 2)))
+    assert [len(one["passes"]) for one in story.data["iterations"]] == [1, 0]
 
 
 def test_a_parameter_that_was_given_another_array_is_found():

@@ -72,9 +72,9 @@ def test_bad_input(tmp_path: Path) -> None:
         prof.export_chrome_trace(3)  # type: ignore[arg-type]
     new = tfl.profile()
     assert str(new) == "profile: nothing is recorded yet" and repr(new)[0] == "<"
-    with new:
+    with tfl.profile() as empty:
         pass
-    assert str(new).splitlines()[-1].startswith("1 event; ")
+    assert str(empty).splitlines()[-1].startswith("1 event; ")
     with pytest.raises(StateError, match=r"profile\.table: .* got one that was never on"):
         new.table()
     with pytest.raises(StateError, match=r"profile\.step: the profile must be on"):

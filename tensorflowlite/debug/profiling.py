@@ -303,7 +303,8 @@ class profile:
         count, total = len(self._events), self.total
         part = f"{100 * self.overhead / total:.0f} %" if total else "-"
         notes = [
-            f"{count} event{'' if count == 1 else 's'}; recording takes {duration(self._cost).strip()} or more each, "
+            f"{count} event{'' if count == 1 else 's'}; recording takes "
+            f"{duration(self._cost).strip()} or more each, "
             f"{duration(self.overhead).strip()} ({part}) here, in the self times around them"
         ]
         with_calls = {one.parent for one in self._events if one.kind == "call"}

@@ -73,7 +73,8 @@ class Detective:
         places = [i for i, v in enumerate(self.values) if v["name"] == name]
         if not places:
             return Found("unused", "no operation of the step takes it")
-        value = places[0]
+        # What changes a parameter in place leaves several values of its name.
+        value = next((place for place in places if place in self.graded), places[0])
         terms = [
             part for flow in self.it["flows"] for part in flow["parts"] if part["value"] == value
         ]

@@ -142,7 +142,7 @@ class Recorder:
                 return run(*args, **options)
             site = Site()
             given = _inputs(op, args)
-            self._begin_call([x for _, x in given])
+            self._begin_call([x for _, x in given], site)
             inputs = [(label, self.value(x)) for label, x in given]
             result = run(*args, **options)
             result, outputs = _as_arrays(op, result)
@@ -151,10 +151,10 @@ class Recorder:
 
         return recorded
 
-    def _begin_call(self, arrays: list[Any]) -> None:
+    def _begin_call(self, arrays: list[Any], site: Site) -> None:
         here = self.here
         if self._ends:
-            if not self._goes_on(arrays):
+            if not self._goes_on(arrays) and not self._belongs_to_step(arrays, site):
                 self.next_iteration()
             return
         by_hand = bool(here.passes) and mode.grad and not self.passes
@@ -174,6 +174,20 @@ class Recorder:
         # A layer is called: another step is under way. What is only looked at is no step.
         self._ends = not any(here.values[place]["kind"] == "parameter" for place in places)
         return True
+
+    def _belongs_to_step(self, arrays: list[Any], site: Site) -> bool:
+        """Whether a call does something to parameters after their step: clips or averages them."""
+        here = self.here
+        if mode.grad or site.modules is not None:
+            return False
+        for place in map(here.place_of, arrays):
+            value = None if place is None else here.values[place]
+            made_by = None if value is None else value["made_by"]
+            if value is not None and value["kind"] == "parameter":
+                return True
+            if made_by is not None and here.calls[made_by]["phase"] == "update":
+                return True
+        return False
 
     def _is_stepped(self, array: Any) -> bool:
         """Whether an array is a parameter that was changed in place, as a step by hand does."""
@@ -255,7 +269,7 @@ class Recorder:
             if x.node is None or not mode.grad or self.passes or not self.is_looking():
                 return detached
             site = Site()
-            self._begin_call([])
+            self._begin_call([], site)
             given = self.value(x.array)
             detached.array = x.array[...]  # the same memory, but told apart
             self.call("detach", site, [("x", given)], [detached.array], {})
@@ -270,7 +284,7 @@ class Recorder:
                 return original(cls, *args)
             site = Site()
             tensors = [(f"values[{i}]", x) for i, x in enumerate(args) if isinstance(x, Tensor)]
-            self._begin_call([x.array for _, x in tensors])
+            self._begin_call([x.array for _, x in tensors], site)
             inputs = [(name, self.value(x.array)) for name, x in tensors]
             with self.resting():
                 result = original(cls, *args)
