@@ -152,3 +152,10 @@ def test_a_file_that_train_has_not_written(capsys):
     )
     Path("damaged.safetensors").write_bytes(b"\xff" * 40)
     assert "damaged.safetensors" in refused(capsys, ["explain", "damaged.safetensors"])
+
+
+def test_a_folder_of_runs_names_one(capsys):
+    for name in ("b", "a"):
+        Path("runs", name).mkdir(parents=True)
+        Path("runs", name, "model.safetensors").touch()
+    assert refused(capsys, ["explain", "runs"]).endswith("; take 'runs/a'")

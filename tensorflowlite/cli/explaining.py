@@ -162,9 +162,11 @@ def _load(path: Path) -> tuple[nn.Module, dict[str, Any]]:
         if not file.is_file():
             file = path / folders.CHECKPOINT
         if not file.is_file():
+            inside = min((one.parent for one in path.glob(f"*/{folders.MODEL}")), default=None)
             raise ArgumentError(
                 f"explain: the folder must be that of a run, got '{path}' without "
                 f"{folders.MODEL} or {folders.CHECKPOINT}"
+                + (f"; take '{inside}'" if inside is not None else "")
             )
     elif path.is_file():
         file = path

@@ -355,4 +355,3 @@ def _lives(upstream: Any) -> bool:
 
 def _broken(array: dict[str, Any]) -> bool:
     return bool(array.get("nan") or array.get("inf"))
-
