@@ -31,6 +31,7 @@ from .places import Places
 from .updates import record_changes, record_step
 
 _SAID = 60  # characters of an attribute
+failures: list[Exception] = []  # the latest of what recordings themselves couldn't do
 
 
 class Recorder:
@@ -102,6 +103,18 @@ class Recorder:
         if sentence not in self.notes:
             self.notes.append(sentence)
 
+    def attempt(self, look: Callable[..., Any], *args: Any) -> Any:
+        """Look at something; what fails in that is a gap in the story, never the user's error."""
+        try:
+            with self.resting():
+                return look(*args)
+        except Exception as error:
+            del failures[:-10]
+            failures.append(error)
+            text = " ".join(f"{type(error).__name__}: {error}".split())
+            self.note(f"Something couldn't be recorded, so that the story has a gap: {text}")
+            return None
+
     def next_iteration(self) -> None:
         """End the iteration under way, unless it is empty."""
         self._ends = False
@@ -140,18 +153,22 @@ class Recorder:
         def recorded(*args: Any, **options: Any) -> Any:
             if not self.is_looking():
                 return run(*args, **options)
-            site = Site()
-            given = _inputs(op, args)
-            self._begin_call([x for _, x in given])
-            inputs = [(label, self.value(x)) for label, x in given]
+            begun = self.attempt(lambda: self._begin_call(_inputs(op, args)))
             result = run(*args, **options)
             result, outputs = _as_arrays(op, result)
-            self.call(op, site, inputs, outputs, _attributes(op, args))
+            if begun is not None:
+                self.attempt(lambda: self.call(op, *begun, outputs, _attributes(op, args)))
             return result
 
         return recorded
 
-    def _begin_call(self, arrays: list[Any]) -> None:
+    def _begin_call(self, given: list[tuple[str, Any]]) -> tuple[Site, list[tuple[str, int]]]:
+        """Return where a call was made, and the numbers of what it is given."""
+        site = Site()
+        self._begin_step([x for _, x in given])
+        return site, [(label, self.value(x)) for label, x in given]
+
+    def _begin_step(self, arrays: list[Any]) -> None:
         here = self.here
         by_hand = bool(here.passes) and mode.grad and not self.passes
         if self._ends or (by_hand and any(self._is_stepped(array) for array in arrays)):
@@ -169,6 +186,11 @@ class Recorder:
         """Return the number of an array that something is done with."""
         place = self.here.place_of(array)
         if place is not None:
+            if place in self.here.fresh:  # a parameter may be made in the step itself
+                self.here.fresh.discard(place)
+                name, is_parameter = _variable(array)
+                if is_parameter:
+                    self.here.name(array, name, "parameter")
             return self.here.met_again(array) if self.here.is_changed(array) else place
         name, is_parameter = _variable(array)
         kind = "parameter" if is_parameter else "input"
@@ -204,12 +226,18 @@ class Recorder:
             "phase": phase, "pass": number,
         })  # fmt: skip
         here.told.append((op, mode.grad))
-        for array in outputs:
-            here.calls[call]["outputs"].append(here.met(array, made_by=call))
         # A node takes its tick right after its implementation ran; other threads tick between.
         self._ticks.append(tick())
         name = op if isinstance(op, str) else op.name
         self._nodes.append((name, len(self.iterations) - 1, call))
+        of_numbers = all(
+            value in here.fresh or here.values[value]["kind"] == "constant" for _, value in inputs
+        )
+        for array in outputs:
+            place = here.met(array, made_by=call)
+            here.calls[call]["outputs"].append(place)
+            if of_numbers:
+                here.fresh.add(place)
         return call
 
     def call_of(self, node: Any) -> int | None:
@@ -232,11 +260,9 @@ class Recorder:
             detached = original(x)
             if x.node is None or not mode.grad or self.passes or not self.is_looking():
                 return detached
-            site = Site()
-            self._begin_call([x.array])
-            given = self.value(x.array)
             detached.array = x.array[...]  # the same memory, but told apart
-            self.call("detach", site, [("x", given)], [detached.array], {})
+            self.attempt(lambda: self.call(
+                "detach", *self._begin_call([("x", x.array)]), [detached.array], {}))  # fmt: skip
             return detached
 
         return detach
@@ -246,24 +272,29 @@ class Recorder:
         def apply(cls: Any, *args: Any) -> Any:
             if not self.is_looking():
                 return original(cls, *args)
-            site = Site()
-            tensors = [(f"values[{i}]", x) for i, x in enumerate(args) if isinstance(x, Tensor)]
-            self._begin_call([x.array for _, x in tensors])
-            inputs = [(name, self.value(x.array)) for name, x in tensors]
+            given = [
+                (f"values[{i}]", x.array) for i, x in enumerate(args) if isinstance(x, Tensor)
+            ]
+            begun = self.attempt(self._begin_call, given)
             with self.resting():
                 result = original(cls, *args)
-            results = result if isinstance(result, tuple) else (result,)
-            outputs = [one.array for one in results if isinstance(one, Tensor)]
-            made = [one.node for one in results if isinstance(one, Tensor) and one.node is not None]
-            call = self.call(cls.__name__, site, inputs, outputs, {})
-            for node in made:
-                main = node.main if type(node) is Output else node
-                self._flows.watch_own(main.op)
-                self._ticks[-1] = main.born
-            self.here.calls[call]["recorded"] = bool(made)
+            if begun is not None:
+                self.attempt(self._applied, cls.__name__, begun, result)
             return result
 
         return apply
+
+    def _applied(self, name: str, begun: tuple[Any, Any], result: Any) -> None:
+        """Write a call of a user's own function down."""
+        results = result if isinstance(result, tuple) else (result,)
+        outputs = [one.array for one in results if isinstance(one, Tensor)]
+        made = [one.node for one in results if isinstance(one, Tensor) and one.node is not None]
+        call = self.call(name, *begun, outputs, {})
+        for node in made:
+            main = node.main if type(node) is Output else node
+            self._flows.watch_own(main.op)
+            self._ticks[-1] = main.born
+        self.here.calls[call]["recorded"] = bool(made)
 
     # -- backward passes ---------------------------------------------------------------------------
     def _pass(self, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -272,24 +303,29 @@ class Recorder:
             if self._resting or threading.get_ident() != self._thread or self.in_rules:
                 original(this)
                 return
-            if self._ends:
-                self.next_iteration()
-            here = self.here
-            root = next(iter(this.roots), None)
-            self._mark(this.roots)
-            value = self._value_of(root)
-            if here.loss is None and value is not None:
-                here.loss = here.values[value]["array"].get("values", [None])[0]
-            here.add("pass", {"root": value, "create_graph": bool(this.trace)})
+            self.attempt(self._begin_pass, this)
             self.passes.append(this)
             self._flows.begin()
             try:
                 original(this)
             finally:
                 self.passes.pop()
-                self._flows.end()
+                self.attempt(self._flows.end)
 
         return run
+
+    def _begin_pass(self, this: Pass) -> None:
+        if self._ends:
+            self.next_iteration()
+        here = self.here
+        value = None
+        try:
+            self._mark(this.roots)
+            value = self._value_of(next(iter(this.roots), None))
+        finally:
+            here.add("pass", {"root": value, "create_graph": bool(this.trace)})
+        if here.loss is None and value is not None:
+            here.loss = here.values[value]["array"].get("values", [None])[0]
 
     def _value_of(self, node: Any) -> int | None:
         """Return the value whose gradient a node stands for; of a leaf none."""
@@ -321,7 +357,7 @@ class Recorder:
             if not self.is_looking() or self.passes:
                 return original(optimizer, *args, **kwargs)
             self._watch_steps()  # a class that was defined since has a step of its own
-            if optimizer not in self.optimizers:
+            if all(known is not optimizer for known in self.optimizers):
                 self.optimizers.append(optimizer)
             closure = bool(args) or kwargs.get("closure") is not None
             if closure:
