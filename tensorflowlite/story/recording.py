@@ -69,7 +69,8 @@ class Recorder:
         self._restore_rules()
         self._flows.restore()
         self._exchanges.restore()
-        self.end_iteration()
+        self.attempt(self.end_iteration)
+        self._resting += 1  # who came in later may still hand on to what stood in
 
     def _watch_steps(self) -> None:
         self._exchanges.exchange_in_all(Optimizer, "step", self._step)
