@@ -44,6 +44,7 @@ class Recorder:
         self.notes: list[str] = []
         self.passes: list[Pass] = []  # those that run, the innermost last
         self.in_rules = 0
+        self.is_trying = False  # whether an optimizer calls its closure
         self._ends = False  # whether an optimizer has ended the step under way
         self._resting = 0
         self._thread = threading.get_ident()
@@ -248,10 +249,8 @@ class Recorder:
         if type(node) is Leaf or node.op is None:
             return None
         place = bisect.bisect(self._ticks, node.born) - 1
-        while place >= 0 and self._nodes[place][0] != node.op.name:
-            place -= 1
-        if place < 0:
-            return None
+        if place < 0 or self._nodes[place][0] != node.op.name:
+            return None  # made where nobody looked: inside vmap, or by an earlier story
         _, iteration, call = self._nodes[place]
         return call if iteration == len(self.iterations) - 1 else None
 
