@@ -12,10 +12,11 @@ import tensorflowlite as tfl
 from tensorflowlite import nn, optim
 from tensorflowlite.core.primitive import registry, watch
 from tensorflowlite.core.tape import Pass
-from tensorflowlite.debug import profile
+from tensorflowlite.debug import profile, strict
+from tensorflowlite.errors import ShapeError
 from tensorflowlite.nn import functional as F
 from tensorflowlite.story import recording
-from tensorflowlite.story.formulas import formulas_of
+from tensorflowlite.story.formulas import formulas_of, text_of
 
 X = tfl.ones((3, 4))
 
@@ -217,7 +218,7 @@ def state():
 
 
 def test_stories_end_in_any_order():
-    contexts = [tfl.explain, tfl.strict, profile, tfl.autograd.detect_anomaly]
+    contexts = [tfl.explain, strict, profile, tfl.autograd.detect_anomaly]
     before = state()
     for order in itertools.permutations(range(4), 2):
         for leaving in (order, order[::-1]):
@@ -248,7 +249,7 @@ def test_what_cannot_be_recorded_is_a_note(place, monkeypatch):
     with tfl.explain() as story:
         F.relu(X @ w).sum().backward()
         optimizer.step()
-        with pytest.raises(tfl.ShapeError, match="matmul"):
+        with pytest.raises(ShapeError, match="matmul"):
             X @ tfl.ones((3, 2))
     assert w.grad.tolist() == [[3.0, 3.0]] * 4
     assert w.tolist() == [[pytest.approx(0.7)] * 2] * 4
@@ -267,4 +268,10 @@ def test_losses_of_single_samples_are_not_divided_by_their_number():
 def test_formulas_say_constants_and_branches():
     assert formulas_of(registry["log2"])[0]["text"] == "g / (x · ln 2)"
     assert formulas_of(registry["floor"])[0]["text"] == "0"
-    assert "result: " in formulas_of(registry["vector_norm"])[0]["text"]
+    assert text_of(branching) == "if mode:\n    result: g\ng · 2"
+
+
+def branching(g, mode):
+    if mode:
+        return g
+    return g * 2

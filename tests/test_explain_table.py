@@ -16,6 +16,7 @@ from .backends import all_backends
 from .op_table import Row
 from .test_op_table import ROWS
 
+DTYPES = ("float32", "bfloat16", "complex64", "int32")
 BACKEND = all_backends()[0]
 
 
@@ -46,7 +47,7 @@ def taken(row: Row, sample: Any) -> tuple[Any, str]:
 @pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
 def test_a_story_of_every_operation(row: Row) -> None:
     """The step is the same, errors too; shapes of gradients are those of their values."""
-    for dtype in row.dtypes:
+    for dtype in [one for one in row.dtypes if one in DTYPES] or row.dtypes[:1]:
         for sample in row.drawn(dtype):
             where = f"{row.name} {dtype} {sample}"
             with warnings.catch_warnings():

@@ -277,7 +277,7 @@ class Primitive:
             (self.raw,), (self.run_traced,) = self.raw, self.run_traced
         if registered:
             for exchange in _exchanges:
-                exchange(self)
+                exchange.exchange(self)
 
     def __repr__(self) -> str:
         return self.name

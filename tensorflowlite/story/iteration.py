@@ -33,7 +33,7 @@ class Iteration:
         self.leaves: dict[int, Any] = {}  # by the numbers of their values
         self.before: dict[int, tuple[Any, Any, Any]] = {}  # array, copy and gradient, likewise
         self.told: list[tuple[Any, bool]] = []  # of the calls: the operation, and grad mode
-        self.fresh: set[int] = set()  # values that nothing but numbers went into
+        self.fresh: set[int] = set()  # values that nothing with a name went into
         self._by_array: dict[int, tuple[Callable[[], Any], int, int]] = {}
 
     def place_of(self, array: Any) -> int | None:
@@ -100,6 +100,11 @@ class Iteration:
             return
         if kind == "parameter" or self.values[place]["made_by"] is None:
             self.values[place] |= {"name": name, "kind": kind}
+
+    def is_nameless(self, place: int) -> bool:
+        """Whether a value came from outside, and is neither a parameter nor a variable."""
+        value = self.values[place]
+        return value["made_by"] is None and value["kind"] != "parameter" and not value["name"]
 
     def is_empty(self) -> bool:
         """Whether nothing happened."""

@@ -159,7 +159,10 @@ class Recorder:
             result = run(*args, **options)
             result, outputs = _as_arrays(op, result)
             if begun is not None:
-                self.attempt(lambda: self.call(op, *begun, outputs, _attributes(op, args)))
+                site, inputs = begun
+                self.attempt(
+                    lambda: self.call(op, site, inputs, outputs, _attributes(op, args))
+                )
             return result
 
         return recorded
@@ -188,12 +191,16 @@ class Recorder:
         """Return the number of an array that something is done with."""
         place = self.here.place_of(array)
         if place is not None:
-            if place in self.here.fresh:  # a parameter may be made in the step itself
-                self.here.fresh.discard(place)
+            is_changed = self.here.is_changed(array)
+            if is_changed:
+                place = self.here.met_again(array)
+            if is_changed or place in self.here.fresh:  # a parameter may be made in the step itself
                 name, is_parameter = _variable(array)
+                if mode.grad:  # what initialises it records nothing
+                    self.here.fresh.discard(place)
                 if is_parameter:
                     self.here.name(array, name, "parameter")
-            return self.here.met_again(array) if self.here.is_changed(array) else place
+            return place
         name, is_parameter = _variable(array)
         kind = "parameter" if is_parameter else "input"
         if not name and array.ndim == 0:
@@ -232,9 +239,7 @@ class Recorder:
         self._ticks.append(tick())
         name = op if isinstance(op, str) else op.name
         self._nodes.append((name, len(self.iterations) - 1, call))
-        of_numbers = all(
-            value in here.fresh or here.values[value]["kind"] == "constant" for _, value in inputs
-        )
+        of_numbers = all(value in here.fresh or here.is_nameless(value) for _, value in inputs)
         for array in outputs:
             place = here.met(array, made_by=call)
             here.calls[call]["outputs"].append(place)
@@ -354,7 +359,7 @@ class Recorder:
     def _step(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def step(optimizer: Any, *args: Any, **kwargs: Any) -> Any:
-            if not self.is_looking() or self.passes:
+            if not self.is_looking() or self.passes or self.is_trying:
                 return original(optimizer, *args, **kwargs)
             self._watch_steps()  # a class that was defined since has a step of its own
             if all(known is not optimizer for known in self.optimizers):

@@ -58,7 +58,7 @@ def _record_due(
     recorder: Recorder, optimizer: Optimizer, closure: bool, due: Any, before: Any, names: Any
 ) -> None:
     if closure:  # what it was given may have its name only now
-        names |= {key: name for key, name in _names(recorder, optimizer).items()}
+        names = _names(recorder, optimizer)
         recorder.here.before.clear()
     with recorder.resting():
         for group, _, p in due:

@@ -49,8 +49,8 @@ WORDED: dict[str, dict[str, str]] = {
                                 "scores S: P · (dP − sum(dP · P)), where dP = g @ valueᵀ\n"
                                 "query: dS @ key · scale\nkey: dSᵀ @ query · scale"},
     # losses
-    "softmax_cross_entropy": {"x": "g · (softmax(x) · sum(t) − t), t = onehot(target), smoothed and "
-                                   "times the class weights where there are such"},
+    "softmax_cross_entropy": {"x": "g · (softmax(x) · sum(t) − t), t = onehot(target), smoothed "
+                                   "and times the class weights where there are such"},
     "nll_loss": {"x": "−g at the target's place, times its class weight if there is one, else 0"},
     # reductions and shapes
     "sum": {"x": "g, spread over the axes that were summed"},
