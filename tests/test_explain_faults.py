@@ -10,7 +10,7 @@ import pytest
 
 import tensorflowlite as tfl
 from tensorflowlite import nn, optim
-from tensorflowlite.core.primitive import registry, watch
+from tensorflowlite.core.primitive import Primitive, exchange_rules, registry, watch
 from tensorflowlite.core.tape import Pass
 from tensorflowlite.debug import profile, strict
 from tensorflowlite.errors import ShapeError
@@ -180,6 +180,43 @@ def test_means_and_sums_of_many_are_healthy():
 
     for step in (averaged, summed):
         assert {r["state"] for r in told(step).data["reasons"]} == {"healthy"}
+
+
+def test_a_scaled_loss_is_no_explosion():
+    model = nn.Linear(4, 1)
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    scaler = tfl.amp.GradScaler()
+    with tfl.explain() as story:
+        scaler.scale(model(X).mean()).backward()
+        scaler.step(optimizer)
+        scaler.update()
+    assert story.why("weight").state == "healthy"
+    (update, _) = story.data["iterations"][0]["updates"]
+    assert update["gradient"]["values"] == [1.0] * 4
+
+
+def test_a_backward_pass_through_vmap_leaves_a_note():
+    w = tfl.ones(4).requires_grad_()
+    with tfl.explain() as story:
+        tfl.vmap(lambda row: row * 3)((w * 2).reshape(2, 2)).sum().backward()
+    assert w.grad.tolist() == [6.0] * 4
+    assert [note for note in story.data["notes"] if "vmap" in note] == story.data["notes"]
+
+
+def test_primitives_that_come_late_are_watched_too():
+    seen = []
+
+    def watched(op, rule):
+        seen.append(op.name)
+        return rule
+
+    restore = exchange_rules(watched)
+    try:
+        Primitive("late_for_the_story", ("x",), (lambda g: g,), form="unary")
+        assert seen[-1] == "late_for_the_story"
+    finally:
+        restore()
+        registry.pop("late_for_the_story", None)
 
 
 # -- steps -----------------------------------------------------------------------------------------

@@ -54,6 +54,8 @@ class Flows:
             if recorder.in_rules or not recorder.passes or not recorder.is_looking():
                 return rule(node, g, k, need)
             above = g if isinstance(g, tuple) else (g,)
+            if not recorder.can_read([_raw(one) for one in above if one is not None]):
+                return rule(node, g, k, need)
             upstream = recorder.attempt(
                 lambda: [None if one is None else summarize(_raw(one)) for one in above]
             )

@@ -425,6 +425,8 @@ def _gain(flow: Flow, part: dict[str, Any]) -> tuple[float, float]:
     if not norm or not scale:
         return 1.0, 1.0
     found = (_norm(below) / norm, _scale(below) / scale)
+    if not below["shape"] and not any(one["shape"] for one in above):
+        return min(*found, 1.0), max(found)  # a loss is scaled, as for float16, or weighted
     return min(found), max(found)
 
 

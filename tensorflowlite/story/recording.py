@@ -10,11 +10,11 @@ from __future__ import annotations
 import bisect
 import functools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..backend import as_array, is_array
+from ..backend import as_array, backend_of, is_array
 from ..core.graph import parents_of
 from ..core.nodes import JointNode, Leaf, Node, Output
 from ..core.primitive import Primitive, exchange_rules, registry, watch
@@ -30,6 +30,7 @@ from .iteration import Iteration
 from .places import Places
 from .updates import record_changes, record_step
 
+_UNTOLD = "Operations inside vmap, or recorded by jit, aren't told one by one."
 _SAID = 60  # characters of an attribute
 failures: list[Exception] = []  # the latest of what recordings themselves couldn't do
 
@@ -87,9 +88,16 @@ class Recorder:
         if self._resting or threading.get_ident() != self._thread:
             return False
         if mode.levels or mode.capture is not None:
-            self.note("Operations inside vmap, or recorded by jit, aren't told one by one.")
+            self.note(_UNTOLD)
             return False
         return not self.in_rules or (len(self.passes) == 1 and self.passes[0].trace)
+
+    def can_read(self, arrays: Iterable[Any]) -> bool:
+        """Whether arrays have values: those of a whole batch, made inside vmap, haven't."""
+        if any(is_array(one) and backend_of(one).join is not None for one in arrays):
+            self.note(_UNTOLD)
+            return False
+        return True
 
     @contextmanager
     def resting(self) -> Iterator[None]:
@@ -153,7 +161,7 @@ class Recorder:
             return run
 
         def recorded(*args: Any, **options: Any) -> Any:
-            if not self.is_looking():
+            if not self.is_looking() or not self.can_read(args):
                 return run(*args, **options)
             begun = self.attempt(lambda: self._begin_call(_inputs(op, args)))
             result = run(*args, **options)
