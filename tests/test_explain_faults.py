@@ -191,6 +191,7 @@ def test_a_scaled_loss_is_no_explosion():
         scaler.step(optimizer)
         scaler.update()
     assert story.why("weight").state == "healthy"
+    assert len(story) == 1
     (update, _) = story.data["iterations"][0]["updates"]
     assert update["gradient"]["values"] == [1.0] * 4
 

@@ -21,6 +21,7 @@ from ..core.primitive import Primitive, exchange_rules, registry, watch
 from ..core.tape import Pass
 from ..core.tensor import Tensor
 from ..optim import Optimizer
+from ..optim.grad_scaler import GradScaler
 from ..runtime import mode, tick
 from ..transforms.exchanging import Exchanges
 from ..transforms.function import Function
@@ -61,6 +62,7 @@ class Recorder:
         exchange(Pass, "run", self._pass(Pass.run))
         exchange(Tensor, "detach", self._detach(Tensor.detach))
         exchange(Function, "apply", classmethod(self._apply(vars(Function)["apply"].__func__)))
+        exchange(GradScaler, "update", self._rested(GradScaler.update))
         self._watch_steps()
         self._restore_rules = exchange_rules(self._flows.watched)
         watch.start(self.wrap)
