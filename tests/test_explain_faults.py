@@ -117,6 +117,22 @@ def test_hooks_and_terms_that_cancel():
         assert reason.line == line_of(step, "h = w * 2")
 
 
+def test_a_zero_through_one_of_several_outputs():
+    def step():
+        w = tfl.randn(4, 4).requires_grad_()
+        first, _ = tfl.split(w * 0, 2)  # here
+        first.sum().backward()
+
+    def from_one():
+        w = tfl.zeros((3, 2)).requires_grad_()
+        _, r = tfl.linalg.qr(w + tfl.eye(3)[:, :2])
+        (r * tfl.triu(tfl.zeros((2, 2)))).sum().backward()
+
+    reason = told(step).why("w")
+    assert reason.state == "zero" and reason.line == line_of(step, "# here")
+    assert told(from_one).why("w").state == "zero"
+
+
 def test_nan_in_data_and_in_a_parameter():
     spoilt = tfl.ones((3, 4))
     spoilt[0, 0] = float("nan")

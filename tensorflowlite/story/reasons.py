@@ -237,7 +237,7 @@ class Detective:
         """Name the rule that made NaN or infinity of a finite gradient."""
         fed = {*places}.union(*map(self._fed_by, places))
         for flow in self.it["flows"]:
-            above = [one for one in _several(flow["upstream"]) if one is not None]
+            above = _several(flow["upstream"])
             if any(map(_broken, above)) or flow["call"] is None:
                 continue
             broken = [
@@ -273,7 +273,10 @@ class Detective:
             return f": all its units are dead, {ends}"
         if name in ("sigmoid", "tanh", "softmax") and max(abs(low), abs(high)) > 5:
             return f": it is saturated, {ends}"
-        if name in ("log", "sqrt", "divide", "power", "exp", "linear", "matmul"):
+        unusual = not 1e-3 < max(abs(low), abs(high)) < 1e3
+        if name in ("log", "sqrt", "divide", "power", "exp") or (
+            name in ("linear", "matmul") and unusual
+        ):
             return f": {ends}"
         return ""
 
@@ -420,7 +423,7 @@ def _gain(flow: Flow, part: dict[str, Any]) -> tuple[float, float]:
     What spreads a number over many, or adds many up, changes their size, but not what they mean:
     root mean square and norm differ there.
     """
-    above, below = [one for one in _several(flow["upstream"]) if one is not None], part["product"]
+    above, below = _several(flow["upstream"]), part["product"]
     norm, scale = max(map(_norm, above), default=0.0), max(map(_scale, above), default=0.0)
     if not norm or not scale:
         return 1.0, 1.0
@@ -431,11 +434,12 @@ def _gain(flow: Flow, part: dict[str, Any]) -> tuple[float, float]:
 
 
 def _several(upstream: Any) -> list[Any]:
-    return upstream if isinstance(upstream, list) else [upstream]
+    above = upstream if isinstance(upstream, list) else [upstream]
+    return [one for one in above if one is not None]
 
 
 def _lives(upstream: Any) -> bool:
-    return any(one is not None and _norm(one) > 0 for one in _several(upstream))
+    return any(_norm(one) > 0 for one in _several(upstream))
 
 
 def _broken(array: dict[str, Any]) -> bool:
