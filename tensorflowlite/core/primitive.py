@@ -106,7 +106,7 @@ def look_up_again() -> None:
 in_forked_child.append(look_up_again)
 
 
-_exchanges: list[Callable[[Primitive], None]] = []  # what is done to primitives that come in late
+_exchanges: list[_Exchange] = []  # what is done to primitives, also to those that come in late
 
 
 def exchange_rules(
@@ -119,34 +119,56 @@ def exchange_rules(
     is, and the rules that make what is handed over are exchanged too. ``others`` are primitives
     that can't be found by name.
     """
-    before: list[tuple[Primitive, Any, Any, dict[Primitive, Rule] | None]] = []
-
-    def of(op: Primitive, rules: Any) -> Any:
-        if callable(rules):
-            return watched(op, rules)
-        return tuple([None if rule is None else watched(op, rule) for rule in rules])
-
-    def exchange(op: Primitive) -> None:
-        defers = op.defers
-        before.append((op, op.raw, op.run_traced, defers))
-        op.raw, op.run_traced, op.defers = of(op, op.raw), of(op, op.run_traced), None
-        if deferring and defers is not None:
-            op.defers = dict(zip(defers, of(op, defers.values()), strict=True))
+    made = _Exchange(watched, deferring)
+    ops = [*registry.values(), *others]
 
     def restore() -> None:
-        _exchanges.remove(exchange)
-        for op, raw, run_traced, defers in before:
+        # Those that came in later stand around what this one made: they begin anew.
+        later = _exchanges[_exchanges.index(made) + 1 :]
+        taken = [one.undo() for one in later[::-1]][::-1]
+        made.undo()
+        _exchanges.remove(made)
+        for one, of_it in zip(later, taken, strict=True):
+            for op in of_it:
+                one.exchange(op)
+
+    for op in ops:
+        made.exchange(op)
+    _exchanges.append(made)
+    return restore
+
+
+class _Exchange:
+    """Gradient rules that others stand in for."""
+
+    def __init__(self, watched: Callable[[Primitive, Rule], Rule], deferring: bool) -> None:
+        self._watched, self._deferring = watched, deferring
+        self._before: list[tuple[Primitive, Any, Any, dict[Primitive, Rule] | None]] = []
+
+    def _of(self, op: Primitive, rules: Any) -> Any:
+        if callable(rules):
+            return self._watched(op, rules)
+        return tuple([None if rule is None else self._watched(op, rule) for rule in rules])
+
+    def exchange(self, op: Primitive) -> None:
+        defers = op.defers
+        self._before.append((op, op.raw, op.run_traced, defers))
+        op.raw, op.run_traced, op.defers = self._of(op, op.raw), self._of(op, op.run_traced), None
+        if self._deferring and defers is not None:
+            op.defers = dict(zip(defers, self._of(op, defers.values()), strict=True))
+
+    def undo(self) -> list[Primitive]:
+        """Put back what was there; return the primitives in question."""
+        for op, raw, run_traced, defers in self._before:
             known, now = defers or {}, op.defers or {}
             late = {one: rule for one, rule in now.items() if one not in known}
             if late:  # agreed on meanwhile, by a module that came in
                 defers = late if defers is None else defers
                 defers.update(late)
             op.raw, op.run_traced, op.defers = raw, run_traced, defers
-
-    for op in [*registry.values(), *others]:
-        exchange(op)
-    _exchanges.append(exchange)
-    return restore
+        ops = [one[0] for one in self._before]
+        self._before.clear()
+        return ops
 
 
 class Primitive:
@@ -255,7 +277,7 @@ class Primitive:
             (self.raw,), (self.run_traced,) = self.raw, self.run_traced
         if registered:
             for exchange in _exchanges:
-                exchange(self)
+                exchange.exchange(self)
 
     def __repr__(self) -> str:
         return self.name

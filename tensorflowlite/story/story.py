@@ -131,9 +131,16 @@ class Story:
             data["notes"].append("No backward pass was recorded: backward() wasn't called.")
         if not iterations:
             data["notes"].append("Nothing was recorded: no operation was called on this thread.")
-        data["reasons"] = [
-            self._reason(data, name, *self._find(data, name, name in frozen)) for name in names
-        ]
+        # Of the last iteration with a backward pass.
+        last = max((i for i, one in enumerate(iterations) if one.passes), default=0)
+        detective = Detective(data, data["iterations"][last]) if iterations else None
+        for name in names:
+            if detective is None:
+                found = Found("no backward", "nothing was recorded")
+            else:
+                found = detective.why(name, name in frozen)
+            place = None if detective is None else last
+            data["reasons"].append(self._reason(data, name, place, found))
         return data
 
     def _parameters(self) -> tuple[set[str], list[str]]:
@@ -151,15 +158,6 @@ class Story:
                 v["name"]: None for v in one.values if v["kind"] == "parameter" and v["name"]
             })
         return frozen, list(names)
-
-    @staticmethod
-    def _find(data: dict[str, Any], name: str, frozen: bool) -> tuple[int | None, Found]:
-        """Look in the last iteration with a backward pass."""
-        for place in range(len(data["iterations"]) - 1, -1, -1):
-            iteration = data["iterations"][place]
-            if iteration["passes"] or place == 0:
-                return place, Detective(data, iteration).why(name, frozen)
-        return None, Found("no backward", "nothing was recorded")
 
     @staticmethod
     def _reason(
