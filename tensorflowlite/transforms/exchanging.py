@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-
 # Those that ended below one that is still on: (owner, name), the one that ended, what was there.
 _ended: list[tuple[Any, str, Any, Any]] = []
 
