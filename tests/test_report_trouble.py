@@ -188,3 +188,16 @@ def test_a_picture_that_says_it_is_huge(tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text(json.dumps(run))
     with pytest.raises(DataError, match=r"predictions.worst\[0\].picture"):
         read_run(tmp_path / "report.json")
+
+
+def test_numbers_that_have_classes(tmp_path: Path) -> None:
+    x = tfl.tensor(np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32))
+    trainer = make(
+        Report(tmp_path / "report.html"), model=nn.Linear(4, 1), loss=F.mse_loss, metrics=[]
+    )
+    trainer.fit([(x, x[:, :1])], [(x, x[:, :1])], epochs=1)
+    run = read_run(tmp_path / "report.json")
+    run["predictions"]["classes"] = ["a", "b"]
+    (tmp_path / "report.json").write_text(json.dumps(run))
+    with pytest.raises(DataError, match=r"predictions\.classes"):
+        read_run(tmp_path / "report.json")

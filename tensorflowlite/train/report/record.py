@@ -139,6 +139,8 @@ def _check(run: dict[str, Any]) -> None:
     size = len(found["classes"])
     if found["kind"] not in ("", "classification", "regression"):
         raise ValueError("predictions.kind")
+    if found["kind"] != "classification" and (found["classes"] or found["confusion"]):
+        raise ValueError("predictions.classes")
     if found["confusion"] and [len(row) for row in found["confusion"]] != [size] * size:
         raise ValueError("predictions.confusion")
     if any(len(point) != 2 for point in found["points"]):
