@@ -14,10 +14,10 @@ import pytest
 
 import tensorflowlite as tfl
 from tensorflowlite import nn, optim
-from tensorflowlite.errors import DataError
+from tensorflowlite.errors import ArgumentError, DataError
 from tensorflowlite.nn import functional as F
 from tensorflowlite.ops import random
-from tensorflowlite.train import Callback, Report, Trainer
+from tensorflowlite.train import Callback, Report, Trainer, write_report
 from tensorflowlite.train.report import callback as callback_module
 from tensorflowlite.train.report import steps
 from tensorflowlite.train.report.record import read_run
@@ -201,3 +201,44 @@ def test_numbers_that_have_classes(tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text(json.dumps(run))
     with pytest.raises(DataError, match=r"predictions\.classes"):
         read_run(tmp_path / "report.json")
+
+
+def test_batches_of_different_classes(tmp_path: Path) -> None:
+    class Fewer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(4, 5)
+
+        def forward(self, x: tfl.Tensor) -> tfl.Tensor:
+            return self.linear(x)[:, : len(x)]
+
+    x = tfl.tensor(np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32))
+    y = tfl.tensor([0, 1, 2, 0, 1])
+    data = [(x, y), (x[:3], y[:3])]
+    make(Report(tmp_path / "report.html"), model=Fewer()).fit(data, data, epochs=1)
+    found = record(tmp_path / "report.json")
+    assert found["predictions"]["kind"] == "" and found["predictions"]["samples"] == 8
+    assert "of 3 classes, those before of 5" in "".join(found["notes"])
+
+
+@pytest.mark.parametrize("path", ["", ".", "run/", "run/.."])
+def test_a_page_needs_a_name(path: str) -> None:
+    with pytest.raises(ArgumentError, match=r"path must name the page, got '.*; take '.*html'"):
+        Report(path)
+    with pytest.raises(ArgumentError, match="path must be that of the page, got int"):
+        Report(3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["report.json", "metrics.jsonl", "config.json", "linked.json"])
+def test_no_page_is_written_over_a_run(tmp_path: Path, name: str) -> None:
+    make(Report(tmp_path / "report.html")).fit(loader(), epochs=1)
+    (tmp_path / "metrics.jsonl").write_text('{"epoch": 1, "loss": 0.5}')
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "linked.json").symlink_to(tmp_path / "report.json")
+    before = (tmp_path / name).read_bytes()
+    for run in (tmp_path, tmp_path / "report.json"):
+        if name in ("report.json", "linked.json") or run.is_dir():
+            with pytest.raises(ArgumentError, match="the page must be a file of its own"):
+                write_report(run, tmp_path / name)
+    assert (tmp_path / name).read_bytes() == before
+    write_report(tmp_path, tmp_path / "report.html")

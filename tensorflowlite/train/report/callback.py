@@ -95,7 +95,17 @@ class Report(Callback):
             raise ArgumentError(
                 f"Report: kind must be 'classification', 'regression' or None, got {kind!r:.40}"
             )
+        if not isinstance(path, str | bytes | os.PathLike):
+            raise ArgumentError(
+                f"Report: path must be that of the page, got {type(path).__name__}; "
+                "Report('report.html')"
+            )
         self.path = os.fsdecode(path)
+        if os.path.basename(self.path) in ("", os.curdir, os.pardir):
+            raise ArgumentError(
+                f"Report: path must name the page, got '{self.path}'; take "
+                f"'{os.path.join(self.path, 'report.html')}'"
+            )
         stem, suffix = os.path.splitext(self.path)
         if suffix.lower() == ".json":
             raise ArgumentError(

@@ -160,9 +160,15 @@ class Predictions:
 
     # -- classes ---------------------------------------------------------------------------------
     def _add_classes(self, inputs: Any, chances: np.ndarray, wanted: np.ndarray) -> None:
-        count = self._count = chances.shape[1]
-        if len(self._confusion) != count and count <= _CLASSES:
+        count = chances.shape[1]
+        if self._count not in (0, count):
+            raise Unsuitable(
+                f"all batches must have scores of the same classes; the outputs are of {count} "
+                f"classes, those before of {self._count}"
+            )
+        if not self._count and count <= _CLASSES:
             self._confusion = np.zeros((count, count), np.int64)
+        self._count = count
         if wanted.size and (wanted.min() < 0 or wanted.max() >= count):
             raise Unsuitable(f"the labels reach outside the {count} classes of the outputs")
         chosen = chances.argmax(1)
