@@ -19,10 +19,11 @@ _all: list[_Exchanged] = []  # of everyone, the latest last
 
 
 class Exchanges:
-    """Functions of modules and classes that others stand in for, until `restore`."""
+    """Functions of modules and classes that others stand in for, until `restore`, once."""
 
     def __init__(self) -> None:
         self._exchanged: list[_Exchanged] = []
+        self._over = False
 
     def exchange(self, owner: Any, name: str, new: Any) -> None:
         """Put ``new`` in the place of an attribute that ``owner`` itself has."""
@@ -36,8 +37,10 @@ class Exchanges:
     ) -> None:
         """Exchange a method of a class, and of every class below it that has one of its own.
 
-        Called again it takes those that were defined meanwhile.
+        Called again it takes those that were defined meanwhile; after the end nothing.
         """
+        if self._over:  # one that came in later still hands on to what stood there
+            return
         done = {one.owner for one in self._exchanged if one.name == name}
         if name in vars(kind) and kind not in done:
             self.exchange(kind, name, standing_in(vars(kind)[name]))
@@ -51,6 +54,7 @@ class Exchanges:
         Where somebody who came in later has a place, that one hands on what it found there, and
         puts back what was there before this one.
         """
+        self._over = True
         for one in reversed(self._exchanged):
             _all.remove(one)
             if vars(one.owner).get(one.name) is one.new:
