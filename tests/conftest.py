@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import sys
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,17 @@ SUITES = {"parity/*": "torch", "browser/*": "playwright", "docs/*": "nbclient"}
 collect_ignore_glob = [
     suite for suite, needed in SUITES.items() if importlib.util.find_spec(needed) is None
 ]
+
+
+@pytest.fixture(autouse=True)
+def stories_without_gaps() -> Iterator[None]:
+    """Holds that no story had something that it couldn't record: users see a note only."""
+    yield
+    recording = sys.modules.get("tensorflowlite.story.recording")
+    if recording is not None:
+        failures, recording.failures[:] = list(recording.failures), []
+        if failures:
+            raise failures[0]
 
 
 def why_no_native_rows() -> str:

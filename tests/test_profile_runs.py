@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import sys
+import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,7 @@ from tensorflowlite.backend.program import exchange_calls
 from tensorflowlite.core import tape
 from tensorflowlite.core.primitive import exchange_rules
 from tensorflowlite.core.primitive import registry as primitives
-from tensorflowlite.errors import ShapeError
+from tensorflowlite.errors import ShapeError, StateError
 
 from .profiles import batch, check_sums, network, of_kind, step_of
 
@@ -232,3 +235,53 @@ def test_changes_in_place_are_written_in_place() -> None:
     assert x.grad is not None and x.grad.tolist() == [3.0, 3.0]
     found = [(one.name, one.line) for one in of_kind(prof, "gradient")]
     assert found[:2] == [("sum", line + 1), ("multiply", line)]
+
+
+# -- what is left ----------------------------------------------------------------------------------
+def test_a_profile_keeps_no_model() -> None:
+    model = network()
+    alive = weakref.ref(model)
+    with tfl.profile() as prof:
+        model(batch()[0]).sum().backward()
+    del model
+    gc.collect()
+    assert alive() is None
+    assert prof.threads and "Linear" in prof.table(by="operation", limit=None)
+
+
+def test_threads_that_come_in_at_once_have_numbers_of_their_own() -> None:
+    class Late(list[Any]):  # in which another thread comes in right after one has
+        def append(self, one: Any) -> None:
+            super().append(one)
+            if len(self) == 2:
+                threads[1].start()
+                entered.wait(0.2)
+
+    def run(name: str) -> None:
+        tfl.exp(tfl.ones(2))
+        if name == "1":
+            entered.set()
+
+    entered = threading.Event()
+    threads = [threading.Thread(target=run, args=(name,), name=name) for name in "01"]
+    with tfl.profile() as prof:
+        recorder = prof._recorder
+        assert recorder is not None
+        recorder.threads = Late(recorder.threads)
+        threads[0].start()
+        threads[0].join()
+        threads[1].join()
+    found = {prof.threads[one.thread][1] for one in of_kind(prof, "operation", "exp")}
+    assert found == {"0", "1"}
+
+
+def test_it_ends_once() -> None:
+    prof = tfl.profile()
+    sentence = "profile: it must be on where it ends"
+    with pytest.raises(StateError, match=sentence):
+        prof.__exit__(None, None, None)
+    with prof:
+        tfl.exp(tfl.ones(2))
+    with pytest.raises(StateError, match=sentence):
+        prof.__exit__(None, None, None)
+    assert len(of_kind(prof, "operation", "exp")) == 1

@@ -285,9 +285,7 @@ def test_threads_write_their_reports_at_once(tmp_path: Path) -> None:
     def run(name: str) -> None:
         trainers[name].fit(loader(), loader(24, seed=1), epochs=2)
 
-    trainers = {
-        name: make(Report(tmp_path / f"{name}.html", name="x"), jit=False) for name in "abcd"
-    }
+    trainers = {name: make(Report(tmp_path / f"{name}.html", name="x")) for name in "abcd"}
     threads = [threading.Thread(target=run, args=name) for name in trainers]
     for thread in threads:
         thread.start()

@@ -14,6 +14,8 @@ import pytest
 import tensorflowlite as tfl
 from tensorflowlite import nn, optim
 from tensorflowlite.nn import functional as F
+from tensorflowlite.ops import random
+from tensorflowlite.train import Trainer
 
 STEPS = 12
 Train = Callable[[], list[bytes]]
@@ -108,4 +110,62 @@ def test_dropout_draws_from_one_generator(jit: bool) -> None:
     trainings = [training(seed, jit, 0.3) for seed in range(4)]
     tfl.manual_seed(7)
     at_once(trainings)
-    assert tfl.random.get_state() == [7, 4 * STEPS]
+    assert random.get_state() == [7, 4 * STEPS]
+
+
+def trainer(seed: int) -> Train:
+    """Return the run of a Trainer, which reads the random states at each epoch."""
+    tfl.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(20, 30), nn.ReLU(), nn.Linear(30, 3))
+    made = Trainer(model, optim.Adam(model.parameters(), lr=0.01), F.cross_entropy, jit=True)
+    draw = np.random.default_rng(seed)
+    x = tfl.tensor(draw.standard_normal((40, 20)).astype(np.float32))
+    y = tfl.tensor(draw.integers(0, 3, 40))
+
+    def train() -> list[bytes]:
+        made.fit([(x[:20], y[:20]), (x[20:], y[20:])], [(x, y)], epochs=8)
+        return [value.detach().numpy().tobytes() for value in model.state_dict().values()]
+
+    return train
+
+
+def test_trainers_record_at_once() -> None:
+    alone = [trainer(seed)() for seed in range(3)]
+    for _ in range(5):
+        assert at_once([trainer(seed) for seed in range(3)]) == alone
+
+
+def test_random_states_are_read_and_set_while_another_thread_records() -> None:
+    recording, done = threading.Event(), threading.Event()
+
+    def step(x: tfl.Tensor) -> tfl.Tensor:
+        recording.set()
+        done.wait(20)
+        return x + tfl.rand(3)
+
+    run = tfl.jit(step)
+    tfl.manual_seed(7)
+    done.set()
+    run(tfl.zeros(3))
+    recording.clear()
+    done.clear()
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.append(run(tfl.zeros(3)).tolist()))
+    thread.start()
+    try:
+        assert recording.wait(20)
+        assert tfl.runtime.shared.captures
+        states = random.get_states()
+        assert states == {"cpu": [7, 1]} and random.get_state() == [7, 1]
+        random.set_state([7, 5])
+        assert random.get_states() == {"cpu": [7, 5]}
+        random.set_states(states)
+        kept = random.snapshot()
+        random.set_state([7, 9])
+        random.go_back(kept)
+    finally:
+        done.set()
+        thread.join()
+    assert random.get_state() == [7, 2]
+    random.set_state([7, 1])
+    assert found == [tfl.rand(3).tolist()]

@@ -17,6 +17,7 @@ They are read once, when the operation is declared; an unknown name fails at imp
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -106,7 +107,48 @@ def look_up_again() -> None:
 in_forked_child.append(look_up_again)
 
 
-_exchanges: list[Callable[[Primitive], None]] = []  # what is done to primitives that come in late
+class _Exchange:
+    """Gradient rules that others stand in for, and what was there before."""
+
+    def __init__(
+        self, watched: Callable[[Primitive, Rule], Rule], deferring: bool,
+        others: Sequence[Primitive],
+    ) -> None:  # fmt: skip
+        self._watched, self._deferring, self._others = watched, deferring, others
+        self._before: list[tuple[Primitive, Any, Any, dict[Primitive, Rule] | None]] = []
+
+    def begin(self) -> None:
+        """Exchange the rules of all primitives."""
+        for op in [*registry.values(), *self._others]:
+            self.exchange(op)
+
+    def exchange(self, op: Primitive) -> None:
+        """Exchange the rules of a primitive."""
+        defers = op.defers
+        self._before.append((op, op.raw, op.run_traced, defers))
+        op.raw, op.run_traced, op.defers = self._of(op, op.raw), self._of(op, op.run_traced), None
+        if self._deferring and defers is not None:
+            op.defers = dict(zip(defers, self._of(op, defers.values()), strict=True))
+
+    def _of(self, op: Primitive, rules: Any) -> Any:
+        if callable(rules):
+            return self._watched(op, rules)
+        return tuple([None if rule is None else self._watched(op, rule) for rule in rules])
+
+    def end(self) -> None:
+        """Put back what was there."""
+        for op, raw, run_traced, defers in self._before:
+            known, now = defers or {}, op.defers or {}
+            late = {one: rule for one, rule in now.items() if one not in known}
+            if late:  # agreed on meanwhile, by a module that came in
+                defers = late if defers is None else defers
+                defers.update(late)
+            op.raw, op.run_traced, op.defers = raw, run_traced, defers
+        self._before.clear()
+
+
+_exchanges: list[_Exchange] = []  # those that are on, the innermost first
+_exchanging = threading.RLock()
 
 
 def exchange_rules(
@@ -117,35 +159,27 @@ def exchange_rules(
 
     Nothing is handed over unevaluated meanwhile: it couldn't be looked at. Where ``deferring``, it
     is, and the rules that make what is handed over are exchanged too. ``others`` are primitives
-    that can't be found by name.
+    that can't be found by name. It may end in any order; ``watched`` is asked again for rules that
+    it stood around where one below it ends.
     """
-    before: list[tuple[Primitive, Any, Any, dict[Primitive, Rule] | None]] = []
-
-    def of(op: Primitive, rules: Any) -> Any:
-        if callable(rules):
-            return watched(op, rules)
-        return tuple([None if rule is None else watched(op, rule) for rule in rules])
-
-    def exchange(op: Primitive) -> None:
-        defers = op.defers
-        before.append((op, op.raw, op.run_traced, defers))
-        op.raw, op.run_traced, op.defers = of(op, op.raw), of(op, op.run_traced), None
-        if deferring and defers is not None:
-            op.defers = dict(zip(defers, of(op, defers.values()), strict=True))
+    this = _Exchange(watched, deferring, others)
 
     def restore() -> None:
-        _exchanges.remove(exchange)
-        for op, raw, run_traced, defers in before:
-            known, now = defers or {}, op.defers or {}
-            late = {one: rule for one, rule in now.items() if one not in known}
-            if late:  # agreed on meanwhile, by a module that came in
-                defers = late if defers is None else defers
-                defers.update(late)
-            op.raw, op.run_traced, op.defers = raw, run_traced, defers
+        with _exchanging:
+            above = _exchanges[_exchanges.index(this) + 1 :]
+            for one in reversed([this, *above]):
+                one.end()
+            _exchanges.remove(this)
+            for one in above:
+                one.begin()
 
-    for op in [*registry.values(), *others]:
-        exchange(op)
-    _exchanges.append(exchange)
+    with _exchanging:
+        try:
+            this.begin()
+        except BaseException:
+            this.end()
+            raise
+        _exchanges.append(this)
     return restore
 
 
@@ -254,8 +288,8 @@ class Primitive:
         if self.joint and self.differentiable:
             (self.raw,), (self.run_traced,) = self.raw, self.run_traced
         if registered:
-            for exchange in _exchanges:
-                exchange(self)
+            for one in _exchanges:
+                one.exchange(self)
 
     def __repr__(self) -> str:
         return self.name

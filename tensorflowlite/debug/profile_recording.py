@@ -79,6 +79,7 @@ class Recorder:
         self._exchanges = Exchanges()
         self._endings: list[Callable[[], None]] = []
         self._here = _Here()
+        self._counting = threading.Lock()
         self._parts: dict[int, Any] = {}  # programs whose calls are timed, by identity
         self._made_by: dict[int, Record] = {}  # by the ticks of the nodes
 
@@ -125,8 +126,9 @@ class Recorder:
         self._parts.clear()
 
     def forget(self) -> None:
-        """Let go of what only recording needs."""
+        """Let go of what only recording needs: the records hold modules, and so parameters."""
         self._made_by.clear()
+        self.threads = [(number, name, []) for number, name, _ in self.threads]
         self._here = _Here()
 
     def _look_for_gpu(self) -> None:
@@ -140,9 +142,11 @@ class Recorder:
         here = self._here
         thread = threading.current_thread()
         here.records = []
-        self.threads.append((threading.get_native_id(), thread.name, here.records))
-        root = Record("thread", name, None, None, None, 0, (), len(self.threads) - 1)
-        root.start = clock() if len(self.threads) > 1 else self.began
+        with self._counting:
+            number = len(self.threads)
+            self.threads.append((threading.get_native_id(), thread.name, here.records))
+        root = Record("thread", name, None, None, None, 0, (), number)
+        root.start = clock() if number else self.began
         here.records.append(root)
         here.current = root
         return root

@@ -82,6 +82,18 @@ def _plain_state(device: Any) -> Tensor:
     return _found(device).tensor
 
 
+def _reachable(state: Tensor) -> Tensor:
+    """Return a state to read and set, also while another thread records, which holds it then."""
+    if runtime.mode.capture is not None:
+        return state
+    array = state.array  # once: another thread may begin or end to record at any time
+    if hasattr(array, "capture"):
+        from ..backend.capture import inside
+
+        array = inside(array)
+    return wrap(array, None)
+
+
 def _found(device: Any) -> _State:
     key = str(device or "cpu")
     found = _states.get(key)
@@ -99,9 +111,9 @@ def _follow(state: _State) -> None:
     generation = runtime.seed.generation
     with _lock:
         others = {id(one): one for one in _states.values() if one.generation == generation}
-        streams = [one.tensor.tolist()[1] for one in others.values() if one.drawn]
+        streams = [_reachable(one.tensor).tolist()[1] for one in others.values() if one.drawn]
         if not state.drawn:
-            state.tensor.array[1] = max(streams, default=0)
+            _reachable(state.tensor).array[1] = max(streams, default=0)
 
 
 def _make_state(key: str) -> _State:
@@ -184,7 +196,7 @@ def get_state(device: Any = None) -> list[int]:
     >>> tfl.random.get_state()
     [7, 1]
     """
-    return _plain_state(device).tolist()
+    return _reachable(_plain_state(device)).tolist()
 
 
 def set_state(state: list[int], device: Any = None) -> None:
@@ -203,7 +215,7 @@ def set_state(state: list[int], device: Any = None) -> None:
     if seed != runtime.seed.value:
         runtime.set_seed(seed)
     found = _found(device)
-    found.tensor.array[1], found.drawn = stream, True
+    _reachable(found.tensor).array[1], found.drawn = stream, True
 
 
 def generator_name(device: Any) -> str:
@@ -221,7 +233,8 @@ def get_states(device: Any = None) -> dict[str, list[int]]:
     states = [one for one in list(_states.values()) if one.drawn or one is own]
     seed = runtime.seed.value
     return {
-        str(one.tensor.device): one.tensor.tolist() if one.drawn else [seed, -1] for one in states
+        str(one.tensor.device): _reachable(one.tensor).tolist() if one.drawn else [seed, -1]
+        for one in states
     }
 
 
@@ -243,13 +256,13 @@ def set_states(states: dict[str, list[int]]) -> None:
 
 def snapshot() -> dict[str, Any]:
     """Return a copy of the generator's state on every device that has one, kept there."""
-    return {key: _plain_state(key).array.copy() for key in list(_states)}
+    return {key: _reachable(_plain_state(key)).array.copy() for key in list(_states)}
 
 
 def go_back(states: dict[str, Any]) -> None:
     """Set the generators to what `snapshot` returned; those of other devices follow."""
     for key in list(_states):
-        state = _plain_state(key).array
+        state = _reachable(_plain_state(key)).array
         if key in states:
             state[...] = states[key]
         else:

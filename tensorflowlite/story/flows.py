@@ -54,15 +54,20 @@ class Flows:
             if recorder.in_rules or not recorder.passes or not recorder.is_looking():
                 return rule(node, g, k, need)
             above = g if isinstance(g, tuple) else (g,)
-            upstream = [None if one is None else summarize(_raw(one)) for one in above]
+            if not recorder.can_read([_raw(one) for one in above if one is not None]):
+                return rule(node, g, k, need)
+            upstream = recorder.attempt(
+                lambda: [None if one is None else summarize(_raw(one)) for one in above]
+            )
             recorder.in_rules += 1
             try:
                 result = rule(node, g, k, need)
-                with recorder.resting():
-                    parts = self._parts(op, node, g, k, need, place, rule, result)
+                parts = recorder.attempt(self._parts, op, node, g, k, need, place, rule, result)
             finally:
                 recorder.in_rules -= 1
-            self._tell(op, node, upstream if isinstance(g, tuple) else upstream[0], parts)
+            if upstream is not None and parts is not None:
+                told = upstream if isinstance(g, tuple) else upstream[0]
+                recorder.attempt(self._tell, op, node, told, parts)
             return result
 
         return run
@@ -192,12 +197,13 @@ def _is_elementwise(xp: Any, of: Run, above: Any, slopes: Any) -> bool:
 
 def _jacobian(xp: Any, of: Run, node: Any, place: int, above: Any) -> Any:
     host = xp.to_host(above)
-    rows = []
+    rows, dtype = [], host.dtype
     for i in range(host.size):
         probe = host.copy()
         flat = probe.reshape(-1)
         flat[...] = 0
         flat[i] = 1
-        row = _fitted(node, place, of(xp.from_host(probe, xp.device_of(above))))
-        rows.append(xp.to_host(row).reshape(-1).tolist())
-    return from_data("explain", rows, host.dtype)
+        row = xp.to_host(_fitted(node, place, of(xp.from_host(probe, xp.device_of(above)))))
+        rows.append(row.reshape(-1).tolist())
+        dtype = row.dtype  # the input's: a real output may have a complex one
+    return from_data("explain", rows, dtype)

@@ -24,6 +24,9 @@ _INFIX = {
 }  # fmt: skip
 _RAISED = {"2": "²", "3": "³"}
 _ATOM = 9
+_CONSTANTS = {
+    "_LOG2": "ln 2", "_LOG10": "ln 10", "_TWO_OVER_SQRT_PI": "(2/√π)", "math.pi": "π",
+}  # fmt: skip
 
 
 def formulas_of(op: Primitive) -> list[dict[str, str]]:
@@ -110,12 +113,18 @@ def _statement(statement: ast.stmt) -> str:
         return f"{ast.unparse(statement.targets[0])} = {_expression(statement.value)[0]}"
     if isinstance(statement, ast.If):
         parts = [f"if {_expression(statement.test)[0]}:"]
-        parts += [textwrap.indent(_statement(one), "    ") for one in statement.body]
+        parts += [textwrap.indent(_branch(one), "    ") for one in statement.body]
         if statement.orelse:
             parts.append("else:")
-            parts += [textwrap.indent(_statement(one), "    ") for one in statement.orelse]
+            parts += [textwrap.indent(_branch(one), "    ") for one in statement.orelse]
         return "\n".join(parts)
     return ast.unparse(statement).replace("k.", "")
+
+
+def _branch(statement: ast.stmt) -> str:
+    """Return the text of a statement after which a rule may be at its end."""
+    text = _statement(statement)
+    return f"result: {text}" if isinstance(statement, ast.Return) else text
 
 
 def _expression(node: ast.expr) -> tuple[str, int]:
@@ -128,6 +137,8 @@ def _expression(node: ast.expr) -> tuple[str, int]:
         return _call(node)
     if isinstance(node, ast.Tuple | ast.List):
         inner = ", ".join(_expression(one)[0] for one in node.elts)
+        if isinstance(node, ast.Tuple) and len(node.elts) == 1:
+            inner += ","
         return (f"[{inner}]" if isinstance(node, ast.List) else f"({inner})"), _ATOM
     if isinstance(node, ast.IfExp):
         parts = [_expression(one)[0] for one in (node.body, node.test, node.orelse)]
@@ -137,6 +148,8 @@ def _expression(node: ast.expr) -> tuple[str, int]:
     if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "k":
         return node.attr, _ATOM
     text = ast.unparse(node).replace("k.", "")
+    if text in _CONSTANTS:
+        return _CONSTANTS[text], _ATOM
     return text, _ATOM if isinstance(node, ast.Name | ast.Constant | ast.Subscript) else 0
 
 
@@ -173,6 +186,10 @@ def _call(node: ast.Call) -> tuple[str, int]:
             return _bound(node.args[0], _ATOM) + "ᵀ", _ATOM
         if name == "negative" and len(node.args) == 1:
             return f"−{_bound(node.args[0], 2)}", 2
+        if name == "zeros_like" and len(node.args) == 1:
+            return "0", _ATOM
+        if name == "ones_like" and len(node.args) == 1:
+            return "1", _ATOM
     inner = [_expression(one)[0] for one in node.args]
     inner += [f"{word.arg}={_expression(word.value)[0]}" for word in node.keywords]
     return f"{name}({', '.join(inner)})", _ATOM

@@ -34,6 +34,7 @@ class Iteration:
         self.before: dict[int, tuple[Any, Any, Any]] = {}  # array, copy and gradient, likewise
         self.optimized: set[str] = set()  # the parameters of the optimizers that took a step
         self.told: list[tuple[Any, bool]] = []  # of the calls: the operation, and grad mode
+        self.fresh: set[int] = set()  # values that nothing with a name went into
         self._by_array: dict[int, tuple[Callable[[], Any], int, int]] = {}
 
     def place_of(self, array: Any) -> int | None:
@@ -84,11 +85,16 @@ class Iteration:
 
         Where an operation just made what it holds, it is that operation's result.
         """
-        before = self.values[self._by_array[id(array)][1]]
-        summary = summarize(array)
-        for call in self.calls[: -_LOOKED_BACK - 1 : -1]:
+        known = self._by_array[id(array)][1]
+        before, summary = self.values[known], summarize(array)
+        taken = {place for _, place, _ in self._by_array.values()}
+        recent = self.calls[: -_LOOKED_BACK - 1 : -1]
+        # Rather one that was given what was there before: others may have made the same.
+        changing = [c for c in recent if any(one["value"] == known for one in c["inputs"])]
+        for call in changing or recent:
             for place in call["outputs"]:
-                if self.values[place]["array"] == summary:
+                free = bool(changing) or place not in taken
+                if free and self.values[place]["array"] == summary:
                     self._keep(array, place)
                     return place
         self.values.append({**before, "made_by": None, "array": summary})
@@ -106,10 +112,20 @@ class Iteration:
         return len(entries) - 1
 
     def name(self, array: Any, name: str, kind: str) -> None:
-        """Give the value that an array is its name."""
+        """Give the value that an array is its name.
+
+        A parameter may have been made in the step itself, by what initialises it.
+        """
         place = self.place_of(array)
-        if place is not None and self.values[place]["made_by"] is None:
+        if place is None:
+            return
+        if kind == "parameter" or self.values[place]["made_by"] is None:
             self.values[place] |= {"name": name, "kind": kind}
+
+    def is_nameless(self, place: int) -> bool:
+        """Whether a value came from outside, and is neither a parameter nor a variable."""
+        value = self.values[place]
+        return value["made_by"] is None and value["kind"] != "parameter" and not value["name"]
 
     def is_empty(self) -> bool:
         """Whether nothing happened."""

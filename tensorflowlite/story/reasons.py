@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
 from typing import Any, NamedTuple
 
 from ..backend import dtypes
@@ -11,6 +11,11 @@ from ..core.primitive import Primitive
 VANISHED = 1e-6  # a gradient that is less than this part of the greatest of the step's
 STIFLED = 1e-4  # an operation that lets through less than this part
 EXPLODED = 1e3  # what multiplies a gradient by more, where it ends beyond that, too
+SWOLLEN = 1e6  # the same of all operations together
+TINY = 1e-30  # below this float32 comes to its end
+
+Flow = dict[str, Any]
+Term = tuple[Flow, dict[str, Any]]  # a flow, and one of its parts
 
 
 class Reason(NamedTuple):
@@ -59,99 +64,202 @@ class Detective:
     def __init__(self, data: dict[str, Any], iteration: dict[str, Any]) -> None:
         self.data, self.it = data, iteration
         self.calls, self.values = iteration["calls"], iteration["values"]
-        self.flow_of: dict[int, list[dict[str, Any]]] = {}
+        self.roots = [p["root"] for p in iteration["passes"] if p["root"] is not None]
+        self.flow_of: dict[int, list[Flow]] = {}
+        self.terms_of: dict[int | None, list[Term]] = {}  # what reached each value
         for flow in iteration["flows"]:
             if flow["call"] is not None:
                 self.flow_of.setdefault(flow["call"], []).append(flow)
-        self.graded = {part["value"] for flow in iteration["flows"] for part in flow["parts"]}
-        self.roots = [p["root"] for p in iteration["passes"] if p["root"] is not None]
+            for part in flow["parts"]:
+                self.terms_of.setdefault(part["value"], []).append((flow, part))
+        self.named: dict[str, list[int]] = {}
+        for place, value in enumerate(self.values):
+            self.named.setdefault(value["name"], []).append(place)
+        self.greatest = max(
+            (self._reached(i) for i, v in enumerate(self.values) if v["kind"] == "parameter"),
+            default=0.0,
+        )
 
     def why(self, name: str, frozen: bool) -> Found:
         """Return what became of the gradient of a parameter."""
         if not self.it["passes"]:
             return Found("no backward", "no backward pass was recorded in this step")
-        places = [i for i, v in enumerate(self.values) if v["name"] == name]
+        places = self.named.get(name)
         if not places:
             return Found("unused", "no operation of the step takes it")
-        # What changes a parameter in place leaves several values of its name.
-        value = next((place for place in places if place in self.graded), places[0])
-        terms = [
-            part for flow in self.it["flows"] for part in flow["parts"] if part["value"] == value
-        ]
+        terms = [term for place in places for term in self.terms_of.get(place, ())]
         if terms:
-            return self._arrived(value, terms)
+            return self._arrived(places, terms)
         if frozen:
             return Found("frozen", "it doesn't require grad: requires_grad is False")
-        return self._lost(value)
+        return self._lost(places[0])
 
     # -- a gradient that came ----------------------------------------------------------------------
-    def _arrived(self, value: int, terms: list[dict[str, Any]]) -> Found:
-        path = self._path(value)
-        if any(term["product"].get("nan") or term["product"].get("inf") for term in terms):
-            return self._not_finite(value, path)
-        norm = max(_norm(term["product"]) for term in terms)
+    def _arrived(self, places: list[int], terms: list[Term]) -> Found:
+        way = self._way(places)
+        path = tuple([flow["call"] for flow, _ in way])
+        products = [part["product"] for _, part in terms]
+        if any(map(_broken, products)):
+            return self._not_finite(places, path)
+        norm = max(map(_norm, products))
         if norm == 0:
-            return self._zero(value, path)
-        ratios = [(gain, call) for call, gain in self._gains(path, value)]
-        least = min(ratios, default=(1.0, None))
-        most = max(ratios, default=(1.0, None))
-        greatest = max((self._scale(u) for u in self._parameters()), default=0.0)
-        own = self._scale(value)
-        if least[1] is not None and (own < VANISHED * greatest or least[0] < STIFLED):
-            return Found(
-                "vanished",
-                f"of the gradient {least[0]:.2g} is left by {self._named(least[1])}"
-                f"{self._habit(least[1]) or self._cancelled(value, path)}; {norm:.2g} arrives",
-                least[1], path,
-            )  # fmt: skip
-        if most[1] is not None and most[0] > EXPLODED and norm > EXPLODED:
-            return Found(
-                "exploded",
-                f"the gradient becomes {most[0]:.2g} times as large in {self._named(most[1])}; "
-                f"its norm is {norm:.2g}",
-                most[1], path,
-            )  # fmt: skip
+            return self._zero(places, path)
+        gains = [(_gain(flow, part), flow["call"]) for flow, part in way]
+        if max(self._reached(place) for place in places) < VANISHED * self.greatest:
+            return self._vanished(places[0], gains, norm, path)
+        stifled = [(most, call) for (_, most), call in gains if most < STIFLED]
+        if stifled:
+            return self._vanished(places[0], gains, norm, path)
+        most = max(((least, call) for (least, _), call in gains), default=(1.0, None))
+        if most[1] is not None and norm > EXPLODED:
+            if most[0] > EXPLODED:
+                return Found(
+                    "exploded",
+                    f"the gradient becomes {most[0]:.2g} times as large in {self._named(most[1])}"
+                    f"{self._habit(most[1])}; its norm is {norm:.2g}",
+                    most[1], path,
+                )  # fmt: skip
+            total = math.prod(least for (least, _), _ in gains)
+            if total > SWOLLEN:
+                return Found(
+                    "exploded",
+                    f"the gradient becomes {total:.2g} times as large step by step, over "
+                    f"{len(path)} operations, most of all, {most[0]:.2g} times, in "
+                    f"{self._named(most[1])}; its norm is {norm:.2g}",
+                    most[1], path,
+                )  # fmt: skip
         return Found(
             "healthy", f"a gradient of norm {norm:.3g} comes through {len(path)} operations",
             None, path,
         )  # fmt: skip
 
-    def _zero(self, value: int, path: tuple[int, ...]) -> Found:
-        """Name the operation nearest to the loss that made zero of what wasn't."""
-        fed = self._fed_by(value) | {value}
-        for flow in self.it["flows"]:
-            if flow["call"] is None or not _lives(flow["upstream"]):
-                continue
-            for part in flow["parts"]:
-                if part["value"] in fed and not _norm(part["product"]):
-                    call = flow["call"]
-                    return Found(
-                        "zero",
-                        f"the gradient becomes zero in {self._named(call)}{self._habit(call)}",
-                        call, path,
-                    )  # fmt: skip
+    def _vanished(
+        self, value: int, gains: list[tuple[tuple[float, float], int]], norm: float,
+        path: tuple[int, ...],
+    ) -> Found:  # fmt: skip
+        least = min(((most, call) for (_, most), call in gains), default=(1.0, None))
+        if least[1] is None:
+            return Found("vanished", f"of the gradient {norm:.2g} arrives", None, path)
+        habit = self._habit(least[1]) or self._cancelled(value, path)
+        where = f"{self._named(least[1])}{habit}"
+        total = math.prod(most for (_, most), _ in gains)
+        if total < least[0] ** 2:  # one operation alone doesn't account for it
+            return Found(
+                "vanished",
+                f"of the gradient {total:.2g} is left step by step, over {len(path)} operations; "
+                f"least of all, {least[0]:.2g}, by {where}; {norm:.2g} arrives",
+                least[1], path,
+            )  # fmt: skip
+        return Found(
+            "vanished", f"of the gradient {least[0]:.2g} is left by {where}; {norm:.2g} arrives",
+            least[1], path,
+        )  # fmt: skip
+
+    def _zero(self, places: list[int], path: tuple[int, ...]) -> Found:
+        """Name the operation nearest to the parameter that made zero of what wasn't."""
+        waiting, seen = list(places), set(places)
+        ends: list[tuple[float, int]] = []
+        changed = None
+        while waiting:
+            for flow, _ in self.terms_of.get(waiting.pop(0), ()):
+                call = flow["call"]
+                if _lives(flow["upstream"]):
+                    ends.append((max(map(_norm, _several(flow["upstream"]))), call))
+                    continue
+                outputs = [one for one in self.calls[call]["outputs"] if one not in seen]
+                alive = [
+                    part for one in outputs for _, part in self.terms_of.get(one, ())
+                    if _norm(part["product"])
+                ]  # fmt: skip
+                if alive and changed is None:
+                    changed = (call, len(alive))
+                seen.update(outputs)
+                waiting += outputs if not alive else []
+        if ends:
+            above, call = max(ends)
+            if above < TINY:
+                return Found(
+                    "vanished",
+                    f"the gradient became smaller and smaller, {above:.2g} is what reaches "
+                    f"{self._named(call)}; then numbers this small are zero", call, path,
+                )  # fmt: skip
+            return Found(
+                "zero", f"the gradient becomes zero in {self._named(call)}{self._habit(call)}",
+                call, path,
+            )  # fmt: skip
+        if changed is not None:
+            call, several = changed
+            how = "the terms that reach it cancel" if several > 1 else "a hook makes zero of it"
+            return Found(
+                "zero", f"the gradient of the result of {self._named(call)} is zero: {how}",
+                call, path,
+            )  # fmt: skip
         return Found("zero", "the gradient is zero from the start", None, path)
 
-    def _not_finite(self, value: int, path: tuple[int, ...]) -> Found:
-        for number, call in enumerate(self.calls):
-            given = [self.values[one["value"]]["array"] for one in call["inputs"]]
+    def _not_finite(self, places: list[int], path: tuple[int, ...]) -> Found:
+        """Name what made NaN or infinity: an input, a parameter, an operation, or its rule."""
+        towards = self._towards_roots()
+        forward = [
+            (number, call) for number, call in enumerate(self.calls)
+            if towards.intersection(call["outputs"])
+        ]  # fmt: skip
+        if all(not _broken(self.values[root]["array"]) for root in self.roots):
+            found = self._broken_rule(places, path)
+            if found is not None:
+                return found
+        for number, call in forward:
+            given = [self.values[one["value"]] for one in call["inputs"]]
             made = [self.values[one]["array"] for one in call["outputs"]]
-            if any(map(_broken, made)) and not any(map(_broken, given)):
-                kind = "NaN" if any(one.get("nan") for one in made) else "infinity"
-                return Found(
-                    "nan", f"{self._named(number)} gives {kind} of finite inputs"
-                    f"{self._habit(number)}", number, path,
-                )  # fmt: skip
-        for flow in self.it["flows"]:
-            above = flow["upstream"] if isinstance(flow["upstream"], list) else [flow["upstream"]]
-            if any(one is not None and _broken(one) for one in above):
+            if not any(map(_broken, made)):
                 continue
-            if flow["call"] is not None and any(_broken(part["product"]) for part in flow["parts"]):
+            own = next(
+                (v for v in given if v["array"].get("nan") and v["made_by"] is None), None
+            )
+            if own is not None:
+                what = f"{own['kind']} {own['name']}".strip()
                 return Found(
-                    "nan", "of a finite gradient the rule of "
-                    f"{self._named(flow['call'])} makes NaN or infinity", flow["call"], path,
+                    "nan", f"the {what} has NaN itself; it is used in {self._named(number)}",
+                    number, path,
                 )  # fmt: skip
-        return Found("nan", "an input, or a parameter, isn't finite itself", None, path)
+            is_nan = any(one.get("nan") for one in made)
+            if any(v["array"].get("nan") for v in given):
+                continue
+            infinite = any(v["array"].get("inf") for v in given)
+            if not infinite or is_nan:
+                return Found(
+                    "nan", f"{self._named(number)} gives {'NaN' if is_nan else 'infinity'} of "
+                    f"{'infinite' if infinite else 'finite'} inputs{self._habit(number)}",
+                    number, path,
+                )  # fmt: skip
+        return self._broken_rule(places, path) or Found(
+            "nan", "an input, or a parameter, isn't finite itself", None, path
+        )
+
+    def _broken_rule(self, places: list[int], path: tuple[int, ...]) -> Found | None:
+        """Name the rule that made NaN or infinity of a finite gradient."""
+        fed = {*places}.union(*map(self._fed_by, places))
+        for flow in self.it["flows"]:
+            above = _several(flow["upstream"])
+            if any(map(_broken, above)) or flow["call"] is None:
+                continue
+            broken = [
+                part["product"] for part in flow["parts"]
+                if part["value"] in fed and _broken(part["product"])
+            ]  # fmt: skip
+            if not broken:
+                continue
+            norm = max(map(_norm, above), default=0.0)
+            if norm > SWOLLEN:
+                return Found(
+                    "exploded", f"the gradient grew to a norm of {norm:.2g}, until it isn't finite "
+                    f"any more in {self._named(flow['call'])}", flow["call"], path,
+                )  # fmt: skip
+            return Found(
+                "nan", "of a finite gradient the rule of "
+                f"{self._named(flow['call'])} makes NaN or infinity{self._habit(flow['call'])}",
+                flow["call"], path,
+            )  # fmt: skip
+        return None
 
     def _habit(self, call: int) -> str:
         """Say what the numbers show of an activation."""
@@ -167,7 +275,10 @@ class Detective:
             return f": all its units are dead, {ends}"
         if name in ("sigmoid", "tanh", "softmax") and max(abs(low), abs(high)) > 5:
             return f": it is saturated, {ends}"
-        if name in ("log", "sqrt", "divide", "power", "exp"):
+        unusual = not 1e-3 < max(abs(low), abs(high)) < 1e3
+        if name in ("log", "sqrt", "divide", "power", "exp") or (
+            name in ("linear", "matmul") and unusual
+        ):
             return f": {ends}"
         return ""
 
@@ -198,7 +309,7 @@ class Detective:
                 )
             missing = [
                 one for one in call["inputs"]
-                if one["value"] in reached and one["value"] not in self.graded
+                if one["value"] in reached and one["value"] not in self.terms_of
             ]  # fmt: skip
             if number in self.flow_of and missing:
                 return Found(
@@ -237,31 +348,21 @@ class Detective:
                 found.update(one["value"] for one in call["inputs"])
         return found
 
-    def _path(self, value: int) -> tuple[int, ...]:
-        """Return the calls through which most of the gradient came, from the loss on."""
-        fed, found = self._above(value), []
-        at = next((root for root in self.roots if root in fed), None)
-        while at is not None and at != value:
-            call = self.values[at]["made_by"]
-            if call is None or call in found:
-                break
-            found.append(call)
-            parts = [
-                part for flow in self.flow_of.get(call, ()) for part in flow["parts"]
-                if part["value"] in fed
+    def _way(self, places: list[int]) -> list[Term]:
+        """Return the terms through which most of the gradient came, from the loss on."""
+        found: list[Term] = []
+        seen: set[int] = set()
+        while True:
+            terms = [
+                (flow, part) for place in places for flow, part in self.terms_of.get(place, ())
+                if flow["call"] not in seen
             ]  # fmt: skip
-            if not parts:
-                break
-            at = max(parts, key=lambda part: _norm(part["product"]))["value"]
-        return tuple(found)
-
-    def _above(self, value: int) -> set[int]:
-        """Return the values through which a gradient came to one, and itself."""
-        found = {value}
-        for flow in reversed(self.it["flows"]):
-            if flow["call"] is not None and any(one["value"] in found for one in flow["parts"]):
-                found.update(self.calls[flow["call"]]["outputs"])
-        return found
+            if not terms:
+                return found[::-1]
+            most = max(terms, key=lambda term: _norm(term[1]["product"]))
+            found.append(most)
+            seen.add(most[0]["call"])
+            places = self.calls[most[0]["call"]]["outputs"]
 
     def _up_to(self, number: int) -> tuple[int, ...]:
         """Return the calls from the loss to one where the gradient stops."""
@@ -279,33 +380,10 @@ class Detective:
             at = inputs[0] if inputs else None
         return tuple(found)
 
-    def _gains(self, path: tuple[int, ...], value: int) -> Iterator[tuple[int, float]]:
-        """Yield of each call on a path how many times larger the gradient is below it."""
-        follow = {*path}
-        for call in path:
-            for flow in self.flow_of.get(call, ()):
-                above = flow["upstream"]
-                if isinstance(above, list) or not _scale(above):
-                    continue
-                below = [
-                    _scale(part["product"]) for part in flow["parts"]
-                    if part["value"] == value or self._maker(part["value"]) in follow
-                ]  # fmt: skip
-                if below:
-                    yield call, max(below) / _scale(above)
-
-    def _maker(self, value: int | None) -> int | None:
-        return None if value is None else self.values[value]["made_by"]
-
-    def _parameters(self) -> list[int]:
-        return [i for i, v in enumerate(self.values) if v["kind"] == "parameter"]
-
-    def _scale(self, value: int) -> float:
+    def _reached(self, value: int) -> float:
         """Return the root mean square of the gradient that reached a value."""
-        return max(
-            (_scale(part["product"]) for flow in self.it["flows"] for part in flow["parts"]
-             if part["value"] == value), default=0.0,
-        )  # fmt: skip
+        terms = self.terms_of.get(value, ())
+        return max((_scale(part["product"]) for _, part in terms), default=0.0)
 
     def _named(self, number: int) -> str:
         call = self.calls[number]
@@ -348,9 +426,29 @@ def _scale(array: dict[str, Any]) -> float:
     return _norm(array) / max(size, 1) ** 0.5
 
 
-def _lives(upstream: Any) -> bool:
+def _gain(flow: Flow, part: dict[str, Any]) -> tuple[float, float]:
+    """Return how many times larger a gradient is below a call: the least and the most to say.
+
+    What spreads a number over many, or adds many up, changes their size, but not what they mean:
+    root mean square and norm differ there.
+    """
+    above, below = _several(flow["upstream"]), part["product"]
+    norm, scale = max(map(_norm, above), default=0.0), max(map(_scale, above), default=0.0)
+    if not norm or not scale:
+        return 1.0, 1.0
+    found = (_norm(below) / norm, _scale(below) / scale)
+    if not below["shape"] and not any(one["shape"] for one in above):
+        return min(*found, 1.0), max(found)  # a loss is scaled, as for float16, or weighted
+    return min(found), max(found)
+
+
+def _several(upstream: Any) -> list[Any]:
     above = upstream if isinstance(upstream, list) else [upstream]
-    return any(one is not None and _norm(one) > 0 for one in above)
+    return [one for one in above if one is not None]
+
+
+def _lives(upstream: Any) -> bool:
+    return any(_norm(one) > 0 for one in _several(upstream))
 
 
 def _broken(array: dict[str, Any]) -> bool:

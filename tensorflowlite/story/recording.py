@@ -10,17 +10,18 @@ from __future__ import annotations
 import bisect
 import functools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..backend import as_array, is_array
+from ..backend import as_array, backend_of, is_array
 from ..core.graph import nodes_below
 from ..core.nodes import JointNode, Leaf, Node, Output
 from ..core.primitive import Primitive, exchange_rules, registry, watch
 from ..core.tape import Pass
 from ..core.tensor import Tensor
 from ..optim import Optimizer
+from ..optim.grad_scaler import GradScaler
 from ..runtime import mode, tick
 from ..transforms.exchanging import Exchanges
 from ..transforms.function import Function
@@ -30,7 +31,9 @@ from .iteration import Iteration
 from .places import Places
 from .updates import names_of, record_changes, record_step
 
+_UNTOLD = "Operations inside vmap, or recorded by jit, aren't told one by one."
 _SAID = 60  # characters of an attribute
+failures: list[Exception] = []  # the latest of what recordings themselves couldn't do
 
 
 class Recorder:
@@ -43,6 +46,7 @@ class Recorder:
         self.notes: list[str] = []
         self.passes: list[Pass] = []  # those that run, the innermost last
         self.in_rules = 0
+        self.is_trying = False  # whether an optimizer calls its closure
         self._ends = False  # whether an optimizer has ended the step under way
         self._resting = 0
         self._thread = threading.get_ident()
@@ -58,6 +62,7 @@ class Recorder:
         exchange(Pass, "run", self._pass(Pass.run))
         exchange(Tensor, "detach", self._detach(Tensor.detach))
         exchange(Function, "apply", classmethod(self._apply(vars(Function)["apply"].__func__)))
+        exchange(GradScaler, "update", self._rested(GradScaler.update))
         self._watch_steps()
         self._restore_rules = exchange_rules(self._flows.watched)
         watch.start(self.wrap)
@@ -68,7 +73,8 @@ class Recorder:
         self._restore_rules()
         self._flows.restore()
         self._exchanges.restore()
-        self.end_iteration()
+        self.attempt(self.end_iteration)
+        self._resting += 1  # who came in later may still hand on to what stood in
 
     def _watch_steps(self) -> None:
         self._exchanges.exchange_in_all(Optimizer, "step", self._step)
@@ -84,9 +90,16 @@ class Recorder:
         if self._resting or threading.get_ident() != self._thread:
             return False
         if mode.levels or mode.capture is not None:
-            self.note("Operations inside vmap, or recorded by jit, aren't told one by one.")
+            self.note(_UNTOLD)
             return False
         return not self.in_rules or (len(self.passes) == 1 and self.passes[0].trace)
+
+    def can_read(self, arrays: Iterable[Any]) -> bool:
+        """Whether arrays have values: those of a whole batch, made inside vmap, haven't."""
+        if any(is_array(one) and backend_of(one).join is not None for one in arrays):
+            self.note(_UNTOLD)
+            return False
+        return True
 
     @contextmanager
     def resting(self) -> Iterator[None]:
@@ -101,6 +114,18 @@ class Recorder:
         """Tell something about the story as a whole, once."""
         if sentence not in self.notes:
             self.notes.append(sentence)
+
+    def attempt(self, look: Callable[..., Any], *args: Any) -> Any:
+        """Look at something; what fails in that is a gap in the story, never the user's error."""
+        try:
+            with self.resting():
+                return look(*args)
+        except Exception as error:
+            del failures[:-10]
+            failures.append(error)
+            text = " ".join(f"{type(error).__name__}: {error}".split())
+            self.note(f"Something couldn't be recorded, so that the story has a gap: {text}")
+            return None
 
     def next_iteration(self) -> None:
         """End the iteration under way, unless it is empty."""
@@ -138,20 +163,32 @@ class Recorder:
             return run
 
         def recorded(*args: Any, **options: Any) -> Any:
-            if not self.is_looking():
+            if not self.is_looking() or not self.can_read(args):
                 return run(*args, **options)
-            site = Site()
-            given = _inputs(op, args)
-            self._begin_call([x for _, x in given], site)
-            inputs = [(label, self.value(x)) for label, x in given]
+            begun = self.attempt(lambda: self._begin_call(_inputs(op, args)))
             result = run(*args, **options)
             result, outputs = _as_arrays(op, result)
-            self.call(op, site, inputs, outputs, _attributes(op, args))
+            if begun is not None:
+                site, inputs = begun
+                self.attempt(
+                    lambda: self.call(op, site, inputs, outputs, _attributes(op, args))
+                )
             return result
 
         return recorded
 
-    def _begin_call(self, arrays: list[Any], site: Site) -> None:
+    def _begin_call(
+        self, given: list[tuple[str, Any]], goes_on: bool = True
+    ) -> tuple[Site, list[tuple[str, int]]]:
+        """Return where a call was made, and the numbers of what it is given.
+
+        ``goes_on``: whether it may belong to the step that an optimizer has just ended.
+        """
+        site = Site()
+        self._begin_step([x for _, x in given] if goes_on else [], site)
+        return site, [(label, self.value(x)) for label, x in given]
+
+    def _begin_step(self, arrays: list[Any], site: Site) -> None:
         here = self.here
         if self._ends:
             if not self._goes_on(arrays) and not self._belongs_to_step(arrays, site):
@@ -202,15 +239,29 @@ class Recorder:
         """Return the number of an array that something is done with."""
         place = self.here.place_of(array)
         if place is not None:
-            return self.here.met_again(array) if self.here.is_changed(array) else place
-        name, is_parameter = variable_of(array)
-        if is_parameter:  # ``for p in model.parameters()`` has another name for it
-            paths = self.places.named("parameters")
-            name = next((path for path, p in paths if p.array is array), name)
+            is_changed = self.here.is_changed(array)
+            if is_changed:
+                place = self.here.met_again(array)
+            if is_changed or place in self.here.fresh:  # a parameter may be made in the step itself
+                name, is_parameter = self._name_of(array)
+                if mode.grad:  # what initialises it records nothing
+                    self.here.fresh.discard(place)
+                if is_parameter:
+                    self.here.name(array, name, "parameter")
+            return place
+        name, is_parameter = self._name_of(array)
         kind = "parameter" if is_parameter else "input"
         if not name and array.ndim == 0:
             kind = "constant"
         return self.here.met(array, kind=kind, name=name)
+
+    def _name_of(self, array: Any) -> tuple[str, bool]:
+        """Return an array's path in a model, or its variable, and whether it is a parameter."""
+        name, is_parameter = variable_of(array)
+        if is_parameter:  # ``for p in model.parameters()`` has another name for it
+            paths = self.places.named("parameters")
+            name = next((path for path, p in paths if p.array is array), name)
+        return name, is_parameter
 
     def is_parameter(self, place: int, leaf: Leaf) -> None:
         """Note that the gradient of a value is kept: it ends there."""
@@ -240,12 +291,16 @@ class Recorder:
             "phase": phase, "pass": number,
         })  # fmt: skip
         here.told.append((op, mode.grad))
-        for array in outputs:
-            here.calls[call]["outputs"].append(here.met(array, made_by=call))
         # A node takes its tick right after its implementation ran; other threads tick between.
         self._ticks.append(tick())
         name = op if isinstance(op, str) else op.name
         self._nodes.append((name, len(self.iterations) - 1, call))
+        of_numbers = all(value in here.fresh or here.is_nameless(value) for _, value in inputs)
+        for array in outputs:
+            place = here.met(array, made_by=call)
+            here.calls[call]["outputs"].append(place)
+            if of_numbers:
+                here.fresh.add(place)
         return call
 
     def call_of(self, node: Any) -> int | None:
@@ -255,10 +310,8 @@ class Recorder:
         if type(node) is Leaf or node.op is None:
             return None
         place = bisect.bisect(self._ticks, node.born) - 1
-        while place >= 0 and self._nodes[place][0] != node.op.name:
-            place -= 1
-        if place < 0:
-            return None
+        if place < 0 or self._nodes[place][0] != node.op.name:
+            return None  # made where nobody looked: inside vmap, or by an earlier story
         _, iteration, call = self._nodes[place]
         return call if iteration == len(self.iterations) - 1 else None
 
@@ -268,11 +321,11 @@ class Recorder:
             detached = original(x)
             if x.node is None or not mode.grad or self.passes or not self.is_looking():
                 return detached
-            site = Site()
-            self._begin_call([], site)
-            given = self.value(x.array)
             detached.array = x.array[...]  # the same memory, but told apart
-            self.call("detach", site, [("x", given)], [detached.array], {})
+            given = [("x", x.array)]
+            self.attempt(lambda: self.call(
+                "detach", *self._begin_call(given, goes_on=False), [detached.array], {}
+            ))  # fmt: skip
             return detached
 
         return detach
@@ -282,24 +335,29 @@ class Recorder:
         def apply(cls: Any, *args: Any) -> Any:
             if not self.is_looking():
                 return original(cls, *args)
-            site = Site()
-            tensors = [(f"values[{i}]", x) for i, x in enumerate(args) if isinstance(x, Tensor)]
-            self._begin_call([x.array for _, x in tensors], site)
-            inputs = [(name, self.value(x.array)) for name, x in tensors]
+            given = [
+                (f"values[{i}]", x.array) for i, x in enumerate(args) if isinstance(x, Tensor)
+            ]
+            begun = self.attempt(self._begin_call, given)
             with self.resting():
                 result = original(cls, *args)
-            results = result if isinstance(result, tuple) else (result,)
-            outputs = [one.array for one in results if isinstance(one, Tensor)]
-            made = [one.node for one in results if isinstance(one, Tensor) and one.node is not None]
-            call = self.call(cls.__name__, site, inputs, outputs, {})
-            for node in made:
-                main = node.main if type(node) is Output else node
-                self._flows.watch_own(main.op)
-                self._ticks[-1] = main.born
-            self.here.calls[call]["recorded"] = bool(made)
+            if begun is not None:
+                self.attempt(self._applied, cls.__name__, begun, result)
             return result
 
         return apply
+
+    def _applied(self, name: str, begun: tuple[Any, Any], result: Any) -> None:
+        """Write a call of a user's own function down."""
+        results = result if isinstance(result, tuple) else (result,)
+        outputs = [one.array for one in results if isinstance(one, Tensor)]
+        made = [one.node for one in results if isinstance(one, Tensor) and one.node is not None]
+        call = self.call(name, *begun, outputs, {})
+        for node in made:
+            main = node.main if type(node) is Output else node
+            self._flows.watch_own(main.op)
+            self._ticks[-1] = main.born
+        self.here.calls[call]["recorded"] = bool(made)
 
     # -- backward passes ---------------------------------------------------------------------------
     def _pass(self, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -308,24 +366,29 @@ class Recorder:
             if self._resting or threading.get_ident() != self._thread or self.in_rules:
                 original(this)
                 return
-            if self._ends:
-                self.next_iteration()
-            here = self.here
-            root = next(iter(this.roots), None)
-            self._mark(this.roots)
-            value = self._value_of(root)
-            if here.loss is None and value is not None:
-                here.loss = here.values[value]["array"].get("values", [None])[0]
-            here.add("pass", {"root": value, "create_graph": bool(this.trace)})
+            self.attempt(self._begin_pass, this)
             self.passes.append(this)
             self._flows.begin()
             try:
                 original(this)
             finally:
                 self.passes.pop()
-                self._flows.end()
+                self.attempt(self._flows.end)
 
         return run
+
+    def _begin_pass(self, this: Pass) -> None:
+        if self._ends:
+            self.next_iteration()
+        here = self.here
+        value = None
+        try:
+            self._mark(this.roots)
+            value = self._value_of(next(iter(this.roots), None))
+        finally:
+            here.add("pass", {"root": value, "create_graph": bool(this.trace)})
+        if here.loss is None and value is not None:
+            here.loss = here.values[value]["array"].get("values", [None])[0]
 
     def _value_of(self, node: Any) -> int | None:
         """Return the value whose gradient a node stands for; of a leaf none."""
@@ -347,10 +410,10 @@ class Recorder:
     def _step(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def step(optimizer: Any, *args: Any, **kwargs: Any) -> Any:
-            if not self.is_looking() or self.passes:
+            if not self.is_looking() or self.passes or self.is_trying:
                 return original(optimizer, *args, **kwargs)
             self._watch_steps()  # a class that was defined since has a step of its own
-            if optimizer not in self.optimizers:
+            if all(known is not optimizer for known in self.optimizers):
                 self.optimizers.append(optimizer)
             closure = bool(args) or kwargs.get("closure") is not None
             if closure:

@@ -132,8 +132,9 @@ class Story:
         if not iterations:
             data["notes"].append("Nothing was recorded: no operation was called on this thread.")
         optimized = [one.optimized for one in iterations]
+        detectives = [Detective(data, one) for one in data["iterations"]]
         data["reasons"] = [
-            self._reason(data, name, *self._find(data, name, name in frozen, optimized))
+            self._reason(data, name, *self._find(detectives, name, name in frozen, optimized))
             for name in names
         ]
         return data
@@ -156,23 +157,22 @@ class Story:
 
     @staticmethod
     def _find(
-        data: dict[str, Any], name: str, frozen: bool, optimized: list[set[str]]
+        detectives: list[Detective], name: str, frozen: bool, optimized: list[set[str]]
     ) -> tuple[int | None, Found]:
         """Look in the last iteration with a backward pass, and a step of its own optimizer."""
-        iterations = data["iterations"]
-        if not iterations:
+        if not detectives:
             return None, Found("no backward", "nothing was recorded")
-        passed = [place for place, one in enumerate(iterations) if one["passes"]] or [0]
+        passed = [place for place, one in enumerate(detectives) if one.it["passes"]] or [0]
         own = [place for place in passed if name in optimized[place]]
         place = (own or passed)[-1]
-        found = Detective(data, iterations[place]).why(name, frozen)
+        found = detectives[place].why(name, frozen)
         if found.state != "healthy" or not any(optimized):
             return place, found
         # A gradient that arrives, and that no step makes use of.
         said = ""
         if not any(name in names for names in optimized):
             said = "; no optimizer that took a step has it"
-        elif own and all(one["parameter"] != name for one in iterations[place]["updates"]):
+        elif own and all(one["parameter"] != name for one in detectives[place].it["updates"]):
             said = "; at its optimizer's step it was gone"
         return place, found._replace(sentence=found.sentence + said)
 

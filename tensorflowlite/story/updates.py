@@ -18,6 +18,24 @@ def record_step(
     recorder: Recorder, optimizer: Optimizer, closure: bool, step: Callable[[], Any]
 ) -> Any:
     """Run a step, and write down what it does to the parameters; return what it returned."""
+    ready = recorder.attempt(_before, recorder, optimizer, closure)
+    if ready is None:
+        return step()
+    if closure:
+        recorder.is_trying = True
+        try:
+            result = step()
+        finally:
+            recorder.is_trying = False
+    else:
+        with recorder.resting():
+            result = step()
+    recorder.attempt(_record_due, recorder, optimizer, closure, *ready)
+    return result
+
+
+def _before(recorder: Recorder, optimizer: Optimizer, closure: bool) -> tuple[Any, Any, Any]:
+    """Return the parameters whose turn it is, what they are before the step, and their names."""
     due = [
         (group, number, p)
         for group in optimizer.param_groups
@@ -33,11 +51,15 @@ def record_step(
         )
         for _, _, p in due
     }
-    if closure:
-        result = step()
-    else:
-        with recorder.resting():
-            result = step()
+    return due, before, names
+
+
+def _record_due(
+    recorder: Recorder, optimizer: Optimizer, closure: bool, due: Any, before: Any, names: Any
+) -> None:
+    if closure:  # what it was given may have its name only now
+        names = names_of(recorder, optimizer)
+        recorder.here.before.clear()
     with recorder.resting():
         for group, _, p in due:
             old, gradient, slots = before[id(p)]
@@ -55,12 +77,13 @@ def record_step(
                 "step": summarize(_difference(p.array, old)),
                 "after": summarize(p.array),
             })  # fmt: skip
-    return result
 
 
 def record_changes(recorder: Recorder) -> None:
     """Write down the parameters that were changed by hand since their gradients came."""
     here = recorder.here
+    if recorder.is_trying:  # the step as a whole is told
+        here.before.clear()
     stepped = {one["value"] for one in here.updates}
     with recorder.resting():
         for place, (array, old, gradient) in sorted(here.before.items()):

@@ -7,7 +7,7 @@ declarations themselves (`formulas`).
 from __future__ import annotations
 
 _LINEAR = {
-    "x": "g′ @ w, where g′ = g · activation′(out)",
+    "x": "g′ @ w, where g′ = g · activation′(x @ wᵀ + bias)",
     "w": "g′ᵀ @ x",
     "bias": "g′, summed over the batch",
 }
@@ -20,9 +20,10 @@ WORDED: dict[str, dict[str, str]] = {
     "relu": {"x": "g where out > 0, else 0"},
     "sigmoid": {"x": "g · out · (1 − out)"},
     "silu": {"x": "g · s · (1 + x · (1 − s)), where s = sigmoid(x)"},
-    "gelu": {"x": "g · (Φ(x) + x · φ(x)), Φ and φ the normal distribution and its density"},
+    "gelu": {"x": "g · (Φ(x) + x · φ(x)), Φ and φ the normal distribution and its density; of an "
+                  "approximate one the same with Φ by tanh"},
     "hardtanh": {"x": "g where low < x < high, else 0"},
-    "softplus": {"x": "g · sigmoid(β · x)"},
+    "softplus": {"x": "g · sigmoid(β · x); g where β · x > threshold"},
     "erf": {"x": "g · 2/√π · exp(−x²)"},
     "softmax": {"x": "out · (g − sum(g · out))"},
     "log_softmax": {"x": "g − exp(out) · sum(g)"},
@@ -30,7 +31,7 @@ WORDED: dict[str, dict[str, str]] = {
     # layers
     "linear_act": _LINEAR,
     "conv_act": {
-        "x": "g′ convolved with w, turned over; g′ = g · activation′(out)",
+        "x": "g′ convolved with w, turned over; g′ = g · activation′ of the convolution with bias",
         "w": "the correlation of x with g′",
         "bias": "g′, summed over batch and positions",
     },
@@ -38,8 +39,8 @@ WORDED: dict[str, dict[str, str]] = {
         "x": "g convolved with the weight, turned over", "weight": "the correlation of x with g",
     },
     "max_pool": {"x": "g where the window's maximum was, else 0"},
-    "avg_pool": {"x": "g / window size, spread over each window"},
-    "embedding": {"weight": "g, added up in the rows that were looked up"},
+    "avg_pool": {"x": "g / what the window's sum was divided by, spread over each window"},
+    "embedding": {"weight": "g, added up in the rows that were looked up, but for the padding's"},
     "layer_norm": {"all inputs": f"x: {_NORM}\nw: sum(g · x̂)\nbias: sum(g)"},
     "batch_norm": {"all inputs": f"x: {_NORM}, means over the batch\nw: sum(g · x̂)\nbias: sum(g)"},
     "rms_norm": {"all inputs": "x: r · (g·w − x̂ · mean(g·w · x̂)), r = 1 / rms(x), x̂ = r·x\n"
@@ -48,9 +49,9 @@ WORDED: dict[str, dict[str, str]] = {
                                 "scores S: P · (dP − sum(dP · P)), where dP = g @ valueᵀ\n"
                                 "query: dS @ key · scale\nkey: dSᵀ @ query · scale"},
     # losses
-    "softmax_cross_entropy": {"x": "g · (softmax(x) − onehot(target)), over the number of samples "
-                                   "for a mean"},
-    "nll_loss": {"x": "−g at the target's place, over the number of samples for a mean, else 0"},
+    "softmax_cross_entropy": {"x": "g · (softmax(x) · sum(t) − t), t = onehot(target), smoothed "
+                                   "and times the class weights where there are such"},
+    "nll_loss": {"x": "−g at the target's place, times its class weight if there is one, else 0"},
     # reductions and shapes
     "sum": {"x": "g, spread over the axes that were summed"},
     "mean": {"x": "g / count, spread over the axes that were averaged"},

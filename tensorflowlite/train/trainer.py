@@ -242,10 +242,16 @@ class Trainer:
             self._guard.check()
         finally:
             self.under_way.leave()
+            failed: BaseException | None = None
             for callback in self.callbacks:
-                callback.close(self)
+                try:
+                    callback.close(self)
+                except BaseException as error:  # Ctrl-C too: the others are closed all the same
+                    failed = failed or error
             self.callbacks, self._guard = before, InterruptGuard()
             self.loaders = (None, None)
+            if failed is not None:
+                raise failed
         return self.history
 
     def stop(self, reason: str) -> None:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import ArgumentError, TensorflowliteError
 from ...io import WriteError, write_atomically
+from ...ops import random
+from .. import batches
 from ..callbacks import Callback
 from ..curves import require_matplotlib
 from .environment import environment, modules, plain, settings
@@ -66,8 +68,9 @@ class Report(Callback):
 
     Notes
     -----
-    Of every k-th step, about 200 of a run, the parameters are copied before it. Gradients are as
-    the optimizer gets them: without the loss's scale, after clipping.
+    Of every k-th step, about 200 of a run, the parameters are copied before it: then they take
+    twice their memory. Gradients are as the optimizer gets them: without the loss's scale, after
+    clipping.
 
     Examples
     --------
@@ -101,7 +104,17 @@ class Report(Callback):
             raise ArgumentError(
                 f"Report: data must be batches, as of a DataLoader, got {type(data).__name__}"
             )
+        if not isinstance(path, str | bytes | os.PathLike):
+            raise ArgumentError(
+                f"Report: path must be that of the page, got {type(path).__name__}; "
+                "Report('report.html')"
+            )
         self.path = os.fsdecode(path)
+        if os.path.basename(self.path) in ("", os.curdir, os.pardir):
+            raise ArgumentError(
+                f"Report: path must name the page, got '{self.path}'; take "
+                f"'{os.path.join(self.path, 'report.html')}'"
+            )
         stem, suffix = os.path.splitext(self.path)
         if suffix.lower() == ".json":
             raise ArgumentError(
@@ -134,10 +147,7 @@ class Report(Callback):
         if not len(trainer.history) and not trainer.batch:
             self.statistics, self._times, self._partial = StepStatistics(), [], (0.0, 0.0)
         train = trainer.loaders[0]
-        try:
-            number = len(train)
-        except TypeError:
-            number = None
+        number = batches.length(train)
         self.statistics.begin(trainer.model, number and number * trainer.epochs)
         if number and not self.statistics.steps:
             self.statistics.step = len(trainer.history) * number + trainer.batch
@@ -160,10 +170,16 @@ class Report(Callback):
             )
 
     def on_batch_start(self, trainer: Trainer) -> None:
-        self.statistics.before_step()
+        try:
+            self.statistics.before_step()
+        except Exception as error:  # as where no memory is left for a copy: the training goes on
+            self.statistics.fail(error)
 
     def on_batch_end(self, trainer: Trainer, loss: float) -> None:
-        self.statistics.after_step(loss, trainer.optimizer.param_groups[0]["lr"])
+        try:
+            self.statistics.after_step(loss, trainer.optimizer.param_groups[0]["lr"])
+        except Exception as error:  # as of a parameter that has another shape now
+            self.statistics.fail(error)
         self._samples = trainer.under_way.averages.samples
 
     def on_epoch_end(self, trainer: Trainer, record: dict[str, Any]) -> None:
@@ -212,9 +228,13 @@ class Report(Callback):
             said = " ".join(str(error).split())
             if not isinstance(error, TensorflowliteError):
                 said = f"{type(error).__name__}: {said}"
-            warnings.warn(
-                f"Report: the report wasn't written: {said}", RuntimeWarning, stacklevel=3
-            )
+            text = f"Report: the report wasn't written: {said}"
+            try:
+                warnings.warn(text, RuntimeWarning, stacklevel=3)
+            except RuntimeWarning:
+                if under_way is None:
+                    raise
+                under_way.add_note(text)  # where warnings are errors, the training's own is raised
         finally:
             self._under_way = None
 
@@ -241,6 +261,9 @@ class Report(Callback):
                 f"The first {missed} epochs were trained without a report: of them only the curves "
                 "are known."
             )
+        failed = self.statistics.problem
+        if failed is not None:
+            notes.append(f"Measuring steps failed, and no more of them were: {_told(failed)}.")
         predicted, problem, first = self._predict(trainer, bool(ended))
         if problem:
             notes.append(f"No predictions are shown: {problem}.")
@@ -256,12 +279,19 @@ class Report(Callback):
             ],
             "steps": self.statistics.describe(),
             "predictions": predicted,
-            "model": modules(trainer, first),
+            "model": self._modules(trainer, first),
             "configuration": plain({**settings(trainer), **self.config}),
             "environment": environment(trainer.device),
             "notes": notes,
         }  # fmt: skip
         return run
+
+    def _modules(self, trainer: Trainer, batch: Any) -> dict[str, Any]:
+        states = random.get_states()
+        try:
+            return modules(trainer, batch)
+        finally:
+            random.set_states(states)  # a model may draw whenever it is called
 
     def _predict(self, trainer: Trainer, hurry: bool) -> tuple[Any, str, Any]:
         loader = trainer.loaders[1] if self.data is None else self.data
@@ -271,12 +301,11 @@ class Report(Callback):
         try:
             return look(trainer, loader, self.part, self.names, self.kind, self.scale, seconds)
         except Exception as error:  # whatever a model or a data set raises
-            said = " ".join(str(error).split())[:300]
-            return (
-                None,
-                f"the model failed on the {self.part} data ({type(error).__name__}: {said})",
-                None,
-            )
+            return None, f"the model failed on the {self.part} data ({_told(error)})", None
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 def _is_number(value: Any) -> bool:

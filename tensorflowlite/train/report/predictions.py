@@ -21,6 +21,7 @@ from .steps import rounded
 _WORST = 24  # how many mistakes are shown
 _POINTS = 1000  # how many samples a picture of a regression has
 _CLASSES = 100  # the most of which a table can be read
+_LISTED = 100_000  # the most that are known by name
 _VALUES = 8  # how many values of a sample that isn't a picture
 _NUMBERS = "biuf"
 
@@ -87,6 +88,7 @@ class Predictions:
         self.samples = 0
         self.cut = False
         self._averages = Averages()
+        self._count = 0  # of classes
         self._confusion = np.zeros((0, 0), np.int64)
         self._points: list[np.ndarray] = []
         self._worst: list[dict[str, Any]] = []
@@ -126,6 +128,11 @@ class Predictions:
 
     def _classes(self, scores: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return probabilities (N, C) and class indices (N,)."""
+        if scores.ndim == 2 and scores.shape[1] > _LISTED:
+            raise Unsuitable(
+                f"predictions are shown of at most {_LISTED:,} classes; the outputs are "
+                f"{scores.shape}"
+            )
         scores = scores.astype(np.float64)
         loss = name_of(self.trainer.loss).lower()
         one = scores.ndim == 1 or (scores.ndim == 2 and scores.shape[1] == 1)
@@ -154,12 +161,19 @@ class Predictions:
     # -- classes ---------------------------------------------------------------------------------
     def _add_classes(self, inputs: Any, chances: np.ndarray, wanted: np.ndarray) -> None:
         count = chances.shape[1]
-        if len(self._confusion) != count:
+        if self._count not in (0, count):
+            raise Unsuitable(
+                f"all batches must have scores of the same classes; the outputs are of {count} "
+                f"classes, those before of {self._count}"
+            )
+        if not self._count and count <= _CLASSES:
             self._confusion = np.zeros((count, count), np.int64)
+        self._count = count
         if wanted.size and (wanted.min() < 0 or wanted.max() >= count):
             raise Unsuitable(f"the labels reach outside the {count} classes of the outputs")
         chosen = chances.argmax(1)
-        np.add.at(self._confusion, (wanted, chosen), 1)
+        if count <= _CLASSES:
+            np.add.at(self._confusion, (wanted, chosen), 1)
         places = np.arange(len(wanted))
         with np.errstate(all="ignore"):
             loss = -np.log(chances[places, wanted])
@@ -193,6 +207,8 @@ class Predictions:
         """Take the worst of a batch among the worst so far: the greatest loss or error first."""
         order = places[np.argsort(-np.nan_to_num(badness[places], nan=np.inf), kind="stable")]
         samples = inputs[0] if inputs else None
+        if not isinstance(samples, Tensor) or samples.shape[:1] != badness.shape:
+            samples = None  # the batch lies along another axis
         least = self._worst[-1]["rank"] if len(self._worst) == _WORST else None
         for place in order[:_WORST]:
             loss = float(badness[place])
@@ -227,17 +243,18 @@ class Predictions:
         found["worst"] = [self._shown(one) for one in self._worst]
         found["features"] = self.features[:_VALUES]
         if self.kind == "classification":
-            count = len(self._confusion)
+            count = self._count
             names = self.classes if len(self.classes) == count else map(str, range(count))
             found["classes"] = [str(name) for name in names]
             if count <= _CLASSES:
                 found["confusion"] = self._confusion.tolist()
             return found
         points = np.concatenate(self._points) if self._points else np.zeros((0, 2))
-        errors = points[:, 1] - points[:, 0]
         if len(points):
-            spread = float(((points[:, 0] - points[:, 0].mean()) ** 2).sum())
-            rest = float((errors**2).sum())
+            with np.errstate(all="ignore"):
+                errors = points[:, 1] - points[:, 0]
+                spread = float(((points[:, 0] - points[:, 0].mean()) ** 2).sum())
+                rest = float((errors**2).sum())
             measures["rmse"] = rounded(math.sqrt(rest / len(points)))
             measures["mean absolute error"] = rounded(float(np.abs(errors).mean()))
             measures["r2"] = rounded(1 - rest / spread) if spread else None
@@ -263,6 +280,6 @@ def _host(value: Any) -> np.ndarray:
 
 
 def _sample(samples: Any, place: Any) -> np.ndarray | None:
-    if not isinstance(samples, Tensor) or not samples.ndim:
+    if samples is None:
         return None
     return np.array(samples[int(place)].detach().cpu().numpy())

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,8 @@ def _check(run: dict[str, Any]) -> None:
     size = len(found["classes"])
     if found["kind"] not in ("", "classification", "regression"):
         raise ValueError("predictions.kind")
+    if found["kind"] != "classification" and (found["classes"] or found["confusion"]):
+        raise ValueError("predictions.classes")
     if found["confusion"] and [len(row) for row in found["confusion"]] != [size] * size:
         raise ValueError("predictions.confusion")
     if any(len(point) != 2 for point in found["points"]):
@@ -161,7 +164,9 @@ def _check_picture(picture: dict[str, Any], path: str) -> None:
         content = base64.b64decode(picture["data"], validate=True)
     except (binascii.Error, ValueError):
         raise ValueError(path) from None
-    if not content.startswith(SIGNATURE):
+    # What a browser takes memory for is what the picture's own head says.
+    head = SIGNATURE + struct.pack(">I4sII", 13, b"IHDR", *sides)
+    if not content.startswith(head):
         raise ValueError(path)
 
 

@@ -32,6 +32,11 @@ class StepStatistics:
         self._parameters: list[Any] = []
         self._rows = np.zeros(0, np.int64)
         self._before: list[Any] | None = None
+        self.problem: Exception | None = None  # why no more steps are measured
+
+    def fail(self, problem: Exception) -> None:
+        """Measure no more steps."""
+        self.problem, self._before = problem.with_traceback(None), None
 
     def _clear(self) -> None:
         self.every = 1
@@ -55,7 +60,7 @@ class StepStatistics:
 
     def before_step(self) -> None:
         """Keep the parameters where the next step is to be measured."""
-        if self.step % self.every == 0:
+        if self.step % self.every == 0 and self.problem is None:
             with runtime.set_mode(grad=False):
                 self._before = [_copy(parameter) for parameter in self._parameters]
 
@@ -121,7 +126,9 @@ class StepStatistics:
             "steps": np.array(self.steps, np.int64),
             "losses": np.array(self.losses, np.float64),
             "rates": np.array(self.rates, np.float64),
-            "squares": np.array(self.squares, np.float64).reshape(-1, len(self.names), 3),
+            "squares": np.array(self.squares, np.float64).reshape(
+                len(self.steps), len(self.names), 3
+            ),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from ...errors import ArgumentError, DataError
 from ...io import write_atomically
 from ..curves import require_matplotlib
-from .record import read_run
+from .record import CONFIG, FILE, METRICS, read_run
 
 FilePath = str | os.PathLike[str]
 
@@ -29,7 +29,7 @@ def write_report(runs: FilePath | Sequence[FilePath], path: FilePath) -> None:
     Raises
     ------
     ArgumentError
-        Where there is no such run.
+        Where there is no such run, or the page would be written over its files.
     DataError
         Where a file is damaged, or no epoch was measured.
     WriteError
@@ -51,6 +51,7 @@ def write_report(runs: FilePath | Sequence[FilePath], path: FilePath) -> None:
     places = [runs] if isinstance(runs, str | os.PathLike) else list(runs)
     if not places:
         raise ArgumentError("report: at least one run must be named, got none")
+    _check_apart(places, path)
     require_matplotlib("report")
     found = [read_run(place) for place in places]
     for place, run in zip(places, found, strict=True):
@@ -59,6 +60,18 @@ def write_report(runs: FilePath | Sequence[FilePath], path: FilePath) -> None:
                 f"report: a run must have measured something, got no epoch and no step in '{place}'"
             )
     write_atomically(path, page_of(found).encode(), op="report")
+
+
+def _check_apart(places: Sequence[FilePath], path: FilePath) -> None:
+    """Raise where the page would be written over what a run has measured."""
+    target = os.path.realpath(os.fsdecode(path))
+    for place in map(os.fsdecode, places):
+        held = [place, *(os.path.join(place, name) for name in (FILE, METRICS, CONFIG))]
+        if target in map(os.path.realpath, held):
+            raise ArgumentError(
+                f"report: the page must be a file of its own, got '{target}', which holds what "
+                "the run measured; take 'report.html'"
+            )
 
 
 def page_of(runs: list[dict[str, Any]]) -> str:
