@@ -36,6 +36,7 @@ class Iteration:
         self.told: list[tuple[Any, bool]] = []  # of the calls: the operation, and grad mode
         self.fresh: set[int] = set()  # values that nothing with a name went into
         self._by_array: dict[int, tuple[Callable[[], Any], int, int]] = {}
+        self._arrays: dict[int, Callable[[], Any]] = {}  # by the numbers of their values
 
     def place_of(self, array: Any) -> int | None:
         """Return the number of the value that an array is; None where it wasn't met."""
@@ -44,8 +45,9 @@ class Iteration:
 
     def array_of(self, place: int) -> Any:
         """Return the array that a value was, if it is still there."""
-        found = (reference() for reference, known, _ in self._by_array.values() if known == place)
-        return next(found, None)
+        reference = self._arrays.get(place)
+        array = None if reference is None else reference()
+        return array if array is not None and self.place_of(array) == place else None
 
     def carries_gradient(self, place: int) -> bool:
         """Whether a value is a result that a gradient can flow through to a parameter."""
@@ -102,7 +104,8 @@ class Iteration:
         return len(self.values) - 1
 
     def _keep(self, array: Any, place: int) -> None:
-        self._by_array[id(array)] = (_reference(array), place, tick())
+        reference = self._arrays[place] = _reference(array)
+        self._by_array[id(array)] = (reference, place, tick())
 
     def add(self, what: str, entry: dict[str, Any]) -> int:
         """Append to one of the lists, and to the order of all."""

@@ -457,9 +457,7 @@ def _attributes(op: Primitive, args: tuple[Any, ...]) -> dict[str, str]:
 
 
 def _said(value: Any) -> str:
-    if is_array(value):
-        return f"{value.dtype} {value.shape}"
-    if type(value) is Tensor:
+    if is_array(value) or type(value) is Tensor:
         return f"{value.dtype} {value.shape}"
     if callable(value):
         return getattr(value, "__name__", type(value).__name__)
