@@ -23,7 +23,7 @@ constexpr std::size_t huge_page = std::size_t{1} << 21;
 // Over the peak of what was in use: sizes that differ a little from one step to the next.
 constexpr std::size_t slack = std::size_t{1} << 23;
 
-// Sizes are rounded up to an eighth of their power of two: arrays of about one size share blocks.
+// To an eighth of the power of two below.
 std::size_t rounded(std::size_t size) {
   std::size_t step = page;
   while (step * 16 <= size) step *= 2;
@@ -203,8 +203,10 @@ std::size_t size_of_block(const void* pointer) {
 }
 MemoryFigures memory_figures() { return cache().figures(); }
 void reset_peak() { cache().reset_peak(); }
+std::size_t cached_size(std::size_t size) { return rounded(size); }
+void release_waiting() { cache().empty(); }
 void empty_cache() {
-  cache().empty();
+  release_waiting();
 #ifdef __GLIBC__
   malloc_trim(0);  // small arrays' memory, which the C library keeps
 #endif

@@ -27,9 +27,13 @@ bool give_block(void* pointer);
 // The size of one of the cache's blocks; 0 for any other pointer.
 std::size_t size_of_block(const void* pointer);
 
+// What a block takes: sizes are rounded up, so that arrays of about one size share blocks.
+std::size_t cached_size(std::size_t size);
+
 MemoryFigures memory_figures();
 void reset_peak();
-// Gives every waiting block back to the system.
+// Gives every waiting block back to the system; `empty_cache` also what the C library keeps.
+void release_waiting();
 void empty_cache();
 // At most so many bytes wait. Beyond that, used and waiting blocks together are held to the most
 // that was ever in use at one time, so that the cache costs a process no memory.

@@ -42,10 +42,11 @@ void* take_unplanned(std::size_t size, bool zeroed, bool* waited) {
 
 void* take(std::size_t size, bool zeroed) {
   if (!plan_serves()) return take_unplanned(size, zeroed, nullptr);
-  void* pointer = take_planned(size, zeroed);
+  std::size_t asked = size;
+  void* pointer = take_planned(size, zeroed, &asked);
   if (pointer) return pointer;
   bool waited = false;
-  pointer = take_unplanned(size, zeroed, &waited);
+  pointer = take_unplanned(asked, zeroed, &waited);
   note_taken(pointer, size, !waited);
   return pointer;
 }

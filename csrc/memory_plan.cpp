@@ -49,24 +49,94 @@ bool subtract(std::vector<Interval>& from, Interval cut) {
   return met;
 }
 
+// One of the cache's blocks, and who has it when.
+struct Shared {
+  std::size_t size;
+  std::vector<Interval> lives;
+
+  bool is_free(Interval life) const {
+    return std::none_of(lives.begin(), lives.end(), [&](const Interval& one) {
+      return one.first < life.second && life.first < one.second;
+    });
+  }
+};
+
+// Puts large blocks that have no place into blocks of the cache, the largest first. One may lie in a
+// larger one; what lasts holds that between runs, too, and so it takes no more than half as much
+// again in all.
+void share(const std::vector<std::size_t>& order, const std::vector<BlockLife>& lives,
+           std::vector<PlannedBlock>& blocks) {
+  std::vector<Shared> shared;
+  std::size_t rest = 0;
+  for (const std::size_t i : order) rest += lives[i].gone == never ? lives[i].size / 2 : 0;
+  for (const std::size_t i : order) {
+    const std::size_t size = cached_size(lives[i].size);
+    const Interval life{lives[i].born, lives[i].gone};
+    const bool lasts = lives[i].gone == never;
+    const std::size_t waste = lasts ? rest : never - size;
+    Shared* best = nullptr;
+    for (Shared& one : shared) {  // none is smaller
+      if (one.size > size + waste || (best && one.size >= best->size)) continue;
+      if (one.is_free(life)) best = &one;
+    }
+    if (!best) {
+      shared.push_back({size, {}});
+      best = &shared.back();
+    }
+    if (lasts) rest -= best->size - size;
+    best->lives.push_back(life);
+    blocks[i].asked = best->size;
+  }
+}
+
+// What the cache comes to hold for them: of each size as many as are there at one time.
+std::size_t held_for(const std::vector<std::size_t>& order, const std::vector<BlockLife>& lives,
+                     const std::vector<PlannedBlock>& blocks) {
+  std::map<std::size_t, std::map<std::size_t, std::ptrdiff_t>> changes;  // by size and time
+  for (const std::size_t i : order) {
+    auto& by_time = changes[cached_size(blocks[i].asked)];
+    ++by_time[lives[i].born];
+    --by_time[lives[i].gone];
+  }
+  std::size_t total = 0;
+  for (const auto& [size, by_time] : changes) {
+    std::ptrdiff_t now = 0, most = 0;
+    for (const auto& [time, change] : by_time) most = std::max(most, now += change);
+    total += size * static_cast<std::size_t>(most);
+  }
+  return total;
+}
+
 }  // namespace
 
 Places places_of(const std::vector<BlockLife>& lives, bool keeps) {
   Places places;
   std::vector<PlannedBlock>& blocks = places.blocks;
   blocks.resize(lives.size());
-  std::vector<std::size_t> order;
+  std::vector<std::size_t> order, cached;
   for (std::size_t i = 0; i < lives.size(); ++i) {
     const bool lasts = lives[i].gone == never;
     const bool placed = keeps || (!lasts && lives[i].size < least_cached);
-    blocks[i] = {lives[i].size, 0, lasts, placed, {}};
+    blocks[i] = {lives[i].size, lives[i].size, 0, lasts, placed, {}};
     if (lasts) places.lasting += lives[i].size;
     if (placed) order.push_back(i);
+    else if (lives[i].size >= least_cached) cached.push_back(i);
   }
   // The largest first, each as low as it goes.
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t one, std::size_t other) {
+  const auto larger = [&](std::size_t one, std::size_t other) {
     return lives[one].size > lives[other].size;
+  };
+  std::stable_sort(order.begin(), order.end(), larger);
+  std::stable_sort(cached.begin(), cached.end(), [&](std::size_t one, std::size_t other) {
+    if (lives[one].size != lives[other].size) return larger(one, other);
+    return lives[one].gone - lives[one].born > lives[other].gone - lives[other].born;
   });
+  // What lasts is given back before the next run, so that its memory serves that one.
+  const std::size_t apart = held_for(cached, lives, blocks);
+  share(cached, lives, blocks);
+  const std::size_t together = held_for(cached, lives, blocks);
+  if (together < apart) places.spared = apart - together;
+  else for (const std::size_t i : cached) blocks[i].asked = blocks[i].size;
   std::vector<std::size_t> placed;  // by offset
   for (const std::size_t i : order) {
     const std::size_t born = blocks[i].lasts ? 0 : lives[i].born;
@@ -224,6 +294,8 @@ bool MemoryPlan::begin() {
   if (run.plan) return false;
   const std::lock_guard<std::mutex> lock(mutex_);
   if (keeps_ && running_) return false;
+  if (rests_) release_waiting();  // blocks of sizes that nobody will ask for
+  rests_ = false;
   Arena* arena = nullptr;
   if (places_ && places_->size > 0) {
     arena = held_ ? held_ : Arena::make(*places_, keeps_);
@@ -266,6 +338,7 @@ void MemoryPlan::write_down() {
     if (run.requests > 0) {
       places_ = std::make_shared<const Places>(places_of(run.lives, keeps_));
       ++traced_;
+      rests_ = places_->spared > 0;
     }
   } catch (const std::bad_alloc&) {
     places_.reset();
@@ -297,11 +370,13 @@ PlanFigures MemoryPlan::figures() {
 
 bool plan_serves() { return run.plan != nullptr; }
 
-void* take_planned(std::size_t size, bool zeroed) {
+void* take_planned(std::size_t size, bool zeroed, std::size_t* asked) {
   const std::size_t number = run.requests++;
+  *asked = size;
   if (!run.traces && !run.unlike) {
     const std::vector<PlannedBlock>& blocks = run.places->blocks;
     run.unlike = number >= blocks.size() || blocks[number].size != size;
+    if (!run.unlike) *asked = blocks[number].asked;
     if (!run.unlike && blocks[number].placed) {
       for (const std::size_t before : blocks[number].before)
         run.unlike = run.unlike || !run.arena->is_free(before);

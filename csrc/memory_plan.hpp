@@ -23,6 +23,7 @@ struct PlanFigures {
 
 struct PlannedBlock {
   std::size_t size;
+  std::size_t asked;  // of the next allocator, where it has no place
   std::size_t offset;
   bool lasts;   // is never given back
   bool placed;  // has a place
@@ -39,12 +40,14 @@ struct Places {
   std::vector<PlannedBlock> blocks;
   std::size_t size = 0;     // of the arena
   std::size_t lasting = 0;  // bytes that are never given back
+  std::size_t spared = 0;   // bytes of the cache that are left over since blocks share them
 };
 
 // Returns places such that blocks that live at one time lie apart. Where `keeps`, every block has
 // one, and those that are never given back for themselves. Else only small blocks have that are
 // given back: for large ones the cache's blocks are as quick, and the memory that one of them leaves
-// serves the next, where an arena has to be there for the whole run.
+// serves the next, where an arena has to be there for the whole run. Of the cache a large block asks
+// for the size of one that is free by then, where that takes less memory than its own size does.
 Places places_of(const std::vector<BlockLife>& lives, bool keeps);
 
 class Arena;
@@ -73,6 +76,7 @@ class MemoryPlan {
   const bool keeps_;
   std::mutex mutex_;
   bool running_ = false;
+  bool rests_ = false;  // whether blocks wait that only runs before the plan asked for
   std::shared_ptr<const Places> places_;
   std::size_t traced_ = 0, unlike_ = 0, requests_ = 0, fresh_ = 0;
   Arena* held_ = nullptr;
@@ -80,7 +84,8 @@ class MemoryPlan {
 
 // What the handler of NumPy's memory asks.
 bool plan_serves();                                 // whether a plan serves this thread
-void* take_planned(std::size_t size, bool zeroed);  // null: the next allocator is to serve
+// Null: the next allocator is to serve, and to be asked for `*asked` bytes.
+void* take_planned(std::size_t size, bool zeroed, std::size_t* asked);
 void note_taken(void* pointer, std::size_t size, bool fresh);  // it has, perhaps of what waited
 bool give_planned(void* pointer);                              // whether it was an arena's
 void note_given(void* pointer);                                // the next allocator gets it

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <map>
 #include <thread>
 
 #include "checks.hpp"
@@ -20,9 +21,10 @@ using tfl::places_of;
 
 // What NumPy's handler does with a plan, on memory of malloc.
 unsigned char* take(std::size_t size) {
-  void* place = tfl::plan_serves() ? tfl::take_planned(size, false) : nullptr;
+  std::size_t asked = size;
+  void* place = tfl::plan_serves() ? tfl::take_planned(size, false, &asked) : nullptr;
   if (!place) {
-    place = std::malloc(size + 1);
+    place = std::malloc(asked + 1);
     if (tfl::plan_serves()) tfl::note_taken(place, size, true);
   }
   return static_cast<unsigned char*>(place);
@@ -86,6 +88,62 @@ TFL_CHECK(blocks_that_live_at_one_time_lie_apart) {
       EXPECT(places.lasting == lasting, "lasting");
     }
   }
+}
+
+// What the cache holds for blocks that ask for such sizes: of each the most at one time.
+std::size_t held(const std::vector<BlockLife>& lives, const Places* places) {
+  std::map<std::size_t, std::vector<std::pair<std::size_t, int>>> events;
+  for (std::size_t i = 0; i < lives.size(); ++i) {
+    if (lives[i].size < tfl::least_cached) continue;
+    const std::size_t asked = places ? places->blocks[i].asked : lives[i].size;
+    auto& these = events[tfl::cached_size(asked)];
+    these.emplace_back(lives[i].born, 1);
+    if (lives[i].gone != never) these.emplace_back(lives[i].gone, -1);
+  }
+  std::size_t total = 0;
+  for (auto& [size, these] : events) {
+    std::sort(these.begin(), these.end());
+    int now = 0, most = 0;
+    for (const auto& [when, change] : these) most = std::max(most, now += change);
+    total += size * static_cast<std::size_t>(most);
+  }
+  return total;
+}
+
+TFL_CHECK(large_blocks_share_memory_where_that_takes_less) {
+  std::size_t shared = 0;
+  for (unsigned seed = 0; seed < (slow ? 20u : 200u); ++seed) {
+    std::vector<BlockLife> lives = random_lives(seed, 40);
+    std::mt19937 bits(seed + 1000);
+    for (BlockLife& one : lives) {
+      if (bits() % 3 != 0) one.size = tfl::least_cached + bits() % 900000;
+    }
+    const Places places = places_of(lives, false);
+    const std::size_t apart = held(lives, nullptr), together = held(lives, &places);
+    EXPECT(together + places.spared == apart, together, " of ", apart, ", seed ", seed);
+    shared += places.spared > 0;
+    std::size_t lasting = 0, taken = 0;
+    for (std::size_t i = 0; i < lives.size(); ++i) {
+      const PlannedBlock& one = places.blocks[i];
+      EXPECT(one.asked >= lives[i].size, "room for ", i);
+      EXPECT(!one.placed || one.asked == lives[i].size, "no place for ", i);
+      if (!one.lasts || one.size < tfl::least_cached) continue;
+      lasting += tfl::cached_size(one.size);
+      taken += tfl::cached_size(one.asked);
+    }
+    EXPECT(2 * taken <= 3 * lasting, taken, " between runs for ", lasting);
+  }
+  EXPECT(shared > 10, shared, " that share");
+}
+
+TFL_CHECK(a_block_takes_the_size_of_a_larger_one_that_is_free) {
+  const std::size_t large = 1 << 20, small = large - (large >> 2);
+  // The second asks for what the first has left; the third is there at the same time.
+  const Places places = places_of({{large, 0, 1}, {small, 2, 5}, {small, 3, 4}}, false);
+  EXPECT(places.blocks[0].asked == large && places.blocks[1].asked == large, "the first two");
+  EXPECT(places.blocks[2].asked == small && places.spared == small, places.spared, " spared");
+  const Places kept = places_of({{large, 0, 1}, {small, 2, 5}}, true);
+  EXPECT(kept.blocks[1].asked == small && kept.spared == 0, "all have places");
 }
 
 TFL_CHECK(places_are_taken_again) {

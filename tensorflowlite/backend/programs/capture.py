@@ -39,6 +39,7 @@ class Capture:
         self.fresh_among: Callable[[set[int]], set[int]] = lambda places: set()
         self._known: dict[int, CapturedArray] = {}  # by the identity of the array inside
         self._objects: dict[int, tuple[Any, int]] = {}
+        self._forms: dict[Any, Any] = {}
         self.used: set[int] = set()  # the values that calls have read or changed
         self.shared: set[int] = set()  # the identities of arrays that came in as they were
         self.changed: set[int] = set()  # the values that calls change
@@ -47,7 +48,12 @@ class Capture:
 
     # -- values ------------------------------------------------------------------------------------
     def _number(self, kind: str, array: Any, root: int | None, origin: str) -> int:
-        self.values.append(Value(kind, array.shape, array.dtype, array.strides, root, origin))
+        same = self._forms.setdefault
+        shape, strides = array.shape, array.strides
+        value = Value(
+            kind, same(shape, shape), array.dtype, same(strides, strides), root, origin
+        )  # fmt: skip
+        self.values.append(same(value, value))  # few differ: a program keeps each but once
         return len(self.values) - 1
 
     def enter(self, kind: str, array: Any) -> CapturedArray:
@@ -56,7 +62,7 @@ class Capture:
         if found is None:
             index = self._number(kind, array, None, kind)
             self.held[index] = array
-            found = self._known[id(array)] = CapturedArray(self, array, index, array.base)
+            found = self._known[id(array)] = CapturedArray(self, array, Ref(index), array.base)
         return found
 
     def constant(self, array: Any) -> CapturedArray:
@@ -73,14 +79,14 @@ class Capture:
                     f"{arg.dtype.name} {tuple(arg.shape)}; return it from the function that made it"
                 )
             self.used.add(arg.index)
-            return Ref(arg.index), arg.value
+            return arg.ref, arg.value
         if kind is tuple or kind is list:
             pairs = [self._argument(one) for one in arg]
             if any(old is not new for (_, new), old in zip(pairs, arg, strict=True)):
                 return kind([text for text, _ in pairs]), kind([raw for _, raw in pairs])
             return arg, arg
         if kind in by_array_type:
-            return Ref(self.constant(arg).index), arg
+            return self.constant(arg).ref, arg
         held = self._objects.get(id(arg))
         if held is not None and held[0] is arg:
             return Ref(held[1]), arg
@@ -172,7 +178,8 @@ class Capture:
         index = self._number("made", array, root, slot)
         if array is not result:
             scalars.append(index)
-        return Ref(index), CapturedArray(self, array, index, base)
+        ref = Ref(index)
+        return ref, CapturedArray(self, array, ref, base)
 
     def _base(self, array: Any, sources: list[CapturedArray]) -> Any:
         """Return what a result is a view of: an operand's array where it shares its memory."""
@@ -193,6 +200,7 @@ class Capture:
     def close(self) -> None:
         """Let go of arrays: what was captured refers to this, and this to it."""
         self._known, self._objects, self.held, self.undo = {}, {}, {}, {}
+        self._forms = {}
 
     def program(self, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> Program:
         """Return what was recorded; arrays from outside that it doesn't use aren't kept alive."""

@@ -13,6 +13,7 @@ from typing import Any
 from ...errors import CaptureError
 from ..array_operators import attach
 from ..base import by_array_type
+from .program import Ref
 
 
 class CapturedArray:
@@ -22,13 +23,18 @@ class CapturedArray:
     the array inside has as its base.
     """
 
-    __slots__ = ("value", "capture", "index", "base", "__weakref__")
+    __slots__ = ("value", "capture", "ref", "base", "__weakref__")
     __array_ufunc__ = None
     __hash__ = None  # type: ignore[assignment]
     __iter__ = None
 
-    def __init__(self, capture: Any, value: Any, index: int, base: Any) -> None:
-        self.capture, self.value, self.index, self.base = capture, value, index, base
+    def __init__(self, capture: Any, value: Any, ref: Ref, base: Any) -> None:
+        self.capture, self.value, self.ref, self.base = capture, value, ref, base
+
+    @property
+    def index(self) -> int:
+        """Its number in the program."""
+        return self.ref.index
 
     @property
     def shape(self) -> tuple[int, ...]:

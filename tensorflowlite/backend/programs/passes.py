@@ -54,17 +54,20 @@ def renamed(tree: Any, names: dict[int, int]) -> Any:
     return tree
 
 
+def _renamed(call: Call, names: dict[int, int]) -> Call:
+    """Return a call of values that go by other numbers: the call itself where it has none."""
+    args = renamed(call.args, names)
+    writes = tuple([names.get(i, i) for i in call.writes]) if call.writes else ()
+    unless = call.unless if call.unless is None else names.get(call.unless, call.unless)
+    if args is call.args and writes == call.writes and unless == call.unless:
+        return call
+    return call._replace(args=args, writes=writes, unless=unless)
+
+
 def _with_names(program: Program, calls: list[Call], names: dict[int, int]) -> Program:
     """Return a program of other calls, in which values go by other numbers."""
     if names:
-        calls = [
-            call._replace(
-                args=renamed(call.args, names),
-                writes=tuple([names.get(i, i) for i in call.writes]),
-                unless=names.get(call.unless, call.unless) if call.unless is not None else None,
-            )
-            for call in calls
-        ]
+        calls = [_renamed(call, names) for call in calls]
     outputs = tuple([names.get(i, i) for i in program.outputs])
     return program._replace(calls=tuple(calls), outputs=outputs)
 
@@ -98,13 +101,12 @@ def with_shared_values(program: Program) -> Program:
     outside = 0  # how often memory from outside was changed: any of it may be the same
     calls: list[Call] = []
     for call in program.calls:
-        args = renamed(call.args, names)
-        call = call._replace(args=args, writes=tuple([names.get(i, i) for i in call.writes]))
+        call = _renamed(call, names)
         made = list(refs_in(call.outs))
         roots = {root_of(values, i) for i in made}
         key = None
         if made and not call.writes and not roots & (written | kept):
-            state = tuple([versions.get(root_of(values, i), 0) for i in refs_in(args)])
+            state = tuple([versions.get(root_of(values, i), 0) for i in refs_in(call.args)])
             key = _key(call, state, outside)
         if key is not None and key in known:
             others = refs_in(known[key].outs)

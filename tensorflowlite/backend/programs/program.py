@@ -122,7 +122,7 @@ def compiled(program: Program, settling: bool = False) -> Callable[..., tuple[An
     held = program.held.keys() | set(program.inputs) | set(program.outputs)
     for number, call in enumerate(program.calls):
         chooses = settling and hasattr(call.run, "chosen")
-        names[f"f{number}"] = _settling(names, f"f{number}", call.run) if chooses else call.run
+        names[f"f{number}"] = _Settling(names, f"f{number}", call.run) if chooses else call.run
         args = ", ".join(_text(arg, names) for arg in call.args)
         made = list(refs_in(call.outs))
         target = f"{_target(call.outs)} = " if made else ""
@@ -144,18 +144,20 @@ def compiled(program: Program, settling: bool = False) -> Callable[..., tuple[An
     return replay
 
 
-def _settling(names: dict[str, Any], name: str, choose: Any) -> Callable[..., Any]:
-    """Return a function that puts the implementation which ``choose`` takes in its own place."""
+class _Settling:
+    """A function that puts the implementation which ``choose`` takes in its own place."""
 
-    def first(*args: Any) -> Any:
-        found = choose.chosen(args)
-        first.settled = found  # type: ignore[attr-defined]
-        if names[name] is first:  # else what stands in for it puts it in its own place
-            names[name] = found
+    __slots__ = ("_names", "_name", "_choose", "settled")
+
+    def __init__(self, names: dict[str, Any], name: str, choose: Any) -> None:
+        self._names, self._name, self._choose = names, name, choose
+        self.settled: Any = None
+
+    def __call__(self, *args: Any) -> Any:
+        found = self.settled = self._choose.chosen(args)
+        if self._names[self._name] is self:  # else what stands in for it puts it in its own place
+            self._names[self._name] = found
         return found(*args)
-
-    first.settled = None  # type: ignore[attr-defined]
-    return first
 
 
 def call_at(replay: Any, line: int) -> Call | None:
