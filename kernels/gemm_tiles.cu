@@ -58,8 +58,7 @@ using Pack = tfl::Pack<T>;
 
 // Blocks on a multiprocessor. 128 registers a thread are enough for halves, but not where they wait
 // in registers on their way to shared memory, nor for the addresses of single elements, nor with
-// column sums beside a large tile's, nor for a gate's where A is transposed. Those of floats need
-// more.
+// column sums beside a large tile's, nor with a gate and a transposed A. Those of floats need more.
 constexpr bool greedy = !Product::TileA::async || !Product::TileB::async || TFL_A_GROUP == 1 ||
                         TFL_B_GROUP == 1 || TFL_EPILOGUE == 2 ||
                         (TFL_EPILOGUE == 3 && TFL_A_TRANSPOSED) || sizeof(T) != 2;
@@ -206,8 +205,8 @@ extern "C" TFL_KERNEL(Math::threads, blocks)
 }
 
 // Adds up the products of the parts of the depth, in their order, and ends as above. `partial_sums`
-// gets a row for every `chunk` rows. Without a number of blocks a register of double's SiLU spills on
-// sm_100.
+// gets a row for every `chunk` rows. Were no number of blocks named, a register of a gate's SiLU
+// would spill in double on sm_100.
 extern "C" TFL_KERNEL(adding_width * adding_height, 4)
     gemm_tiles_add(const W* products, const T* bias, T* out, T* saved, const T* y, T* dy,
                    W* partial_sums, long long m, long long n, long long splits, long long chunk,
