@@ -170,7 +170,7 @@ def test_nan_and_infinity_are_as_in_two_passes(activation: str) -> None:
     operands = cuda_gemm.Operands(sums, one, None, gates, ys)
     kernel = activation_kernels(np, kernels).gated_gradient
     apart = kernel(sums.copy(), gates, ys, activation)
-    # The decomposition's 0 of a NaN gate is the kernels' sum, and they know more limits.
+    # No reference for gates of NaN and infinity, where kernels know more limits.
     with np.errstate(all="ignore"):
         parts = numpy_backend.product_gated_gradient(*operands[:2], gates, ys, activation)
     tried = 0
@@ -222,7 +222,7 @@ def test_both_ways_race(fake: Fake, monkeypatch: pytest.MonkeyPatch, quick: str)
         reference = gated_gradients(x.astype("f8") @ w.astype("f8"), gate, y, "silu")
         for one, other in zip(found, reference, strict=True):
             close(one, other, dtypes.bfloat16, 3)
-    assert kernels.launched == [quick]  # cuBLASLt's product is none of these
+    assert kernels.launched == [quick]  # cuBLASLt's product isn't among them
     names = {problem.kind: name for problem, name in shop.gemm.chosen().items()}
     assert names["gated"] == ("tiles 64x64" if quick == "gemm_tiles" else "unfused")
 
