@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from tensorflowlite.backend.windows import out_lengths
+from tensorflowlite.backend.slots.windows import out_lengths
 
 from .check_maker import Maker, Sample, Samples
 from .check_maker import name as _name

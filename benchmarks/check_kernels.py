@@ -23,8 +23,10 @@ from typing import Any
 
 import numpy
 
-from tensorflowlite.backend import cuda, cuda_slots, dtypes
+from tensorflowlite.backend import dtypes
 from tensorflowlite.backend.base import guarded
+from tensorflowlite.backend.cuda import devices as cuda
+from tensorflowlite.backend.cuda import slots as cuda_slots
 
 from . import check_ways, cuda_results
 from .check_maker import Maker, Sample
@@ -150,8 +152,8 @@ def cuda_device(pool: bool, poison: bool) -> Device:
         raise RuntimeError(f"check-kernels: a usable NVIDIA GPU is needed, got none: {reason}")
     import cupy
 
-    from tensorflowlite.backend.cupy_driver import CupyDriver
-    from tensorflowlite.backend.kernels import Kernels
+    from tensorflowlite.backend.cuda.cupy_driver import CupyDriver
+    from tensorflowlite.backend.cuda.kernels import Kernels
 
     if not pool:
         cupy.cuda.set_allocator(None)

@@ -9,7 +9,7 @@ import ctypes
 from collections.abc import Callable
 from typing import Any
 
-from tensorflowlite.backend.cuda_blas import candidates
+from tensorflowlite.backend.cuda.blas import candidates
 
 DEFAULT, BIAS, GELU_AUX_BIAS, DGELU_BGRAD = 1, 4, 164, 208
 

@@ -14,8 +14,10 @@ from typing import Any
 import numpy
 
 import tensorflowlite as tfl
-from tensorflowlite.backend import Backend, Device, backend_for, dtypes, library_slots, special
-from tensorflowlite.backend.cuda_tuning import line
+from tensorflowlite.backend import Backend, Device, backend_for, dtypes
+from tensorflowlite.backend.cuda.tuning import line
+from tensorflowlite.backend.slots import library as library_slots
+from tensorflowlite.backend.slots import special
 
 from .cuda_cublaslt import CublasLt
 from .measure_cuda import Call, CpuTimer, CudaTimer, Plan, Timer

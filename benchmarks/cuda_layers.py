@@ -402,8 +402,8 @@ def _launch(lab: Lab) -> Case:
     """One of our kernels on a few elements, against a universal function of CuPy's."""
     if not lab.on_gpu:
         raise LeftOut("kernels are launched on GPUs")
-    from tensorflowlite.backend.cupy_driver import CupyDriver
-    from tensorflowlite.backend.kernels import Kernels
+    from tensorflowlite.backend.cuda.cupy_driver import CupyDriver
+    from tensorflowlite.backend.cuda.kernels import Kernels
 
     kernels = Kernels(CupyDriver(lab.xp))
     z, out = lab.normal((64,), float32), lab.xp.empty((64,), float32)

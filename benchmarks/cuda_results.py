@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tensorflowlite.backend import nvrtc
+from tensorflowlite.backend.cuda import nvrtc
 
 from .cuda_lab import OURS, PEERS
 from .measure import machine

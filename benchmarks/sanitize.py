@@ -162,7 +162,7 @@ def main(arguments: list[str]) -> int:
 
 def _cupy() -> Any:
     """Return CuPy where a GPU can be used, to describe it."""
-    from tensorflowlite.backend import cuda
+    from tensorflowlite.backend.cuda import devices as cuda
 
     if cuda.why_not():
         return None

@@ -11,7 +11,7 @@ using Strips = tfl::Strips<T>;
 constexpr bool is_float = sizeof(T) == 4;
 constexpr int width = TFL_WIDTH;
 constexpr int stride = width + Strips::padding;
-// tensorflowlite/backend/cuda_attention_slots.py has these, too.
+// tensorflowlite/backend/cuda/attention_slots.py has these, too.
 constexpr int warps = is_float ? 2 : 4;
 constexpr int threads = 32 * warps;
 constexpr int own_rows = 16 * warps;                 // of a block: a strip per warp

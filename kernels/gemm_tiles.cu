@@ -64,7 +64,7 @@ constexpr bool greedy = !Product::TileA::async || !Product::TileB::async || TFL_
                         (TFL_EPILOGUE == 3 && TFL_A_TRANSPOSED) || sizeof(T) != 2;
 constexpr int blocks = greedy ? 128 / TFL_ROWS : 512 / Math::threads;
 
-// tensorflowlite/backend/cuda_tiles.py has these, too.
+// tensorflowlite/backend/cuda/tiles.py has these, too.
 constexpr int adding_width = 64;  // columns of a block that adds up
 constexpr int adding_height = 4;
 

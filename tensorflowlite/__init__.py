@@ -6,7 +6,6 @@ import importlib as _importlib
 import sys as _sys
 
 from . import errors as errors
-from . import io as io
 from . import random as random
 from .backend import Device as Device
 from .backend.dtypes import bfloat16 as bfloat16
@@ -25,10 +24,6 @@ from .backend.dtypes import uint16 as uint16
 from .backend.dtypes import uint32 as uint32
 from .backend.dtypes import uint64 as uint64
 from .core.tensor import Tensor as Tensor
-from .io import load as load
-from .io import load_safetensors as load_safetensors
-from .io import save as save
-from .io import save_safetensors as save_safetensors
 from .ops import gradient as _gradient  # noqa: F401
 from .ops import methods as _methods  # noqa: F401
 from .ops.activation import relu as relu
@@ -222,16 +217,17 @@ mul, sub, div, device = multiply, subtract, divide, Device
 # What else there is comes in at first use: what nobody says costs no time. A name's module stands
 # here, and in the generated stub (``python -m tests.stubs``).
 _MODULES = frozenset([
-    "amp", "autograd", "cpu", "cuda", "data", "debug", "einops", "fft", "linalg", "nn", "optim",
-    "story", "train",
+    "amp", "autograd", "cpu", "cuda", "data", "debug", "einops", "fft", "io", "linalg", "nn",
+    "optim", "story", "train",
 ])  # fmt: skip
 _LATER: dict[str, str] = {
-    "backend.cuda": "default_device",
+    "backend.cuda.devices": "default_device",
     "backend.threads": (
         "are_deterministic_algorithms_enabled get_num_threads set_num_threads "
         "use_deterministic_algorithms"
     ),
     "debug.profiling": "profile",
+    "io": "load load_safetensors save save_safetensors",
     "ops.arranging": (
         "apply_along_axis apply_over_axes array_split broadcast_tensors dsplit fliplr flipud "
         "hsplit movedim rollaxis rot90 sliding_window_view swapdims tensor_split trim_zeros "

@@ -17,7 +17,7 @@ from . import random as random
 from . import story as story
 from . import train as train
 from .backend import Device as Device
-from .backend.cuda import default_device as default_device
+from .backend.cuda.devices import default_device as default_device
 from .backend.dtypes import bfloat16 as bfloat16
 from .backend.dtypes import bool_ as bool_
 from .backend.dtypes import complex64 as complex64

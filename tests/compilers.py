@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tensorflowlite.backend import nvrtc
+from tensorflowlite.backend.cuda import nvrtc
 
 from . import host_kernels
 

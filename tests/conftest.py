@@ -15,7 +15,7 @@ import pytest
 from hypothesis import settings
 
 import tensorflowlite as tfl
-from tensorflowlite.backend import native
+from tensorflowlite.backend.native import extension as native
 from tests.backends import backend as backend  # a fixture: a test runs on every backend
 
 settings.register_profile("tensorflowlite", derandomize=True, deadline=None)

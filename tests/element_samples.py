@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from tensorflowlite.backend import dtypes, native
-from tensorflowlite.backend import element_programs as programs
-from tensorflowlite.backend.element_programs import ElementProgram, Input, Reduction, Step
-from tensorflowlite.backend.element_table import FUNCTIONS, SUPPORTED
+from tensorflowlite.backend import dtypes
+from tensorflowlite.backend.elements import programs
+from tensorflowlite.backend.elements.programs import ElementProgram, Input, Reduction, Step
+from tensorflowlite.backend.elements.table import FUNCTIONS, SUPPORTED
+from tensorflowlite.backend.native import extension as native
 
 Array = np.ndarray[Any, Any]
 Run = Callable[[ElementProgram, Sequence[Array], Sequence[Array]], None]

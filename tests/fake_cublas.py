@@ -19,10 +19,13 @@ import numpy as np
 import pytest
 
 import tensorflowlite as tfl
-from tensorflowlite.backend import cuda_product_slots, dtypes, library_slots, native
-from tensorflowlite.backend.cuda_blas import Blas
-from tensorflowlite.backend.cuda_gemm import Gemm
-from tensorflowlite.backend.cuda_gemm_sources import Activations
+from tensorflowlite.backend import dtypes
+from tensorflowlite.backend.cuda import product_slots as cuda_product_slots
+from tensorflowlite.backend.cuda.blas import Blas
+from tensorflowlite.backend.cuda.gemm import Gemm
+from tensorflowlite.backend.cuda.gemm_sources import Activations
+from tensorflowlite.backend.native import extension as native
+from tensorflowlite.backend.slots import library as library_slots
 
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = library_slots.slots(np)

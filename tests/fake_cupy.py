@@ -19,8 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from tensorflowlite.backend import base, cuda_memory, cuda_probe, library_slots
+from tensorflowlite.backend import base
+from tensorflowlite.backend.cuda import memory as cuda_memory
+from tensorflowlite.backend.cuda import probe as cuda_probe
 from tensorflowlite.backend.cupy_backend import CupyBackend
+from tensorflowlite.backend.slots import library as library_slots
 from tensorflowlite.core.primitive import look_up_again
 
 from . import shadow

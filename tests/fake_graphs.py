@@ -17,13 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from tensorflowlite.backend import (
-    base,
-    cuda_optimizer_slots,
-    cuda_random_slots,
-    library_slots,
-)
-from tensorflowlite.backend.cuda_graph import GraphExecutor, RefusedError
+from tensorflowlite.backend import base
+from tensorflowlite.backend.cuda import optimizer_slots as cuda_optimizer_slots
+from tensorflowlite.backend.cuda import random_slots as cuda_random_slots
+from tensorflowlite.backend.cuda.graph import GraphExecutor, RefusedError
+from tensorflowlite.backend.slots import library as library_slots
 from tensorflowlite.core.primitive import look_up_again
 
 from . import host_kernels, shadow

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 import tensorflowlite as tfl
-from tensorflowlite.backend import backend_of, program_fusion
-from tensorflowlite.backend.capture import Capture
-from tensorflowlite.backend.program import Program, compiled, listing
-from tensorflowlite.backend.program_passes import optimized
+from tensorflowlite.backend import backend_of
+from tensorflowlite.backend.programs import fusion as program_fusion
+from tensorflowlite.backend.programs.capture import Capture
+from tensorflowlite.backend.programs.passes import optimized
+from tensorflowlite.backend.programs.program import Program, compiled, listing
 from tensorflowlite.transforms.jit_recording import record
 
 from .element_samples import same_bits

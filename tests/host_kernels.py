@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy
 
-from tensorflowlite.backend import kernels
-from tensorflowlite.backend.kernels import Function, Kernels
+from tensorflowlite.backend.cuda import kernels
+from tensorflowlite.backend.cuda.kernels import Function, Kernels
 
 ROOT = Path(__file__).resolve().parents[1]
 HOST = ROOT / "kernels" / "host"

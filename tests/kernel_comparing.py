@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from tensorflowlite.backend import cuda_slots, dtypes, library_slots
+from tensorflowlite.backend import dtypes
+from tensorflowlite.backend.cuda import slots as cuda_slots
+from tensorflowlite.backend.slots import library as library_slots
 from tests.host_kernels import HostKernels
 
 DTYPES = (dtypes.float16, dtypes.bfloat16, dtypes.float32, dtypes.float64)
@@ -43,8 +45,8 @@ def slots_of(order: str = "ascending", library: Any = refused) -> dict[str, Call
     kernels = HostKernels(order)
     found: dict[str, Callable[..., Any]] = {}
     for family in cuda_slots._FAMILIES:
-        if family != "cuda_product_slots":  # those need cuBLASLt, on a GPU
-            module = importlib.import_module(f"tensorflowlite.backend.{family}")
+        if family != "product_slots":  # those need cuBLASLt, on a GPU
+            module = importlib.import_module(f"tensorflowlite.backend.cuda.{family}")
             found.update(module.slots(np, kernels, library))
     return found
 

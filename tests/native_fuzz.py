@@ -19,7 +19,7 @@ import ml_dtypes
 import numpy as np
 
 import tensorflowlite as tfl
-from tensorflowlite.backend import native
+from tensorflowlite.backend.native import extension as native
 from tensorflowlite.errors import TensorflowliteError
 
 from .native_calls import Arguments, Array, Call, Maker, arrays_in, load

@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from tensorflowlite.backend import Backend, Device, library_slots, register
+from tensorflowlite.backend import Backend, Device, register
 from tensorflowlite.backend.base import by_device_type
-from tensorflowlite.backend.special import of_wide
+from tensorflowlite.backend.slots import library as library_slots
+from tensorflowlite.backend.slots.special import of_wide
 
 from . import device_ways
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tensorflowlite as tfl
-from tensorflowlite.backend import attention_slots
+from tensorflowlite.backend.slots import attention as attention_slots
 from tensorflowlite.nn import functional as F
 
 from .rows.attention import scaled_dot_product_attention

@@ -28,7 +28,7 @@ from benchmarks import (
 from benchmarks.cuda_lab import OURS, Bar, Case, Check, Lab, LeftOut, Row, distance, open_lab, worst
 from benchmarks.measure_cuda import CpuTimer, Measurement, Plan, TimeLimit, interleaved, limited
 from tensorflowlite.backend import dtypes
-from tensorflowlite.backend.cuda_gemm import Problem
+from tensorflowlite.backend.cuda.gemm import Problem
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -514,7 +514,9 @@ def test_wrong_arguments(
 def test_without_a_gpu_it_says_why(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("tensorflowlite.backend.cuda.why_not", lambda: "no driver was found")
+    monkeypatch.setattr(
+        "tensorflowlite.backend.cuda.devices.why_not", lambda: "no driver was found"
+    )
     monkeypatch.setattr("benchmarks.cuda_lab.backend_for", _no_device)
     assert cuda.main(["--device", "cuda", "--save", str(tmp_path / "x.json")]) == 2
     assert "no driver was found" in capsys.readouterr().out

@@ -18,8 +18,9 @@ from benchmarks.check_kernels import Device, Poisoned, check_slot, error_of, run
 from benchmarks.check_maker import Maker, Sample
 from benchmarks.check_samples import SAMPLES
 from benchmarks.cuda_lab import plain_backend
-from tensorflowlite.backend import cuda_slots, dtypes
-from tensorflowlite.backend.cuda_gemm import Candidate, Gemm, Operands, Problem
+from tensorflowlite.backend import dtypes
+from tensorflowlite.backend.cuda import slots as cuda_slots
+from tensorflowlite.backend.cuda.gemm import Candidate, Gemm, Operands, Problem
 
 REFERENCE = plain_backend(np)
 
@@ -306,7 +307,9 @@ def test_the_program(
     assert capsys.readouterr().out.count("PASS") == 2
     with pytest.raises(SystemExit, match="2"):
         check_kernels.main(["--device", "cpu", "--slots", "nothing"])
-    monkeypatch.setattr("tensorflowlite.backend.cuda.why_not", lambda: "no driver was found")
+    monkeypatch.setattr(
+        "tensorflowlite.backend.cuda.devices.why_not", lambda: "no driver was found"
+    )
     assert check_kernels.main(["--save", str(path)]) == 2
     assert "no driver was found" in capsys.readouterr().out
 

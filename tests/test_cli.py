@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import tensorflowlite as tfl
-from tensorflowlite.backend import native, nvrtc
+from tensorflowlite.backend.cuda import nvrtc
+from tensorflowlite.backend.native import extension as native
 from tensorflowlite.cli import main
 from tensorflowlite.cli.training import Run, load_model
 from tensorflowlite.io import read_metadata
@@ -265,7 +266,9 @@ def test_doctor(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPa
     assert Path(rows["kernel cache"]).is_absolute()
     monkeypatch.setattr(native, "module", None)
     monkeypatch.setattr(native, "why_not", lambda: "no C++ compiler: g++ isn't installed")
-    monkeypatch.setattr("tensorflowlite.backend.cuda.why_not", lambda: "CuPy isn't installed; run")
+    monkeypatch.setattr(
+        "tensorflowlite.backend.cuda.devices.why_not", lambda: "CuPy isn't installed; run"
+    )
     assert main(["doctor"]) == 0
     output = capsys.readouterr().out
     assert "not loaded: no C++ compiler: g++ isn't installed\n" in output

@@ -254,7 +254,7 @@ def test_bits_for_any_number_of_threads(native_module: ModuleType, dtype: Any) -
 def test_a_forked_child_has_threads_of_its_own(native_module: ModuleType) -> None:
     program = """
 import os, numpy as np, tensorflowlite as tfl
-from tensorflowlite.backend import native
+from tensorflowlite.backend.native import extension as native
 tfl.set_num_threads(2)
 z, x = np.ones((500, 2000), np.float32), np.ones((400, 400), np.float32)
 def work():

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tensorflowlite.backend import cuda_activation_slots, dtypes, library_slots, numpy_backend
+from tensorflowlite.backend import dtypes, numpy_backend
 from tensorflowlite.backend.base import Backend
+from tensorflowlite.backend.cuda import activation_slots as cuda_activation_slots
+from tensorflowlite.backend.slots import library as library_slots
 from tensorflowlite.ops.activation_gradients import ACTIVATIONS
 from tests.host_kernels import ORDERS, HostKernels, why_not
 from tests.kernel_comparing import (

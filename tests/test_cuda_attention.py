@@ -9,7 +9,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from tensorflowlite.backend import attention_slots, cuda_attention_slots, dtypes
+from tensorflowlite.backend import dtypes
+from tensorflowlite.backend.cuda import attention_slots as cuda_attention_slots
+from tensorflowlite.backend.slots import attention as attention_slots
 from tests import host_kernels
 
 pytestmark = pytest.mark.skipif(bool(host_kernels.why_not()), reason=host_kernels.why_not())

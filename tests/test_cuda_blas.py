@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tensorflowlite.backend import cuda_blas, dtypes
-from tensorflowlite.backend.cuda_blas import alignment, batch_stride, layout
+from tensorflowlite.backend import dtypes
+from tensorflowlite.backend.cuda import blas as cuda_blas
+from tensorflowlite.backend.cuda.blas import alignment, batch_stride, layout
 from tests.fake_cublas import (
     ROUNDING,
     TYPES,
@@ -255,7 +256,9 @@ def test_the_real_library_agrees(native_module: ModuleType) -> None:
 
 def test_importing_reaches_no_cuda_library(native_module: ModuleType) -> None:
     program = (
-        "from tensorflowlite.backend import native, cuda_product_slots; assert native.module\n"
+        "from tensorflowlite.backend.cuda import product_slots\n"
+        "from tensorflowlite.backend.native import extension\n"
+        "assert extension.module\n"
         "print(*{line.split('/')[-1] for line in open('/proc/self/maps') if '.so' in line})"
     )
     if not Path("/proc/self/maps").exists():

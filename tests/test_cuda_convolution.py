@@ -12,13 +12,11 @@ import numpy as np
 import pytest
 
 import tensorflowlite as tfl
-from tensorflowlite.backend import (
-    conv_slots,
-    cuda_convolution,
-    cuda_convolution_direct,
-    cuda_convolution_slots,
-)
-from tensorflowlite.backend.cuda_convolution import FORWARD, INPUT, WEIGHT, Geometry
+from tensorflowlite.backend.cuda import convolution as cuda_convolution
+from tensorflowlite.backend.cuda import convolution_direct as cuda_convolution_direct
+from tensorflowlite.backend.cuda import convolution_slots as cuda_convolution_slots
+from tensorflowlite.backend.cuda.convolution import FORWARD, INPUT, WEIGHT, Geometry
+from tensorflowlite.backend.slots import conv as conv_slots
 from tests import host_kernels
 
 pytestmark = pytest.mark.skipif(bool(host_kernels.why_not()), reason=host_kernels.why_not())
@@ -390,7 +388,7 @@ def test_the_quicker_way_is_taken_for_large_problems(
 ) -> None:
     monkeypatch.setenv("TENSORFLOWLITE_CACHE", str(tmp_path))
     monkeypatch.setattr(cuda_convolution_slots, "LARGE", 1)
-    monkeypatch.setattr("tensorflowlite.backend.cuda_gemm.LARGE", 1)
+    monkeypatch.setattr("tensorflowlite.backend.cuda.gemm.LARGE", 1)
     args = operands(((2, 8, 9, 7), (16, 8, 3, 3), (1, 1), pads(1, 1), (1, 1), 1), SINGLE)
     x, w, *geometry = args["convolution"]
     bias = normal((16,), SINGLE, 4)

@@ -11,7 +11,7 @@ import pytest
 
 import tensorflowlite as tfl
 from tensorflowlite import nn, optim
-from tensorflowlite.backend.cuda_graph_driver import CupyGraphs
+from tensorflowlite.backend.cuda.graph_driver import CupyGraphs
 from tensorflowlite.data import DataLoader
 from tensorflowlite.errors import DeviceError, OutOfMemoryError
 from tensorflowlite.nn import functional as F

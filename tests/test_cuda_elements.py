@@ -8,16 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tensorflowlite.backend import (
-    cuda_element_source,
-    cuda_elements,
-    dtypes,
-    element_table,
-    kernel_cache,
-    kernels,
-)
-from tensorflowlite.backend import element_programs as programs
-from tensorflowlite.backend.element_programs import (
+from tensorflowlite.backend import dtypes
+from tensorflowlite.backend.cuda import element_source as cuda_element_source
+from tensorflowlite.backend.cuda import elements as cuda_elements
+from tensorflowlite.backend.cuda import kernel_cache, kernels
+from tensorflowlite.backend.elements import programs
+from tensorflowlite.backend.elements import table as element_table
+from tensorflowlite.backend.elements.programs import (
     ElementProgram,
     Input,
     Reduction,

@@ -9,7 +9,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from tensorflowlite.backend import INDEX, array_slots, cuda_embedding_slots, dtypes
+from tensorflowlite.backend import INDEX, dtypes
+from tensorflowlite.backend.cuda import embedding_slots as cuda_embedding_slots
+from tensorflowlite.backend.slots import array as array_slots
 from tests import host_kernels
 
 pytestmark = pytest.mark.skipif(bool(host_kernels.why_not()), reason=host_kernels.why_not())

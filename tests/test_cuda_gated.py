@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tensorflowlite.backend import dtypes, library_slots, numpy_backend
+from tensorflowlite.backend import dtypes, numpy_backend
 from tensorflowlite.backend.base import Backend
+from tensorflowlite.backend.slots import library as library_slots
 from tensorflowlite.nn import functional as F  # noqa: F401  declares the operations
 from tensorflowlite.ops.activation_gradients import ACTIVATIONS
 from tests.host_kernels import ORDERS, why_not

@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 
 import tensorflowlite as tfl
-from tensorflowlite.backend import cuda_gemm, cuda_hopper, cuda_tuning, dtypes
-from tensorflowlite.backend.cuda_gemm import Candidate, Operands, Problem
-from tensorflowlite.backend.cuda_gemm_sources import BlasSource, epilogue_of
+from tensorflowlite.backend import dtypes
+from tensorflowlite.backend.cuda import gemm as cuda_gemm
+from tensorflowlite.backend.cuda import hopper as cuda_hopper
+from tensorflowlite.backend.cuda import tuning as cuda_tuning
+from tensorflowlite.backend.cuda.gemm import Candidate, Operands, Problem
+from tensorflowlite.backend.cuda.gemm_sources import BlasSource, epilogue_of
 from tensorflowlite.errors import ArgumentError, DeviceError, DtypeError
 from tests.fake_cublas import (
     FORMULAS,

@@ -14,9 +14,10 @@ import pytest
 
 import tensorflowlite as tfl
 from tensorflowlite import nn, optim
-from tensorflowlite.backend import backend_for, cuda_graph
-from tensorflowlite.backend.cuda_graph_plan import plan, prepared
-from tensorflowlite.backend.program import Call, Program, Ref, Value
+from tensorflowlite.backend import backend_for
+from tensorflowlite.backend.cuda import graph as cuda_graph
+from tensorflowlite.backend.cuda.graph_plan import plan, prepared
+from tensorflowlite.backend.programs.program import Call, Program, Ref, Value
 from tensorflowlite.errors import ShapeError
 from tensorflowlite.nn import functional as F
 

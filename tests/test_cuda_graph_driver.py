@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tensorflowlite.backend import cuda_graph_driver
 from tensorflowlite.backend.base import by_array_type
-from tensorflowlite.backend.cuda_graph import GraphExecutor, RefusedError
-from tensorflowlite.backend.cuda_graph_driver import CupyGraphs, Nodes
+from tensorflowlite.backend.cuda import graph_driver as cuda_graph_driver
+from tensorflowlite.backend.cuda.graph import GraphExecutor, RefusedError
+from tensorflowlite.backend.cuda.graph_driver import CupyGraphs, Nodes
 from tensorflowlite.backend.numpy_backend import numpy_backend
-from tensorflowlite.backend.program import Program, Value
+from tensorflowlite.backend.programs.program import Program, Value
 
 
 class CUDARuntimeError(RuntimeError):

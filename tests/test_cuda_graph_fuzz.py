@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import tensorflowlite as tfl
-from tensorflowlite.backend import cuda_graph, cuda_graph_plan
+from tensorflowlite.backend.cuda import graph as cuda_graph
+from tensorflowlite.backend.cuda import graph_plan as cuda_graph_plan
 
 from . import fake_graphs, host_kernels, test_jit_fuzz
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tensorflowlite.backend import backend_for, cuda_graph_plan
+from tensorflowlite.backend import backend_for
+from tensorflowlite.backend.cuda import graph_plan as cuda_graph_plan
 
 from . import fake_graphs, test_jit_table
 from .backends import TestBackend

@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tensorflowlite.backend import cuda, cuda_hopper, dtypes, kernels
-from tensorflowlite.backend.cuda_hopper import BACKWARD, FORWARD, PLAIN, Problem
+from tensorflowlite.backend import dtypes
+from tensorflowlite.backend.cuda import devices as cuda
+from tensorflowlite.backend.cuda import hopper as cuda_hopper
+from tensorflowlite.backend.cuda import kernels
+from tensorflowlite.backend.cuda.hopper import BACKWARD, FORWARD, PLAIN, Problem
 from tests.rows.fused import applied, slope
 
 BF16, F16 = dtypes.bfloat16, dtypes.float16
@@ -56,7 +59,7 @@ class Lab:
     def __init__(self) -> None:
         import cupy
 
-        from tensorflowlite.backend.cupy_driver import CupyDriver
+        from tensorflowlite.backend.cuda.cupy_driver import CupyDriver
 
         self.xp = cupy
         self.kernels = kernels.Kernels(CupyDriver(cupy))

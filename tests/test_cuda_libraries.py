@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tensorflowlite.backend.cuda_libraries import candidates
+from tensorflowlite.backend.cuda.libraries import candidates
 
 
 def test_wheels_then_toolkits_then_the_system(

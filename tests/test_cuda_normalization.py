@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tensorflowlite.backend import dtypes
-from tensorflowlite.backend.cuda_layout import pack_size
+from tensorflowlite.backend.cuda.layout import pack_size
 from tests.host_kernels import ORDERS, why_not
 from tests.kernel_comparing import (
     COMPUTING,

@@ -9,7 +9,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from tensorflowlite.backend import base, cuda_optimizer_slots, dtypes
+from tensorflowlite.backend import base, dtypes
+from tensorflowlite.backend.cuda import optimizer_slots as cuda_optimizer_slots
 from tensorflowlite.backend.numpy_backend import numpy_backend
 from tensorflowlite.ops.optimizers import scaling as scaling  # declares the operations
 from tests import host_kernels

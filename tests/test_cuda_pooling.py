@@ -9,8 +9,11 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from tensorflowlite.backend import cuda_pooling_slots, cuda_windows, dtypes, pooling_slots
-from tensorflowlite.backend.windows import out_lengths
+from tensorflowlite.backend import dtypes
+from tensorflowlite.backend.cuda import pooling_slots as cuda_pooling_slots
+from tensorflowlite.backend.cuda import windows as cuda_windows
+from tensorflowlite.backend.slots import pooling as pooling_slots
+from tensorflowlite.backend.slots.windows import out_lengths
 from tests import host_kernels
 
 pytestmark = pytest.mark.skipif(bool(host_kernels.why_not()), reason=host_kernels.why_not())

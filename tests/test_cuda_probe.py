@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 import tensorflowlite as tfl
-from tensorflowlite.backend import cuda_probe
 from tensorflowlite.backend.base import at_first_use, by_device_type
+from tensorflowlite.backend.cuda import probe as cuda_probe
 from tensorflowlite.backend.cupy_backend import cupy_backend
 from tensorflowlite.cli.doctor import doctor
 from tensorflowlite.errors import DeviceError

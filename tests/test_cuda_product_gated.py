@@ -11,22 +11,18 @@ import numpy as np
 import pytest
 
 import tensorflowlite as tfl
-from tensorflowlite.backend import (
-    Backend,
-    cuda_gemm,
-    cuda_tiles,
-    dtypes,
-    library_slots,
-    numpy_backend,
-)
-from tensorflowlite.backend.cuda_gemm import Problem, described
-from tensorflowlite.backend.cuda_gemm_sources import (
+from tensorflowlite.backend import Backend, dtypes, numpy_backend
+from tensorflowlite.backend.cuda import gemm as cuda_gemm
+from tensorflowlite.backend.cuda import tiles as cuda_tiles
+from tensorflowlite.backend.cuda.gemm import Problem, described
+from tensorflowlite.backend.cuda.gemm_sources import (
     BlasSource,
     HopperSource,
     TilesSource,
     Unfused,
     activation_kernels,
 )
+from tensorflowlite.backend.slots import library as library_slots
 from tensorflowlite.core.primitive import registry
 from tensorflowlite.nn import functional as F
 from tests import shadow

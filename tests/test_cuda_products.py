@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import tensorflowlite as tfl
-from tensorflowlite.backend import base, cuda_gemm, dtypes
-from tensorflowlite.backend.cuda_product_slots import Products
+from tensorflowlite.backend import base, dtypes
+from tensorflowlite.backend.cuda import gemm as cuda_gemm
+from tensorflowlite.backend.cuda.product_slots import Products
 from tensorflowlite.errors import ArgumentError
 from tests import host_kernels
 from tests.fake_cublas import (

@@ -9,7 +9,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from tensorflowlite.backend import cuda_random_slots, philox, random_slots
+from tensorflowlite.backend import philox
+from tensorflowlite.backend.cuda import random_slots as cuda_random_slots
+from tensorflowlite.backend.slots import random as random_slots
 from tensorflowlite.errors import ArgumentError
 from tests import host_kernels
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tensorflowlite.backend import dtypes
-from tensorflowlite.backend.reduction_slots import Kept
+from tensorflowlite.backend.slots.reduction import Kept
 from tests.host_kernels import ORDERS, why_not
 from tests.kernel_comparing import DTYPES, array, library, shifted, slots_of, strided, wide
 

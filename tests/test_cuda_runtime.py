@@ -11,8 +11,9 @@ import pytest
 
 import tensorflowlite as tfl
 from tensorflowlite import nn
-from tensorflowlite.backend import Device, cuda_probe
+from tensorflowlite.backend import Device
 from tensorflowlite.backend.base import at_first_use, by_device_type
+from tensorflowlite.backend.cuda import probe as cuda_probe
 from tensorflowlite.backend.cupy_backend import cupy_backend
 from tensorflowlite.errors import ArgumentError, DeviceError
 

@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from tensorflowlite.backend import cuda_gemm_sources, cuda_tiles, dtypes
-from tensorflowlite.backend.cuda_blas import alignment
-from tensorflowlite.backend.cuda_gemm import Candidate, Operands, Problem
-from tensorflowlite.backend.cuda_gemm_sources import Activations, TilesSource, saves_output
-from tensorflowlite.backend.cuda_tiles import Plan
+from tensorflowlite.backend import dtypes
+from tensorflowlite.backend.cuda import gemm_sources as cuda_gemm_sources
+from tensorflowlite.backend.cuda import tiles as cuda_tiles
+from tensorflowlite.backend.cuda.blas import alignment
+from tensorflowlite.backend.cuda.gemm import Candidate, Operands, Problem
+from tensorflowlite.backend.cuda.gemm_sources import Activations, TilesSource, saves_output
+from tensorflowlite.backend.cuda.tiles import Plan
 from tests.host_kernels import ORDERS, HostDriver, HostKernels, why_not
 from tests.kernel_comparing import COMPUTING, check
 from tests.rows.fused import applied, gated_gradient, slope
@@ -360,7 +362,7 @@ def test_elements_are_fetched_in_packs_where_all_rows_are_aligned() -> None:
 
 @pytest.mark.parametrize("capability", [(7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0)])
 def test_blocks_fit(capability: tuple[int, int]) -> None:
-    from tensorflowlite.backend.kernels import _MOST_SHARED
+    from tensorflowlite.backend.cuda.kernels import _MOST_SHARED
 
     for layout, dtype in itertools.product(LAYOUTS, (F16, F32, F64)):
         problem = PROBLEM._replace(a_transposed=layout[0], b_transposed=layout[1], dtype=dtype)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tensorflowlite.backend import cupy_driver
-from tensorflowlite.backend.cupy_driver import CupyDriver
+from tensorflowlite.backend.cuda import cupy_driver
+from tensorflowlite.backend.cuda.cupy_driver import CupyDriver
 from tensorflowlite.errors import DeviceError
 
 LAYOUT, ARGUMENTS = "16sqd", (b"sixteen bytes...", 2**40, 0.5)

@@ -17,7 +17,7 @@ import pytest
 import tensorflowlite as tfl
 from tensorflowlite.backend import base
 from tensorflowlite.backend.base import Backend, accepting, guarded
-from tensorflowlite.backend.cuda_gemm import Gemm
+from tensorflowlite.backend.cuda.gemm import Gemm
 from tensorflowlite.debug import dispatch, reasons
 from tensorflowlite.errors import ArgumentError
 

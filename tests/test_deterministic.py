@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tensorflowlite as tfl
-from tensorflowlite.backend import cuda_gemm
+from tensorflowlite.backend.cuda import gemm as cuda_gemm
 from tensorflowlite.core import tape
 from tensorflowlite.nn import functional as F
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import tensorflowlite as tfl
-from tensorflowlite.backend import kernels
+from tensorflowlite.backend.cuda import kernels
 from tests import documents
 from tests.compilers import need_host, need_nvrtc
 from tests.documents import CHECKOUT, PAGES, Block, blocks

@@ -7,16 +7,13 @@ import doctest
 import numpy as np
 import pytest
 
-from tensorflowlite.backend import (
-    cuda_element_source,
-    element_layout,
-    element_lowering,
-    element_programs,
-    element_table,
-    native_elements,
-)
-from tensorflowlite.backend.element_lowering import lowered
-from tensorflowlite.backend.element_programs import (
+from tensorflowlite.backend.cuda import element_source as cuda_element_source
+from tensorflowlite.backend.elements import layout as element_layout
+from tensorflowlite.backend.elements import lowering as element_lowering
+from tensorflowlite.backend.elements import programs as element_programs
+from tensorflowlite.backend.elements import table as element_table
+from tensorflowlite.backend.elements.lowering import lowered
+from tensorflowlite.backend.elements.programs import (
     SUPPORTED,
     ElementProgram,
     Input,
@@ -30,6 +27,7 @@ from tensorflowlite.backend.element_programs import (
     validate,
     values_by_numpy,
 )
+from tensorflowlite.backend.native import elements as native_elements
 from tensorflowlite.errors import ArgumentError
 
 from . import element_samples

@@ -23,7 +23,7 @@ import os, sys, traceback, warnings
 warnings.simplefilter("ignore", DeprecationWarning)  # of forks while threads run
 import numpy as np
 import tensorflowlite as tfl
-from tensorflowlite.backend import cuda_probe
+from tensorflowlite.backend.cuda import probe as cuda_probe
 from tests import fake_cupy, shadow
 from tests.test_cuda_probe import FakeDriver
 
@@ -129,7 +129,7 @@ def test_workers_of_a_loader_never_ask_the_driver(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text("""
 import numpy as np
 import tensorflowlite as tfl
-from tensorflowlite.backend import cuda_probe
+from tensorflowlite.backend.cuda import probe as cuda_probe
 from tests.test_cuda_probe import FakeDriver
 
 class Asking:

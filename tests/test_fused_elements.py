@@ -11,21 +11,18 @@ import numpy as np
 import pytest
 
 import tensorflowlite as tfl
-from tensorflowlite.backend import (
-    cuda_fused_slots,
-    dtypes,
-    fused_elements,
-    fused_program,
-    fused_slots,
-    fusion_steps,
-    native,
-    program_folding,
-)
-from tensorflowlite.backend.capture import Capture
-from tensorflowlite.backend.element_programs import supports
+from tensorflowlite.backend import dtypes
+from tensorflowlite.backend.cuda import fused_slots as cuda_fused_slots
+from tensorflowlite.backend.elements import fused as fused_elements
+from tensorflowlite.backend.elements.programs import supports
+from tensorflowlite.backend.native import extension as native
+from tensorflowlite.backend.native import fused_slots
 from tensorflowlite.backend.numpy_backend import numpy_backend
-from tensorflowlite.backend.program import compiled
-from tensorflowlite.backend.program_passes import optimized
+from tensorflowlite.backend.programs import folding as program_folding
+from tensorflowlite.backend.programs import fused_program, fusion_steps
+from tensorflowlite.backend.programs.capture import Capture
+from tensorflowlite.backend.programs.passes import optimized
+from tensorflowlite.backend.programs.program import compiled
 from tensorflowlite.errors import ArgumentError
 from tensorflowlite.nn import functional as F
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tensorflowlite as tfl
-from tensorflowlite.backend.fusion_steps import EXACT
+from tensorflowlite.backend.programs.fusion_steps import EXACT
 
 from .fusion_checks import small as small  # a fixture: groups of any size
 from .jit_worlds import CALLS, check

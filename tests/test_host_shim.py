@@ -11,7 +11,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from tensorflowlite.backend import kernels
+from tensorflowlite.backend.cuda import kernels
 from tensorflowlite.errors import ArgumentError, DeviceError
 
 from .compilers import need_host

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import tensorflowlite as tfl
-from tensorflowlite.backend import program_fusion
+from tensorflowlite.backend.programs import fusion as program_fusion
 from tensorflowlite.errors import CaptureError
 from tensorflowlite.nn import functional as F
 

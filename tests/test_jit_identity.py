@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import tensorflowlite as tfl
-from tensorflowlite.backend import native
+from tensorflowlite.backend.native import extension as native
 from tensorflowlite.transforms.jit_identity import (
     Any_,
     Root,

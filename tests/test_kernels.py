@@ -20,8 +20,8 @@ import pytest
 
 from benchmarks import check_kernels
 from benchmarks.check_samples import SAMPLES, Maker
-from tensorflowlite.backend import kernel_cache, kernels, nvrtc
-from tensorflowlite.backend.kernels import Kernels, architecture_for
+from tensorflowlite.backend.cuda import kernel_cache, kernels, nvrtc
+from tensorflowlite.backend.cuda.kernels import Kernels, architecture_for
 from tensorflowlite.errors import ArgumentError, DeviceError
 
 from .compilers import need_nvrtc
@@ -391,7 +391,7 @@ def test_processes_that_compile_at_once(tmp_path: Path) -> None:
     need_nvrtc()
     program = """
 import hashlib
-from tensorflowlite.backend import kernels
+from tensorflowlite.backend.cuda import kernels
 code = kernels.compiled(
     "bias_activation.cu", {"TFL_TYPE": "float", "TFL_ACTIVATION": "tfl::Relu"}, "sm_80"
 )

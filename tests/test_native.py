@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tensorflowlite.backend import native, paths
+from tensorflowlite.backend import paths
+from tensorflowlite.backend.native import extension as native
 from tests.conftest import why_no_native_rows
 
 Array = np.ndarray[Any, Any]
@@ -96,7 +97,10 @@ def test_built_without_a_warning(native_module: ModuleType) -> None:
 
 
 def test_left_aside_when_told_so() -> None:
-    program = "from tensorflowlite.backend import native; print(native.module, native.why_not())"
+    program = (
+        "from tensorflowlite.backend.native import extension\n"
+        "print(extension.module, extension.why_not())"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program],
         env=os.environ | {"TENSORFLOWLITE_NATIVE": "0"},

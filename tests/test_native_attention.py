@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 import tensorflowlite as tfl
-from tensorflowlite.backend import attention_slots, backend_for, native
+from tensorflowlite.backend import backend_for
+from tensorflowlite.backend.native import extension as native
+from tensorflowlite.backend.slots import attention as attention_slots
 from tensorflowlite.core import primitive
 from tensorflowlite.nn import functional as F
 

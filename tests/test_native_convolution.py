@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import tensorflowlite as tfl
-from tensorflowlite.backend import backend_for, conv_slots
+from tensorflowlite.backend import backend_for
+from tensorflowlite.backend.slots import conv as conv_slots
 
 pytestmark = pytest.mark.usefixtures("kernels_as_before")
 

@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 
 import tensorflowlite as tfl
-from tensorflowlite.backend import dtypes, native, native_elements
-from tensorflowlite.backend import element_programs as programs
-from tensorflowlite.backend.element_programs import (
+from tensorflowlite.backend import dtypes
+from tensorflowlite.backend.elements import programs
+from tensorflowlite.backend.elements.programs import (
     ElementProgram,
     Reduction,
     Step,
     constant,
     inputs_of,
 )
+from tensorflowlite.backend.native import elements as native_elements
+from tensorflowlite.backend.native import extension as native
 
 from . import element_samples
 from .element_samples import Sample, hold, hold_step

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 import tensorflowlite as tfl
-from tensorflowlite.backend import activation_slots, backend_for, special, special_functions
+from tensorflowlite.backend import backend_for
+from tensorflowlite.backend.slots import activation as activation_slots
+from tensorflowlite.backend.slots import special, special_functions
 from tensorflowlite.nn import functional as F
 
 pytestmark = pytest.mark.usefixtures("kernels_as_before")

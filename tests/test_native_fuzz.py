@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tensorflowlite.backend import native
+from tensorflowlite.backend.native import extension as native
 
 from . import native_fuzz
 from .native_calls import Arguments, Array, Call, Maker, arrays_in, load

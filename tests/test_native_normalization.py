@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tensorflowlite as tfl
-from tensorflowlite.backend import normalization_slots
+from tensorflowlite.backend.slots import normalization as normalization_slots
 from tensorflowlite.nn import functional as F
 
 pytestmark = pytest.mark.usefixtures("kernels_as_before")

@@ -12,8 +12,9 @@ import pytest
 
 import tensorflowlite as tfl
 import tensorflowlite.ops.optimizers  # declares the decompositions, before a slot is looked up
-from tensorflowlite.backend import backend_for, optimizer_slots
-from tensorflowlite.backend import native_optimizer_slots as native_slots
+from tensorflowlite.backend import backend_for
+from tensorflowlite.backend.native import optimizer_slots as native_slots
+from tensorflowlite.backend.slots import optimizer as optimizer_slots
 
 Array = np.ndarray[Any, Any]
 LIBRARY = optimizer_slots.slots(np)

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import tensorflowlite as tfl
-from tensorflowlite.backend import native_pooling_slots, pooling_slots
+from tensorflowlite.backend.native import pooling_slots as native_pooling_slots
+from tensorflowlite.backend.slots import pooling as pooling_slots
 
 Array = np.ndarray[Any, Any]
 LIBRARY = pooling_slots.slots(np)

@@ -16,7 +16,9 @@ import pytest
 
 import tensorflowlite as tfl
 from tensorflowlite import ops
-from tensorflowlite.backend import native, native_slots, numpy_backend
+from tensorflowlite.backend import numpy_backend
+from tensorflowlite.backend.native import extension as native
+from tensorflowlite.backend.native import slots as native_slots
 from tensorflowlite.core.primitive import registry
 from tensorflowlite.errors import TensorflowliteError
 

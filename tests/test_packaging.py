@@ -90,7 +90,8 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 DESCRIBE = """
 import json, tensorflowlite
-from tensorflowlite.backend import native, paths, philox
+from tensorflowlite.backend import paths, philox
+from tensorflowlite.backend.native import extension as native
 print(json.dumps({
     "package": tensorflowlite.__file__,
     "version": tensorflowlite.__version__,
@@ -312,7 +313,7 @@ before = set(sys.modules)
 import tensorflowlite
 new = set(sys.modules) - before
 heavy = {"cupy", "matplotlib", "sklearn", "tqdm", "scipy", "torch", "tensorboardX"}
-heavy |= {"tensorflowlite.backend.kernels", "tensorflowlite.core.shortage"}
+heavy |= {"tensorflowlite.backend.cuda.kernels", "tensorflowlite.core.shortage"}
 assert not heavy & new, heavy & new
 print(len([name for name in new if name.startswith("tensorflowlite")]), len(new))
 """

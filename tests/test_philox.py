@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tensorflowlite.backend import native, philox
+from tensorflowlite.backend import philox
+from tensorflowlite.backend.native import extension as native
 from tensorflowlite.errors import ArgumentError
 
 words = st.integers(0, 2**64 - 1)

@@ -16,7 +16,7 @@ import pytest
 import tensorflowlite as tfl
 from tensorflowlite import nn, optim
 from tensorflowlite.backend import takes_out
-from tensorflowlite.backend.program import exchange_calls
+from tensorflowlite.backend.programs.program import exchange_calls
 from tensorflowlite.core import tape
 from tensorflowlite.core.primitive import exchange_rules
 from tensorflowlite.core.primitive import registry as primitives

@@ -10,9 +10,10 @@ import pytest
 
 import tensorflowlite as tfl
 from tensorflowlite import nn, optim
-from tensorflowlite.backend import by_array_type, native
+from tensorflowlite.backend import by_array_type
 from tensorflowlite.backend.base import accepting, guarded
-from tensorflowlite.backend.program import Program, Ref, compiled
+from tensorflowlite.backend.native import extension as native
+from tensorflowlite.backend.programs.program import Program, Ref, compiled
 from tensorflowlite.nn import functional as F
 from tensorflowlite.transforms.jit_recording import record
 

@@ -9,17 +9,15 @@ import numpy as np
 import pytest
 
 import tensorflowlite as tfl
-from tensorflowlite.backend import (
-    dtypes,
-    fused_elements,
-    fused_program,
-    native,
-    program_fusion,
-)
-from tensorflowlite.backend.capture import Capture
+from tensorflowlite.backend import dtypes
+from tensorflowlite.backend.elements import fused as fused_elements
+from tensorflowlite.backend.native import extension as native
 from tensorflowlite.backend.numpy_backend import numpy_backend
-from tensorflowlite.backend.program import compiled
-from tensorflowlite.backend.program_passes import optimized
+from tensorflowlite.backend.programs import fused_program
+from tensorflowlite.backend.programs import fusion as program_fusion
+from tensorflowlite.backend.programs.capture import Capture
+from tensorflowlite.backend.programs.passes import optimized
+from tensorflowlite.backend.programs.program import compiled
 from tensorflowlite.core.entry import constant
 
 from . import element_samples
@@ -124,8 +122,8 @@ def test_a_run_that_is_too_much_at_a_time_is_parted() -> None:
 
 @pytest.mark.skipif(native.module is None, reason="the native extension isn't there")
 def test_what_fits_is_what_the_extension_takes() -> None:
-    from tensorflowlite.backend.element_lowering import lowered
-    from tensorflowlite.backend.native_elements import prepared
+    from tensorflowlite.backend.elements.lowering import lowered
+    from tensorflowlite.backend.native.elements import prepared
 
     found = set()
     for seed in range(150):

@@ -10,8 +10,8 @@ import pytest
 
 import tensorflowlite as tfl
 from tensorflowlite import nn, optim
-from tensorflowlite.backend import program_passes as passes
-from tensorflowlite.backend.program import Program, compiled
+from tensorflowlite.backend.programs import passes as passes
+from tensorflowlite.backend.programs.program import Program, compiled
 from tensorflowlite.nn import functional as F
 from tensorflowlite.transforms.jit_recording import record
 

@@ -11,11 +11,11 @@ import pytest
 
 import tensorflowlite as tfl
 from tensorflowlite import nn
-from tensorflowlite.backend.capture import Capture
-from tensorflowlite.backend.program import Program, compiled
-from tensorflowlite.backend.program_rows import Verdict, blocked, compare
-from tensorflowlite.backend.row_rules import RULES
-from tensorflowlite.backend.row_states import Rows
+from tensorflowlite.backend.programs.capture import Capture
+from tensorflowlite.backend.programs.program import Program, compiled
+from tensorflowlite.backend.programs.row_rules import RULES
+from tensorflowlite.backend.programs.row_states import Rows
+from tensorflowlite.backend.programs.rows import Verdict, blocked, compare
 from tensorflowlite.core.primitive import registry
 from tensorflowlite.nn import functional as F
 from tensorflowlite.transforms.jit_recording import record

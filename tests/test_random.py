@@ -141,7 +141,8 @@ def test_whole_numbers_with_one_bound_and_a_shape():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.usefixtures("kernels_as_before")
 def test_dropout_in_one_pass_gives_the_bits_of_numpy(native_module: Any, dtype: str) -> None:
-    from tensorflowlite.backend import backend_for, random_slots
+    from tensorflowlite.backend import backend_for
+    from tensorflowlite.backend.slots import random as random_slots
 
     slot = backend_for("cpu").dropout
     rng = np.random.default_rng(0)

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import tensorflowlite as tfl
-from tensorflowlite.backend import array_slots, dtypes
+from tensorflowlite.backend import dtypes
+from tensorflowlite.backend.slots import array as array_slots
 
 from .backends import TestBackend
 

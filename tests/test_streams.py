@@ -17,7 +17,7 @@ import pytest
 
 import tensorflowlite as tfl
 from tensorflowlite import nn
-from tensorflowlite.backend import native
+from tensorflowlite.backend.native import extension as native
 from tensorflowlite.data import DataLoader, SampleRandom, TensorDataset, random_split, transforms
 from tensorflowlite.nn import functional as F
 from tensorflowlite.nn import init

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tensorflowlite.backend import dtypes, tensor_maps
-from tensorflowlite.backend.tensor_maps import tensor_map
+from tensorflowlite.backend import dtypes
+from tensorflowlite.backend.cuda import tensor_maps
+from tensorflowlite.backend.cuda.tensor_maps import tensor_map
 from tensorflowlite.errors import DeviceError
 from tests.fake_cublas import Fake
 

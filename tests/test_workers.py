@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tensorflowlite.backend import threads, workers
-from tensorflowlite.backend.windows import out_length, taps
+from tensorflowlite.backend import threads
+from tensorflowlite.backend.slots import workers
+from tensorflowlite.backend.slots.windows import out_length, taps
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7, 64, 1000])

@@ -19,7 +19,7 @@ ROOT = {
     "Tensors: making and changing them": (
         "making",
         "ops.creation ops.interchange ops.random ops.grids ops.casting ops.constants "
-        "ops.inspection backend backend.cuda",
+        "ops.inspection backend backend.cuda.devices",
     ),
     "Elementwise functions": (
         "elementwise",

@@ -1,6 +1,6 @@
 // The numbers of a convolution over images of up to three axes. Channels are those of one group.
 // Indices are ints: an image has fewer than 2^31 elements, and so many places have all images.
-// tensorflowlite/backend/cuda_convolution.py fills the structures.
+// tensorflowlite/backend/cuda/convolution.py fills the structures.
 #pragma once
 
 #include "windows.cuh"

@@ -1,4 +1,4 @@
-// What generated kernels of element programs share (tensorflowlite/backend/cuda_element_source.py):
+// What generated kernels of element programs share (tensorflowlite/backend/cuda/element_source.py):
 // how arrays are read and written, and how values are folded at the end.
 #pragma once
 

@@ -1,4 +1,4 @@
-// The operations of element programs (tensorflowlite/backend/element_programs.py), once for csrc and
+// The operations of element programs (tensorflowlite/backend/elements/programs.py), once for csrc and
 // for generated CUDA kernels. An operation is a type with a function `of`: the operands, then the
 // parameters. Numbers are computed as one of five kinds: truth, int, long long, float, double.
 //

@@ -1,6 +1,6 @@
 // How a window slides over images of up to three axes, and quick quotients to find one's place.
 // TFL_INDEX: int, where all that is counted stays below 2^31, or long long.
-// tensorflowlite/backend/cuda_windows.py fills the structures.
+// tensorflowlite/backend/cuda/windows.py fills the structures.
 #pragma once
 
 #include "types.cuh"

@@ -6,8 +6,6 @@ Everything above it asks for slots by name and never which library answers.
 from __future__ import annotations
 
 from . import dtypes as dtypes
-from .array_slots import INDEX as INDEX
-from .array_slots import Kept as Kept
 from .base import Backend as Backend
 from .base import Device as Device
 from .base import as_array as as_array
@@ -28,3 +26,5 @@ from .numpy_backend import ndarray as ndarray
 from .numpy_backend import numpy_backend as numpy_backend
 from .numpy_backend import settled as settled
 from .numpy_backend import takes_out as takes_out
+from .slots.array import INDEX as INDEX
+from .slots.array import Kept as Kept

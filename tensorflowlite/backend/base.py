@@ -128,8 +128,7 @@ class Backend:
 
     def _bring_in(self, module: str) -> None:
         """Add the slots of a family that comes in at first use; those listed already stay."""
-        family = importlib.import_module(f".{module}", __package__)
-        self.slots = {**family.slots(self.namespace), **self.slots}
+        self.slots = {**family_of(module).slots(self.namespace), **self.slots}
 
     def replace(self, slot: str, implementation: Callable[..., Any]) -> None:
         """Put another implementation behind a slot."""
@@ -224,8 +223,14 @@ decompositions: dict[str, Callable[..., Any]] = {}
 changing: dict[str, tuple[int, ...] | str] = {"assign": (0,)}
 
 
-# Slots that few programs need: name -> the module here whose ``slots`` come in at first use.
+# Slots that few programs need: name -> the module whose ``slots`` come in at first use, by its
+# place below this folder.
 later: dict[str, str] = {}
+
+
+def family_of(module: str) -> Any:
+    """Return a module below this folder, brought in where it isn't there yet."""
+    return importlib.import_module(f".{module}", __package__)
 
 
 # Numbers of operations on devices, kept by the core: 0-d arrays that nobody changes.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 
-from . import native
+from .native import extension as native
 
 __all__ = ["empty_cache", "memory_stats", "reset_peak_memory_stats"]
 

@@ -10,8 +10,11 @@ from typing import Any
 import numpy
 
 from ..errors import DeviceError
-from . import cuda, cuda_probe, library_slots, special
 from .base import Backend, Device, at_first_use, by_array_type, by_device_type, register
+from .cuda import devices as cuda
+from .cuda import probe as cuda_probe
+from .slots import library as library_slots
+from .slots import special
 
 
 class CupyBackend(Backend):
@@ -44,12 +47,12 @@ class CupyBackend(Backend):
         return PinnedUploader(self, device)
 
     def executor(self, program: Any, inputs: Any, static_outputs: bool) -> Any:
-        from .cuda_graph_driver import executor
+        from .cuda.graph_driver import executor
 
         return executor(self, program, inputs, static_outputs)
 
     def memory_stats(self, device: Device) -> dict[str, int]:
-        from .cuda_memory import memory_stats
+        from .cuda.memory import memory_stats
 
         with self._on(device):
             free, total = self.namespace.cuda.runtime.memGetInfo()
@@ -88,9 +91,10 @@ def cupy_backend() -> Backend:
         raise DeviceError(f"cuda: a usable NVIDIA GPU is needed, got none: {reason}") from error
 
     # They take 10 ms to import, which a program without a GPU shouldn't.
-    from . import cuda_fused_slots, cuda_slots
-    from .cupy_driver import CupyDriver
-    from .kernels import Kernels
+    from .cuda import fused_slots as cuda_fused_slots
+    from .cuda import slots as cuda_slots
+    from .cuda.cupy_driver import CupyDriver
+    from .cuda.kernels import Kernels
 
     slots = library_slots.slots(cupy)
     slots["erf"] = special.of_wide(cupyx.scipy.special.erf)  # of float16 it gives float64

@@ -9,9 +9,11 @@ import numpy
 
 from ..errors import DtypeError, ShapeError
 from . import cpu as cpu  # gives NumPy's arrays their memory
-from . import dtypes, library_slots, native_slots
+from . import dtypes
 from . import threads as threads  # lets BLAS run on the kernels' threads
 from .base import Backend, as_array, by_array_type, register
+from .native import slots as native_slots
+from .slots import library as library_slots
 
 ndarray = numpy.ndarray
 host_array = numpy.asarray  # for results of NumPy: makes its scalars 0-d arrays
@@ -42,7 +44,7 @@ class NumpyBackend(Backend):
     def executor(
         self, program: Any, inputs: Any, static_outputs: bool
     ) -> Callable[..., Any] | None:
-        from .planned import executor
+        from .programs.planned import executor
 
         return executor(program, static_outputs)
 

@@ -37,7 +37,7 @@ import numpy.typing as npt
 
 from tensorflowlite.errors import ArgumentError
 
-from . import native
+from .native import extension as native
 
 __all__ = ["normal", "permutation", "randint", "random_bits", "random_bits64", "uniform"]
 

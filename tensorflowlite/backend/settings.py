@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import cuda, threads
+from . import threads
+from .cuda import devices as cuda
 
 
 def settings() -> tuple[Any, ...]:

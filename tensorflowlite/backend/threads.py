@@ -18,7 +18,7 @@ from typing import Any
 import numpy
 
 from ..errors import ArgumentError
-from . import native
+from .native import extension as native
 
 __all__ = [
     "are_deterministic_algorithms_enabled",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy
 
-from . import cuda_probe
+from .cuda import probe as cuda_probe
 
 if TYPE_CHECKING:
     from .base import Backend, Device

@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 
-from ..backend import cuda, kernel_cache, native, nvrtc
+from ..backend.cuda import devices as cuda
+from ..backend.cuda import kernel_cache, nvrtc
+from ..backend.native import extension as native
 from ..backend.processor import information, processor
 from ..version import __version__
 

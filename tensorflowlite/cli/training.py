@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .. import nn, optim
-from ..backend.cuda import default_device, why_not
+from ..backend.cuda.devices import default_device, why_not
 from ..core.tensor import Tensor
 from ..data import DataLoader, TensorDataset
 from ..errors import ArgumentError, DeviceError, MissingDependencyError

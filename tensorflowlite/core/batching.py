@@ -9,9 +9,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backend.batched_array import BatchedArray, Level, depends_on, levels_of, physical, unwritable
-from ..backend.batching import batching as _backend
-from ..backend.batching_slots import enter
+from ..backend.batching.batched_array import (
+    BatchedArray,
+    Level,
+    depends_on,
+    levels_of,
+    physical,
+    unwritable,
+)
+from ..backend.batching.levels import batching as _backend
+from ..backend.batching.slots import enter
 from ..errors import BatchingError, DeviceError
 from ..runtime import mode, shared
 from .entry import declare

@@ -16,10 +16,10 @@ from itertools import chain
 from typing import Any
 
 from ..backend import backend_of
-from ..backend.batched_array import BatchedArray
-from ..backend.capture import Capture, capturing, inside
-from ..backend.captured_array import CapturedArray
-from ..backend.program import Program, root_of
+from ..backend.batching.batched_array import BatchedArray
+from ..backend.programs.capture import Capture, capturing, inside
+from ..backend.programs.captured_array import CapturedArray
+from ..backend.programs.program import Program, root_of
 from ..errors import CaptureError
 from ..runtime import mode, shared
 from .nodes import Leaf

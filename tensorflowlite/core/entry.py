@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..backend import (
+from ..backend import (  # fmt: skip
     as_array,
     by_array_type,
     dtypes,
@@ -19,7 +19,7 @@ from ..backend import (
     is_array,
     ndarray,
     number_types,
-)  # fmt: skip
+)
 from ..backend.base import device_constants
 from ..errors import DtypeError
 from ..runtime import mode, shared, tick

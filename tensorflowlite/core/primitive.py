@@ -23,7 +23,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from ..backend import by_array_type, changing, decompositions
-from ..backend.cuda_probe import in_forked_child
+from ..backend.cuda.probe import in_forked_child
 from ..runtime import set_mode, tick
 from .nodes import JointNode, Output
 from .tensor import Tensor, recording, wrap

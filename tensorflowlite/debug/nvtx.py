@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backend import cuda_nvtx
-from ..backend.cuda_nvtx import range as range
-from ..backend.cuda_nvtx import range_pop as range_pop
-from ..backend.cuda_nvtx import range_push as range_push
+from ..backend.cuda import nvtx as cuda_nvtx
+from ..backend.cuda.nvtx import range as range
+from ..backend.cuda.nvtx import range_pop as range_pop
+from ..backend.cuda.nvtx import range_push as range_push
 
 
 class modules:

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..backend import as_array, ndarray, takes_out
 from ..backend.base import by_device_type
-from ..backend.program import exchange_calls
+from ..backend.programs.program import exchange_calls
 from ..core import tape
 from ..core.primitive import Primitive, exchange_rules, watch
 from ..core.tensor import Tensor
@@ -133,7 +133,8 @@ class Recorder:
 
     def _look_for_gpu(self) -> None:
         if self.timing is None and by_device_type.get("cuda") is not None:
-            from ..backend import cuda_nvtx, cuda_timing  # only where there is a GPU
+            from ..backend.cuda import nvtx as cuda_nvtx  # only where there is a GPU
+            from ..backend.cuda import timing as cuda_timing
 
             self._nvtx, self.timing = cuda_nvtx, cuda_timing.find()
 

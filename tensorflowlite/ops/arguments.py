@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..backend import Device, backend_of, dtypes, from_data, is_array, number_types
-from ..backend.shaping_slots import transfer
+from ..backend.slots.shaping import transfer
 from ..core.entry import lift
 from ..core.messages import no_room
 from ..core.tensor import Tensor, wrap

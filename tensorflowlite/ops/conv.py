@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backend.windows import Lengths, Padding, out_lengths
+from ..backend.slots.windows import Lengths, Padding, out_lengths
 from ..core.tensor import Tensor
 from ..errors import ArgumentError, ShapeError
 from .arguments import as_tensor, public

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..backend import (
+from ..backend import (  # fmt: skip
     Device,
     backend_for,
     backend_of,
@@ -14,7 +14,7 @@ from ..backend import (
     is_array,
     ndarray,
     numpy_backend,
-)  # fmt: skip
+)
 from ..core.messages import no_room
 from ..core.tensor import Tensor, wrap
 from ..errors import ArgumentError, DtypeError, ShapeError

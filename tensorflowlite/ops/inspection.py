@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backend import Device, backend_for, cuda, dtypes
+from ..backend import Device, backend_for, dtypes
+from ..backend.cuda import devices as cuda
 from ..errors import ArgumentError
 
 _NAMES = (

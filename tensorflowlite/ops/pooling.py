@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ..backend import dtypes
-from ..backend.windows import Lengths, Padding, out_length
+from ..backend.slots.windows import Lengths, Padding, out_length
 from ..core.fused import fused
 from ..core.tape import DEFER, defer
 from ..core.tensor import Tensor

@@ -88,7 +88,7 @@ def _reachable(state: Tensor) -> Tensor:
         return state
     array = state.array  # once: another thread may begin or end to record at any time
     if hasattr(array, "capture"):
-        from ..backend.capture import inside
+        from ..backend.programs.capture import inside
 
         array = inside(array)
     return wrap(array, None)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..backend.base import backend_for
-from ..backend.cuda_tuning import tune_layers
+from ..backend.cuda.tuning import tune_layers
 from ..errors import ArgumentError
 from . import fused as fused  # declares what runs for what a slot doesn't take
 from .activation_gradients import ACTIVATIONS

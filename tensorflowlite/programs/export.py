@@ -1,7 +1,7 @@
 """`export`: a function recorded once, and written to a file with the arrays that it reads.
 
 The file is a safetensors file. Its tensors are what the function reads from around it, its metadata
-the program (`backend/program_text.py`) and the form of arguments and results (`trees`).
+the program (`backend/programs/text.py`) and the form of arguments and results (`trees`).
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..backend import backend_of
-from ..backend.program import Program
-from ..backend.program_passes import without_dead_calls
-from ..backend.program_text import (
+from ..backend.programs.passes import without_dead_calls
+from ..backend.programs.program import Program
+from ..backend.programs.text import (
     OPERATORS,
     Numbers,
     StoredArray,

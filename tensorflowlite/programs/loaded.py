@@ -12,10 +12,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..backend import Backend, backend_for
-from ..backend.batched_array import BatchedArray
-from ..backend.captured_array import CapturedArray
-from ..backend.program import Call, Program, Value, listing
-from ..backend.program_text import (
+from ..backend.batching.batched_array import BatchedArray
+from ..backend.programs.captured_array import CapturedArray
+from ..backend.programs.program import Call, Program, Value, listing
+from ..backend.programs.text import (
     OPERATORS,
     DamagedError,
     Stored,

@@ -7,13 +7,13 @@ from contextlib import nullcontext
 from typing import Any
 
 from ..backend import Backend
-from ..backend.capture import Capture
-from ..backend.captured_array import CapturedArray
-from ..backend.execution import runner
-from ..backend.program import Ref, refs_in, root_of
-from ..backend.program_fusion import passes
-from ..backend.program_passes import optimized
-from ..backend.program_text import Stored, StoredCall
+from ..backend.programs.capture import Capture
+from ..backend.programs.captured_array import CapturedArray
+from ..backend.programs.execution import runner
+from ..backend.programs.fusion import passes
+from ..backend.programs.passes import optimized
+from ..backend.programs.program import Ref, refs_in, root_of
+from ..backend.programs.text import Stored, StoredCall
 from ..core.messages import explain
 from ..core.primitive import registry
 from ..errors import DataError, TensorflowliteError

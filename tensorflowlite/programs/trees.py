@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ..backend.program_text import DamagedError, UnstorableError, argument, value_of
+from ..backend.programs.text import DamagedError, UnstorableError, argument, value_of
 from ..errors import CaptureError
 from ..transforms.tree import LEAF, NONE, Structure
 from ..transforms.tree import Leaf as LeafKind

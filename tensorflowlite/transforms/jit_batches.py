@@ -16,9 +16,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..backend import backend_of
-from ..backend.program import same
-from ..backend.program_rows import Verdict, blocked, compare
-from ..backend.row_states import Rows
+from ..backend.programs.program import same
+from ..backend.programs.row_states import Rows
+from ..backend.programs.rows import Verdict, blocked, compare
 from ..core.tensor import Tensor, wrap
 from ..errors import CaptureError
 from ..runtime import users_level

@@ -223,7 +223,7 @@ def looking(roots: Sequence[Root]) -> Callable[[int], int]:
     >>> first(0), first(1)
     (0, -1)
     """
-    from ..backend import native  # at the first recording
+    from ..backend.native import extension as native  # at the first recording
 
     module = native.module
     if module is None:

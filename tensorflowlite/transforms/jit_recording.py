@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ..backend import backend_of
-from ..backend.captured_array import CapturedArray
-from ..backend.execution import release_unused, runner
-from ..backend.program import Program, Ref, call_at, listing, root_of, same
-from ..backend.program_passes import optimized
+from ..backend.programs.captured_array import CapturedArray
+from ..backend.programs.execution import release_unused, runner
+from ..backend.programs.passes import optimized
+from ..backend.programs.program import Program, Ref, call_at, listing, root_of, same
 from ..core.capture import Session
 from ..core.messages import explain
 from ..core.nodes import Leaf, Output
@@ -198,7 +198,7 @@ class Recording:
         return listing(self._optimized()) + (f"\n{notes}" if notes else "")
 
     def _optimized(self) -> Program:
-        from ..backend.program_fusion import passes  # at the first replay: not at import
+        from ..backend.programs.fusion import passes  # at the first replay: not at import
 
         return optimized(self.program, passes(self.options.fusion))
 

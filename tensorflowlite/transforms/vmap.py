@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..backend import is_array, number_types
-from ..backend.batched_array import Level, levels_of
-from ..backend.batching import way_of
+from ..backend.batching.batched_array import Level, levels_of
+from ..backend.batching.levels import way_of
 from ..core.batching import bind_batch, unwrap
 from ..core.primitive import traced
 from ..core.tensor import Tensor, wrap

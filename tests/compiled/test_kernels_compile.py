@@ -16,20 +16,17 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tensorflowlite.backend import (
-    cuda_activation_slots,
-    cuda_attention_slots,
-    cuda_convolution,
-    cuda_hopper,
-    cuda_layout,
-    cuda_normalization_slots,
-    cuda_pooling_slots,
-    cuda_tiles,
-    dtypes,
-    kernels,
-    nvrtc,
-)
-from tensorflowlite.backend.cuda_gemm import Problem
+from tensorflowlite.backend import dtypes
+from tensorflowlite.backend.cuda import activation_slots as cuda_activation_slots
+from tensorflowlite.backend.cuda import attention_slots as cuda_attention_slots
+from tensorflowlite.backend.cuda import convolution as cuda_convolution
+from tensorflowlite.backend.cuda import hopper as cuda_hopper
+from tensorflowlite.backend.cuda import kernels, nvrtc
+from tensorflowlite.backend.cuda import layout as cuda_layout
+from tensorflowlite.backend.cuda import normalization_slots as cuda_normalization_slots
+from tensorflowlite.backend.cuda import pooling_slots as cuda_pooling_slots
+from tensorflowlite.backend.cuda import tiles as cuda_tiles
+from tensorflowlite.backend.cuda.gemm import Problem
 
 from ..compilers import need_nvrtc, spills_of
 

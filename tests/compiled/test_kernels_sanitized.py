@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tensorflowlite.backend import kernels
+from tensorflowlite.backend.cuda import kernels
 
 from .. import test_host_shim
 from ..compilers import need_host
@@ -40,7 +40,7 @@ def variables(tmp_path: Path) -> dict[str, str]:
 PROGRAM = """
 import sys
 from pathlib import Path
-from tensorflowlite.backend import kernels
+from tensorflowlite.backend.cuda import kernels
 from tests import test_host_shim
 kernels.kernels_directory = lambda: Path(sys.argv[1])
 assert test_host_shim.run_moments("ascending")

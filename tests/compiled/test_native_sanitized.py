@@ -173,7 +173,7 @@ def test_bindings_under_address_sanitizer(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[:6000]
         return done.stdout
 
-    place = "from tensorflowlite.backend import native; print(native.module.__file__)"
+    place = "from tensorflowlite.backend.native.extension import module; print(module.__file__)"
     assert run("-c", place).strip() == extension
     tests = [str(p) for p in sorted((ROOT / "tests").glob("test_*.py")) if MARK in p.read_text()]
     run("-m", "pytest", "-q", "--capture=sys", "-p", "no:cacheprovider", "-m", "binding", *tests)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tensorflowlite.backend import native
+from tensorflowlite.backend.native import extension as native
 
 from . import Arguments, Array, Maker, call
 

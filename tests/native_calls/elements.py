@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorflowlite.backend import native
+from tensorflowlite.backend.native import extension as native
 
 from . import Arguments, Maker, call
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ...backend import native
+from ...backend.native import extension as native
 from ...backend.processor import gpu, processor
 from ...nn.utils.summary import summary
 from ...ops import random

@@ -1,0 +1,1 @@
+"""Arrays with a batch inside, for `vmap`: their slots run on the whole batch."""

@@ -1,0 +1,1 @@
+"""Devices of CUDA, our kernels' compiler and launcher, and the slots that kernels implement."""

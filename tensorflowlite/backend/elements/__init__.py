@@ -1,0 +1,1 @@
+"""Element programs: chains of elementwise slots as values, for executors to compile or to run."""

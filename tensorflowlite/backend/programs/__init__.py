@@ -1,0 +1,1 @@
+"""Programs of raw calls: recording them, what shortens and fuses them, and running them."""
