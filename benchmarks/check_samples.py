@@ -22,7 +22,9 @@ from .check_maker import layouts as _layouts
 from .check_maker import name as _name
 
 # Slots that other than our kernels may do, so that no launch is counted: cuBLASLt.
-MAY_USE_LIBRARIES = {"matmul", "einsum", "linear_act", "product_activation_gradient"}
+MAY_USE_LIBRARIES = {
+    "matmul", "einsum", "linear_act", "product_activation_gradient", "product_gated_gradient",
+}  # fmt: skip
 
 
 # -- elementwise -----------------------------------------------------------------------------------
@@ -180,6 +182,25 @@ def _product_activation_gradient(make: Maker) -> Samples:
         g, w = make.whole((24, 32), dtype), make.whole((32, 16), dtype)
         saved = make.whole((24, 16), dtype, 0, 1)
         yield Sample(_name(dtype, "integers"), (g, w, saved, "relu"), exact=dtype not in HALVES)
+
+
+def _product_gated_gradient(make: Maker) -> Samples:
+    for dtype in make.floats():
+        for activation in make.activations():
+            sizes = _sizes(make)[:2] if make.small else [*_sizes(make)[:5], (33, 512, 40)]
+            for m, k, n in sizes:  # the last one's depth can be split
+                g, w = make.normal((m, k), dtype), make.normal((k, n), dtype, k**-0.5)
+                gate, y = make.normal((m, n), dtype, 2.0), make.normal((m, n), dtype)
+                # Unfused, the product is rounded before the gradients see it.
+                label = _name(dtype, activation, (m, k, n))
+                yield Sample(label, (g, w, gate, y, activation), factor=2)
+        g, w = make.whole((24, 32), dtype), make.whole((32, 16), dtype)
+        gate, y = make.whole((24, 16), dtype), make.whole((24, 16), dtype)
+        yield Sample(_name(dtype, "integers"), (g, w, gate, y, "relu"), exact=True)
+        g, w = make.normal((2, 3, 16), dtype), make.normal((16, 8), dtype, 0.25)
+        y = make.normal((2, 3, 8), dtype)
+        for label, laid in _layouts(make.normal((2, 3, 8), dtype)):
+            yield Sample(_name(dtype, "three axes", label), (g, w, laid, y, "silu"), factor=2)
 
 
 # -- softmax and its losses ------------------------------------------------------------------------
@@ -474,6 +495,7 @@ SAMPLES: dict[str, Callable[[Maker], Samples]] = {
     "einsum": _einsum,
     "linear_act": _linear_act,
     "product_activation_gradient": _product_activation_gradient,
+    "product_gated_gradient": _product_gated_gradient,
     "sum": _sum,
     "softmax": _softmax,
     "log_softmax": _softmax,

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-SLOTS = ("matmul", "linear_act", "product_activation_gradient")
+SLOTS = ("matmul", "linear_act", "product_activation_gradient", "product_gated_gradient")
 
 # What the names of a way's candidates are like.
 WAYS = {

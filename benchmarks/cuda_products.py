@@ -208,6 +208,35 @@ def _chained(lab: Lab, activation: str) -> Case:
     return Case(ours, peers, check, operations=2.0 * rows * inner * columns)
 
 
+def _chained_gate(lab: Lab) -> Case:
+    """The next layer's gradient through its weight, taken to a gate and what it's applied to."""
+    rows, inner, columns = lab.size(8192), lab.size(4096), lab.size(14336)
+    g, w = lab.normal((rows, inner)), lab.normal((inner, columns), std=inner**-0.5)
+    gate, x = lab.normal((rows, columns)), lab.normal((rows, columns))
+
+    def ours() -> Any:
+        return lab.k.product_gated_gradient(g, w, gate, x, "silu")
+
+    def check() -> list[Check]:
+        lab.poison((gate.shape, bfloat16), (gate.shape, bfloat16))
+        reference = lab.reference.product_gated_gradient(*lab.wide(g, w, gate, x), "silu")
+        pairs = zip(("dgate", "dx"), ours(), reference, strict=True)
+        return [Check(name, worst(one, other), lab.half) for name, one, other in pairs]
+
+    def function(g: Any, w: Any, gate: Any, x: Any) -> Any:
+        product, half = (g @ w).float(), lab.torch.bfloat16
+        slope, out = derivative(lab.torch, gate, "silu"), lab.torch.nn.functional.silu(gate.float())
+        return (product * x.float() * slope).to(half), (product * out).to(half)
+
+    def theirs(compiled: bool) -> Any:
+        arrays = [lab.torch_of(array) for array in (g, w, gate, x)]
+        run = lab.compiled(function) if compiled else function
+        return lambda: run(*arrays)
+
+    peers = {"torch": lambda: theirs(False), "torch-compile": lambda: theirs(True)}
+    return Case(ours, peers, check, operations=2.0 * rows * inner * columns)
+
+
 # -- whole MLPs ------------------------------------------------------------------------------------
 def _mlp(lab: Lab, tokens: int, width: int, hidden: int) -> Case:
     """linear + tanh-GELU + linear, forward and backward, all gradients, by the public functions."""
@@ -303,6 +332,10 @@ ROWS = [
         )
         for name in ("silu", "tanh")
     ],
+    Row(
+        "chained-swiglu", "chained backward, SwiGLU, 8192×4096→14336 bf16", _chained_gate,
+        (Bar("torch-compile", 1.0, 1.05),),
+    ),
     *[
         Row(
             "mlp-" + "-".join(map(str, sizes)), f"MLP forward + backward {sizes} bf16",

@@ -30,10 +30,9 @@ static void gate_gradient(const T* g, const T* x, const T* y, T* dx, T* dy, std:
   in_pieces(count, [=](std::size_t begin, std::size_t end) {
 #pragma GCC ivdep
     for (std::size_t i = begin; i < end; ++i) {
-      const T one = g[i];
-      const auto [out, derivative] = value_and_derivative(A{}, x[i], T(slope_after_layer));
-      dx[i] = one * y[i] * derivative;
-      dy[i] = one * out;
+      const auto of = gated_gradient(A{}, g[i], x[i], y[i], T(slope_after_layer));
+      dx[i] = of.gate;
+      dy[i] = of.y;
     }
   });
 }

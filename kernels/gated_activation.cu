@@ -63,10 +63,10 @@ struct Backward {
     for (int k = 0; k < count; ++k) {
 #pragma unroll
       for (int j = 0; j < size; ++j) {
-        const W one = tfl::widen(c[k].at[j]);
-        const auto of = tfl::value_and_derivative(A{}, tfl::widen(a[k].at[j]), slope);
-        a[k].at[j] = tfl::narrow<T>(one * tfl::widen(b[k].at[j]) * of.derivative);
-        b[k].at[j] = tfl::narrow<T>(one * of.value);
+        const auto of = tfl::gated_gradient(A{}, tfl::widen(c[k].at[j]), tfl::widen(a[k].at[j]),
+                                            tfl::widen(b[k].at[j]), slope);
+        a[k].at[j] = tfl::narrow<T>(of.gate);
+        b[k].at[j] = tfl::narrow<T>(of.y);
       }
       tfl::write_piece(dx + first + k * threads * size, a[k]);
       tfl::write_piece(dy + first + k * threads * size, b[k]);

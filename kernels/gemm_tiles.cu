@@ -15,6 +15,8 @@
 //   TFL_EPILOGUE       0: D
 //                      1: act(D + bias); `saved` gets D + bias. Both may be null
 //                      2: D act'(saved), and its sums over each tile's rows for the bias gradient
+//                      3: D y act'(saved), and D act(saved) as `dy`: where the next layer takes
+//                         act(saved) y, the gradients of both
 //   TFL_ACTIVATION     a struct of activations.cuh
 #include "activations.cuh"
 #include "strips.cuh"
@@ -56,9 +58,10 @@ using Pack = tfl::Pack<T>;
 
 // Blocks on a multiprocessor. 128 registers a thread are enough for halves, but not where they wait
 // in registers on their way to shared memory, nor for the addresses of single elements, nor with
-// column sums beside a large tile's. Those of floats need more.
+// column sums beside a large tile's, nor with a gate and a transposed A. Those of floats need more.
 constexpr bool greedy = !Product::TileA::async || !Product::TileB::async || TFL_A_GROUP == 1 ||
-                        TFL_B_GROUP == 1 || TFL_EPILOGUE == 2 || sizeof(T) != 2;
+                        TFL_B_GROUP == 1 || TFL_EPILOGUE == 2 ||
+                        (TFL_EPILOGUE == 3 && TFL_A_TRANSPOSED) || sizeof(T) != 2;
 constexpr int blocks = greedy ? 128 / TFL_ROWS : 512 / Math::threads;
 
 // tensorflowlite/backend/cuda/tiles.py has these, too.
@@ -74,8 +77,8 @@ struct Shape {
 
 namespace {
 
-// The end of one element: from the sum to what is written.
-TFL_DEVICE void end_element(W sum, W bias, W slope, T& out, T& saved, W& total) {
+// The end of one element: from the sum to what is written. `y` becomes its gradient.
+TFL_DEVICE void end_element(W sum, W bias, W slope, T& out, T& saved, T& y, W& total) {
   if constexpr (TFL_EPILOGUE == 1) {
     sum += bias;
     saved = tfl::narrow<T>(sum);
@@ -83,6 +86,10 @@ TFL_DEVICE void end_element(W sum, W bias, W slope, T& out, T& saved, W& total) 
   } else if constexpr (TFL_EPILOGUE == 2) {
     sum *= Act::template derivative<W>(tfl::widen(saved), slope);
     total += sum;
+  } else if constexpr (TFL_EPILOGUE == 3) {
+    const auto of = tfl::gated_gradient(Act{}, sum, tfl::widen(saved), tfl::widen(y), slope);
+    sum = of.gate;
+    y = tfl::narrow<T>(of.y);
   }
   out = tfl::narrow<T>(sum);
 }
@@ -91,7 +98,9 @@ TFL_DEVICE void end_element(W sum, W bias, W slope, T& out, T& saved, W& total) 
 struct Ending {
   long long m, n, row, column;
   T *out, *saved;
-  W *products;  // of a part of the depth; null where the sums are whole
+  const T* y;
+  T* dy;
+  W* products;  // of a part of the depth; null where the sums are whole
   W slope;
   bool packed;
   W bias[outputs];
@@ -139,12 +148,15 @@ struct Ending {
     }
     Pack result;
     Pack kept{};
-    if constexpr (TFL_EPILOGUE == 2) kept = read(saved + at);
+    Pack other{};
+    if constexpr (TFL_EPILOGUE >= 2) kept = read(saved + at);
+    if constexpr (TFL_EPILOGUE == 3) other = read(y + at);
 #pragma unroll
     for (int i = 0; i < outputs; ++i) {
-      end_element(sums[i], bias[i], slope, result.at[i], kept.at[i], totals[i]);
+      end_element(sums[i], bias[i], slope, result.at[i], kept.at[i], other.at[i], totals[i]);
     }
     if (TFL_EPILOGUE == 1 && saved) write(saved + at, kept.at);
+    if constexpr (TFL_EPILOGUE == 3) write(dy + at, other.at);
     write(out + at, result.at);
   }
 };
@@ -153,7 +165,7 @@ struct Ending {
 
 extern "C" TFL_KERNEL(Math::threads, blocks)
     gemm_tiles(const __grid_constant__ Shape shape, const T* a, const T* b, const T* bias, T* out,
-               T* saved, W* partial_sums, W* products, double slope) {
+               T* saved, const T* y, T* dy, W* partial_sums, W* products, double slope) {
   TFL_DYNAMIC_SHARED(T, memory);
   const long long rows = (shape.m + TFL_ROWS - 1) / TFL_ROWS;
   const long long columns = (shape.n + TFL_COLUMNS - 1) / TFL_COLUMNS;
@@ -174,10 +186,10 @@ extern "C" TFL_KERNEL(Math::threads, blocks)
 
   const long long area = shape.m * shape.n;
   Ending ending{shape.m, shape.n, row, column + Product::column_of_thread(), out + matrix * area,
-                saved, products ? products + rest * area : nullptr, static_cast<W>(slope),
+                saved, y, dy, products ? products + rest * area : nullptr, static_cast<W>(slope),
                 // One's rows begin at multiples of 16 bytes only where the other's do.
                 shape.n % outputs == 0 && tfl::aligned(out) && tfl::aligned(saved) &&
-                    tfl::aligned(products),
+                    tfl::aligned(y) && tfl::aligned(dy) && tfl::aligned(products),
                 {}, {}};
   if (TFL_EPILOGUE == 1 && bias) {
 #pragma unroll
@@ -193,10 +205,12 @@ extern "C" TFL_KERNEL(Math::threads, blocks)
 }
 
 // Adds up the products of the parts of the depth, in their order, and ends as above. `partial_sums`
-// gets a row for every `chunk` rows.
-extern "C" TFL_KERNEL(adding_width * adding_height)
-    gemm_tiles_add(const W* products, const T* bias, T* out, T* saved, W* partial_sums, long long m,
-                   long long n, long long splits, long long chunk, double slope) {
+// gets a row for every `chunk` rows. Were no number of blocks named, a register of a gate's SiLU
+// would spill in double on sm_100.
+extern "C" TFL_KERNEL(adding_width * adding_height, 4)
+    gemm_tiles_add(const W* products, const T* bias, T* out, T* saved, const T* y, T* dy,
+                   W* partial_sums, long long m, long long n, long long splits, long long chunk,
+                   double slope) {
   const long long column = static_cast<long long>(blockIdx.x) * adding_width + threadIdx.x;
   const long long first = blockIdx.y * chunk;
   const long long last = first + chunk < m ? first + chunk : m;
@@ -212,9 +226,12 @@ extern "C" TFL_KERNEL(adding_width * adding_height)
 #pragma unroll 4
       for (long long i = 0; i < splits; ++i) sum += products[i * area + at];
       T kept{};
-      if constexpr (TFL_EPILOGUE == 2) kept = saved[at];
-      end_element(sum, of_bias, static_cast<W>(slope), out[at], kept, total[0]);
+      T other{};
+      if constexpr (TFL_EPILOGUE >= 2) kept = saved[at];
+      if constexpr (TFL_EPILOGUE == 3) other = y[at];
+      end_element(sum, of_bias, static_cast<W>(slope), out[at], kept, other, total[0]);
       if (TFL_EPILOGUE == 1 && saved) saved[at] = kept;
+      if constexpr (TFL_EPILOGUE == 3) dy[at] = other;
     }
   }
   if constexpr (TFL_EPILOGUE == 2) {

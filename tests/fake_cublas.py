@@ -182,8 +182,25 @@ def total(partials: Any, dtype: Any, activation: str) -> Any:
     return partials.astype("f8").sum(0).astype(dtype)
 
 
-KERNELS = Activations(lambda dtype, name: name in FORMULAS, activate, activation_gradient, total)
-NO_KERNELS = KERNELS._replace(ready=lambda dtype, name: False)
+def gated_gradients(g: Any, gate: Any, y: Any, activation: str) -> tuple[Any, Any]:
+    """Return the gradients of act(gate) y in float64."""
+    forward, derivative, from_output = FORMULAS[activation]
+    g, gate, y = (one.astype("f8") for one in (g, gate, y))
+    out = forward(gate)
+    return g * y * derivative(out if from_output else gate), g * out
+
+
+def gated_gradient(g: Any, gate: Any, y: Any, activation: str) -> tuple[Any, ...]:
+    return tuple(one.astype(g.dtype) for one in gated_gradients(g, gate, y, activation))
+
+
+KERNELS = Activations(
+    lambda dtype, name: name in FORMULAS, activate, activation_gradient, total,
+    lambda dtype, name: name in FORMULAS, gated_gradient,  # type: ignore[arg-type]
+)  # fmt: skip
+NO_KERNELS = KERNELS._replace(
+    ready=lambda dtype, name: False, gated_ready=lambda dtype, name: False
+)
 
 
 def close(found: Any, reference: Any, dtype: Any, roundings: int = 1) -> None:
@@ -205,6 +222,7 @@ class Shop:
         )  # fmt: skip
         self.matmul, self.linear_act = self.slots["matmul"], self.slots["linear_act"]
         self.gradient = self.slots["product_activation_gradient"]
+        self.gated = self.slots["product_gated_gradient"]
 
     def library(self, name: str) -> Callable[..., Any]:
         def run(*args: Any) -> Any:

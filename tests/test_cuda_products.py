@@ -24,6 +24,7 @@ from tests.fake_cublas import (
     Fake,
     Shop,
     close,
+    gated_gradients,
     normal,
 )
 from tests.fake_cublas import cache as cache  # fixtures
@@ -355,7 +356,7 @@ def test_nan_survives_a_relu(fake: Fake, monkeypatch: pytest.MonkeyPatch, large:
 @pytest.mark.parametrize("dtype", TYPES, ids=str)
 @pytest.mark.parametrize("sizes", [(5, 7, 3), (256, 192, 72), (1024, 768, 520)])
 def test_on_a_gpu(sizes: Any, dtype: Any) -> None:
-    """Every layout, then forward and backward of each activation that an epilogue does."""
+    """Every layout, then forward and backward of each activation, also as a gate's."""
     backend: Any = base.backend_for("cuda")
     xp, (m, n, k) = backend.namespace, sizes
     x, y, bias = normal((m, k), dtype, 1), normal((k, n), dtype, 2), normal((n,), dtype, 3)
@@ -385,6 +386,12 @@ def test_on_a_gpu(sizes: Any, dtype: Any) -> None:
         reference = (wide[0] @ wide[1]) * derivative(kept)
         check(dz, reference, 2)
         check(db, reference.sum(0), 2 * math.sqrt(m))
+        gate, other = normal((m, n), dtype, 4), normal((m, n), dtype, 5)
+        found = backend.product_gated_gradient(*on_gpu[:2], *map(xp.asarray, (gate, other)), name)
+        for one, wanted in zip(
+            found, gated_gradients(wide[0] @ wide[1], gate, other, name), strict=True
+        ):
+            check(one, wanted, 2)
     x[0, 0] = np.nan
     out, _ = backend.linear_act(xp.asarray(x), weight, on_gpu[2], "relu")
     assert np.isnan(xp.asnumpy(out)[0].astype("f4")).all()

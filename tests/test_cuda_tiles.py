@@ -17,7 +17,7 @@ from tensorflowlite.backend.cuda.gemm_sources import Activations, TilesSource, s
 from tensorflowlite.backend.cuda.tiles import Plan
 from tests.host_kernels import ORDERS, HostDriver, HostKernels, why_not
 from tests.kernel_comparing import COMPUTING, check
-from tests.rows.fused import applied, slope
+from tests.rows.fused import applied, gated_gradient, slope
 
 F16, BF16, F32, F64 = dtypes.float16, dtypes.bfloat16, dtypes.float32, dtypes.float64
 NAMES = ("relu", "leaky_relu", "sigmoid", "tanh", "silu", "gelu", "gelu_tanh")
@@ -31,7 +31,7 @@ def total(partials: Any, dtype: Any, activation: str) -> Any:
     return partials.astype(F64).sum(0).astype(dtype)
 
 
-ENDS = Activations(lambda dtype, name: True, None, None, total)  # type: ignore[arg-type]
+ENDS = Activations(lambda dtype, name: True, None, None, total, None, None)  # type: ignore[arg-type]
 
 
 def tf32(x: Any) -> Any:
@@ -81,6 +81,9 @@ class Case(NamedTuple):
             kept = 4 * draw((m, n))
             kept = applied(kept, self.activation) if saves_output(self.activation) else kept
             operands = operands._replace(saved=kept.astype(self.dtype))
+        if self.kind == "gated":
+            gate, y = 4 * draw((m, n)), 2 * draw((m, n))
+            operands = operands._replace(saved=gate.astype(self.dtype), gated=y.astype(self.dtype))
         problem = Problem(
             self.kind, m, n, k, *self.layout, a_leading, b_leading, np.dtype(self.dtype),
             (alignment(a.ctypes.data), alignment(b.ctypes.data), 16), self.tf32, self.activation,
@@ -133,6 +136,11 @@ def hold(case: Case, found: tuple[Any, ...], operands: Operands) -> None:
             assert saved is out
         else:
             check(saved, z, dtype)
+        return
+    if case.kind == "gated":
+        gate, y = operands.saved.astype(F64), operands.gated.astype(F64)
+        for one, other in zip(found, gated_gradient(z, gate, y, name), strict=True):
+            check(one, other, dtype)
         return
     dz, db = found
     z = z * slope(operands.saved.astype(F64), name)

@@ -200,6 +200,18 @@ TFL_DEVICE ValueAndDerivative<T> value_and_derivative(GeluTanh, T x, T) {
   return {x * s, s + x * s * (T(1) - s) * slope_of_argument};
 }
 
+// The gradients of act(gate) y, of which `g` is the gradient, to the gate and to y.
+template <typename T>
+struct GatedGradient {
+  T gate, y;
+};
+
+template <typename A, typename T>
+TFL_DEVICE GatedGradient<T> gated_gradient(A act, T g, T gate, T y, T slope) {
+  const auto of = value_and_derivative(act, gate, slope);
+  return {g * y * of.derivative, g * of.value};
+}
+
 }  // namespace tfl
 
 // The list of all activations: APPLY(type, name).

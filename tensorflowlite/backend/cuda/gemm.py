@@ -30,9 +30,10 @@ FAILURES = (RuntimeError, MemoryError, ValueError)
 class Problem(NamedTuple):
     """What is to be computed of ``a`` (m, k) and ``b`` (k, n), and how they lie.
 
-    ``kind`` is ``"product"`` (a b), ``"forward"`` (act(a b + bias), and what its gradient needs) or
-    ``"backward"`` ((a b) act'(saved), and its sums along m). A transposed ``a`` lies in memory as
-    (k, m), a transposed ``b`` as (n, k). Results are in C order.
+    ``kind`` is ``"product"`` (a b), ``"forward"`` (act(a b + bias), and what its gradient needs),
+    ``"backward"`` ((a b) act'(saved), and its sums along m) or ``"gated"`` ((a b) y act'(saved) and
+    (a b) act(saved), the gradients of act(saved) y, where y is ``gated``). A transposed ``a`` lies
+    in memory as (k, m), a transposed ``b`` as (n, k). Results are in C order.
     """
 
     kind: str
@@ -44,7 +45,7 @@ class Problem(NamedTuple):
     a_leading: int
     b_leading: int
     dtype: numpy.dtype[Any]
-    alignments: tuple[int, int, int]  # of the addresses of a, of b, and of bias or saved
+    alignments: tuple[int, int, int]  # of the addresses of a, of b, and of the others
     tf32: bool = False
     activation: str | None = None
     bias: bool = False
@@ -66,9 +67,11 @@ class Operands(NamedTuple):
     b: Any
     bias: Any = None
     saved: Any = None
+    gated: Any = None  # what the gate `saved` is applied to
 
 
-# Computes into new arrays: a product (out,), a forward (out, saved), a backward (dz, db).
+# Computes into new arrays: a product (out,), a forward (out, saved), a backward (dz, db), and for
+# gated features the gradients of `saved` and of `gated`.
 Run = Callable[[Operands], tuple[Any, ...]]
 
 

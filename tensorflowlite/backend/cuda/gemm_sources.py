@@ -13,6 +13,7 @@ from . import hopper as cuda_hopper
 from . import tiles as cuda_tiles
 from .activation_slots import ACTIVATIONS, BiasActivation
 from .blas import Blas, Product
+from .gated_slots import GatedActivation
 from .gemm import FAILURES, Candidate, Gemm, Operands, Problem, Run
 from .kernels import Kernels, source_of
 
@@ -31,7 +32,7 @@ def epilogue_of(problem: Problem) -> str | None:
     """
     if problem.kind == "product":
         return "default"
-    if problem.kind == "backward":
+    if problem.kind != "forward":
         return None
     if problem.activation is None:
         return "bias" if problem.bias else "default"
@@ -113,12 +114,15 @@ def product_of(problem: Problem, epilogue: str) -> Product:
 
 
 class Activations(NamedTuple):
-    """The kernels of a bias and an activation, for what no epilogue does."""
+    """The kernels of a bias and an activation, and of a gate, for what no epilogue does."""
 
     ready: Callable[[numpy.dtype[Any], str | None], bool]
     forward: Callable[[Any, Any, str | None], tuple[Any, Any]]  # (z, bias, name) -> (out, saved)
     gradient: Callable[[Any, Any, str], tuple[Any, Any]]  # (g, saved, name) -> (dz, db)
     total: Callable[[Any, Any, str], Any]  # (partial sums, dtype, name) -> db
+    gated_ready: Callable[[numpy.dtype[Any], str | None], bool]
+    # (g, gate, y, name) -> the gradients of the gate and of y; g may be overwritten
+    gated_gradient: Callable[[Any, Any, Any, str], tuple[Any, Any]]
 
 
 class HopperSource:
@@ -139,7 +143,9 @@ class HopperSource:
             return
         if problem.b_leading != (problem.k if problem.b_transposed else problem.n):
             return
-        epilogue = {"product": 0, "forward": 1, "backward": 2}[problem.kind]
+        epilogue = {"product": 0, "forward": 1, "backward": 2}.get(problem.kind)
+        if epilogue is None:
+            return
         # The kernel calls a layer's weight, (n, k) in memory, not transposed.
         theirs = cuda_hopper.Problem(
             problem.m, problem.n, problem.k, problem.dtype, problem.a_transposed,
@@ -198,8 +204,8 @@ def fused(
 ) -> Run:
     """Return how a kernel that does a whole problem is run.
 
-    ``launch`` takes a, b, out, bias, saved and ``parts`` rows of partial column sums; ``total``
-    adds those up.
+    ``launch`` takes a, b, out, bias, saved and ``parts`` rows of partial column sums, which
+    ``total`` adds up; for gated features also ``gated`` and where its gradient goes.
     """
     dtype, activation = problem.dtype, problem.activation
     batch = (problem.batch,) if problem.batch > 1 else ()
@@ -222,7 +228,13 @@ def fused(
         launch(operands.a, operands.b, dz, None, operands.saved, sums)
         return dz, total(sums, dtype, str(activation))
 
-    return {"product": product, "forward": forward, "backward": backward}[problem.kind]
+    def gated(operands: Operands) -> tuple[Any, ...]:
+        of_gate, dy = xp.empty(shape, dtype), xp.empty(shape, dtype)
+        launch(operands.a, operands.b, of_gate, None, operands.saved, None, operands.gated, dy)
+        return of_gate, dy
+
+    kinds = {"product": product, "forward": forward, "backward": backward, "gated": gated}
+    return kinds[problem.kind]
 
 
 class Unfused:
@@ -252,25 +264,35 @@ class Unfused:
                 z += operands.bias
             return z, None
 
+        name = str(activation)
+        if problem.kind == "gated":
+            if not activations.gated_ready(problem.dtype, activation):
+                return None
+            of_gate = activations.gated_gradient
+            return lambda operands: of_gate(product(operands), operands.saved, operands.gated, name)
         if not activations.ready(problem.dtype, activation):
             return biased if activation is None else None
         forward, gradient = activations.forward, activations.gradient
         if problem.kind == "forward":
             return lambda operands: forward(product(operands), operands.bias, activation)
-        name = str(activation)
         return lambda operands: gradient(product(operands), operands.saved, name)
 
 
 def activation_kernels(xp: Any, kernels: Kernels) -> Activations:
-    """Return the kernels of `cuda_activation_slots`."""
-    run = BiasActivation(xp, kernels)
+    """Return the kernels of `activation_slots` and `gated_slots`."""
+    run, gates = BiasActivation(xp, kernels), GatedActivation(xp, kernels)
 
     def ready(dtype: numpy.dtype[Any], activation: str | None) -> bool:
         return (activation is None or activation in ACTIVATIONS) and run.ready(dtype, activation)
+
+    def gated_ready(dtype: numpy.dtype[Any], activation: str | None) -> bool:
+        return activation in ACTIVATIONS and gates.ready(dtype, activation)
 
     return Activations(
         ready,
         lambda z, bias, activation: run.after_layer(z, bias, activation, False),
         lambda g, saved, activation: run.gradient_with_bias(g, saved, activation, -1),
         run.total,
+        gated_ready,
+        lambda g, gate, y, activation: gates.gradient(g, gate, y, activation, into=g),
     )

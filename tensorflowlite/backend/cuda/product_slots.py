@@ -1,4 +1,4 @@
-"""Slots of products on the GPU: matmul, and linear layers with their activation, by `cuda_gemm`.
+"""Slots of products on the GPU, alone and with what a layer does around them, by `cuda_gemm`.
 
 Transposed views are read as they lie. Half precision is multiplied as it is and summed in float32.
 """
@@ -87,14 +87,14 @@ class Products:
 
     def run(
         self, kind: str, x: Any, y: Any, bias: Any = None, saved: Any = None,
-        activation: str | None = None,
+        gated: Any = None, activation: str | None = None,
     ) -> tuple[Any, ...]:  # fmt: skip
-        """Compute a problem of two matrices."""
+        """Compute a problem of two matrices; ``gated`` is what the gate ``saved`` is applied to."""
         x, (x_transposed, x_leading) = self.matrix(x)
         y, (y_transposed, y_leading) = self.matrix(y)
         address = self._driver.address
         rest = 256
-        for array in (bias, saved):
+        for array in (bias, saved, gated):
             if array is not None:
                 rest = min(rest, alignment(address(array)))
         problem = Problem(
@@ -112,7 +112,7 @@ class Products:
             activation,
             bias is not None,
         )
-        return self.gemm.run(problem, Operands(x, y, bias, saved))
+        return self.gemm.run(problem, Operands(x, y, bias, saved, gated))
 
     @staticmethod
     def tf32(dtype: numpy.dtype[Any]) -> bool:
@@ -294,12 +294,31 @@ def slots(
             and has_way("backward", x, w.shape[1], False, activation)
         )
 
+    def product_gated_gradient(x: Any, w: Any, gate: Any, y: Any, activation: str) -> Any:
+        gate, y = xp.ascontiguousarray(gate), xp.ascontiguousarray(y)
+        found = products.run(
+            "gated", rows_of(x), w, saved=rows_of(gate), gated=rows_of(y), activation=activation
+        )
+        return tuple([one.reshape(gate.shape) for one in found])
+
+    def accepts_gated(x: Any, w: Any, gate: Any, y: Any, activation: str) -> bool:
+        return (
+            x.ndim >= 2
+            and w.ndim == 2
+            and products.usable(x, w, gate, y)
+            and x.shape[-1] == w.shape[0]
+            and gate.shape == y.shape == (*x.shape[:-1], w.shape[1])
+            and activations.gated_ready(x.dtype, activation)
+        )
+
     matmul.gemm = gemm  # type: ignore[attr-defined]
     accepting(linear_act, accepts_linear)
     accepting(product_activation_gradient, accepts_gradient)
+    accepting(product_gated_gradient, accepts_gated)
     return {
         "matmul": matmul,
         "einsum": product_slots(xp, products.matmul)["einsum"],
         "linear_act": linear_act,
         "product_activation_gradient": product_activation_gradient,
+        "product_gated_gradient": product_gated_gradient,
     }

@@ -14,7 +14,7 @@ from .kernels import ByValue, Kernels
 from .layout import pack_size, type_defines
 
 FILE = "gemm_tiles.cu"
-KINDS = ("product", "forward", "backward")  # in the order of TFL_EPILOGUE
+KINDS = ("product", "forward", "backward", "gated")  # in the order of TFL_EPILOGUE
 
 _LEAST_CAPABILITY = {
     dtypes.float16: (7, 5), dtypes.bfloat16: (8, 0), dtypes.float32: (7, 5),
@@ -146,9 +146,11 @@ def launcher(xp: Any, kernels: Kernels, problem: Problem, plan: Plan) -> Callabl
     bias : array, shape (n,), or None
         For the forward kind.
     saved : array, shape (m, n), or None
-        The forward kind writes the pre-activation to it, the backward one reads it.
+        The forward kind writes the pre-activation to it, the backward and gated ones read it.
     partial_sums : array, shape (partial_rows(problem, plan), n), or None
         For the backward kind, in what the dtype is summed in.
+    y, dy : arrays, shape (m, n), or None
+        For the gated kind: what the gate ``saved`` is applied to, and where its gradient goes.
     """
     m, n, k, batch, splits = problem.m, problem.n, problem.k, problem.batch, plan.splits
     address, capability = kernels.driver.address, kernels.driver.capability()
@@ -163,16 +165,17 @@ def launcher(xp: Any, kernels: Kernels, problem: Problem, plan: Plan) -> Callabl
     chunk = _CHUNK if problem.kind == "backward" else height
     adding = (-(-n // width), -(-m // chunk), batch)
 
-    def launch(a: Any, b: Any, out: Any, bias: Any, saved: Any, partial_sums: Any) -> None:
+    def launch(a: Any, b: Any, out: Any, bias: Any, saved: Any, partial_sums: Any, y: Any = None,
+               dy: Any = None) -> None:  # fmt: skip
         products = None
         if splits > 1:
             products = xp.empty((batch * splits, m, n), dtypes.accumulator(problem.dtype))
         # As addresses: views aren't in C order, and the problem says how they lie.
         operands = numpy.uint64(address(a)), numpy.uint64(address(b))
         kernels.launch(FILE, "gemm_tiles", variant, blocks, block, shape, *operands, bias, out,
-                       saved, partial_sums, products, SLOPE, shared=shared)  # fmt: skip
+                       saved, y, dy, partial_sums, products, SLOPE, shared=shared)  # fmt: skip
         if splits > 1:
             kernels.launch(FILE, "gemm_tiles_add", variant, adding, _ADDING, products, bias, out,
-                           saved, partial_sums, m, n, splits, chunk, SLOPE)  # fmt: skip
+                           saved, y, dy, partial_sums, m, n, splits, chunk, SLOPE)  # fmt: skip
 
     return launch
