@@ -16,6 +16,7 @@ void add_threads(pybind11::module_& module);
 void add_normalization(pybind11::module_& module);
 void add_row_sums(pybind11::module_& module);
 void add_softmax(pybind11::module_& module);
+void add_sums(pybind11::module_& module);
 void add_product(pybind11::module_& module);
 void add_random(pybind11::module_& module);
 void add_bias_activation(pybind11::module_& module);

@@ -21,6 +21,7 @@ PYBIND11_MODULE(_native, module) {
   tfl::add_normalization(module);
   tfl::add_row_sums(module);
   tfl::add_softmax(module);
+  tfl::add_sums(module);
   tfl::add_product(module);
   tfl::add_random(module);
   tfl::add_bias_activation(module);

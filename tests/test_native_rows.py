@@ -1,7 +1,8 @@
-"""Native softmax, and sums of rows by where they go: right, and the same bits on any threads."""
+"""Native softmax and sums along rows: right, and the same bits on any threads."""
 
 from __future__ import annotations
 
+import logging
 from types import ModuleType
 from typing import Any
 
@@ -179,3 +180,83 @@ def test_bindings_refuse(native_module: ModuleType) -> None:
         for array in (x.astype(np.float16), x[:, ::2], x[:0], np.float32(1)[...]):
             with pytest.raises(ValueError, match=r"softmax: x must .*, got "):
                 run(array)
+
+
+# Shapes and axes that the kernel takes, one element more or less beside what it adds at a time.
+SUMMED = [
+    ((2100, 8), (1,)), ((400, 49), (1,)), ((16, 4, 5, 53), (2, 3)), ((20, 1025), (1,)),
+    ((3, 32769), (1,)), ((70000,), (0,)), ((2, 3, 70, 50), (0, 1, 2, 3)),
+]  # fmt: skip
+
+
+@pytest.mark.binding
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape, axis", SUMMED)
+def test_sums_and_means_of_the_last_axes(
+    native_module: ModuleType, shape: tuple[int, ...], axis: tuple[int, ...], dtype: Any
+) -> None:
+    x = np.random.default_rng(1).normal(size=shape).astype(dtype)
+    wide = x.astype(np.longdouble)
+    size = np.abs(wide).sum(axis, keepdims=True)
+    eps = float(np.finfo(dtype).eps)
+    for instructions in native_module.instruction_sets():
+        native_module.use_instruction_set(instructions)
+        for keepdims in (False, True):
+            found = tfl.sum(tfl.tensor(x), axis=axis, keepdims=keepdims).numpy()
+            expected = wide.sum(axis, keepdims=keepdims)
+            assert found.dtype == dtype and found.shape == np.shape(expected)
+            assert np.all(np.abs(found - expected) <= 4 * eps * size.reshape(np.shape(expected)))
+            mean = tfl.mean(tfl.tensor(x), axis=axis, keepdims=keepdims).numpy()
+            expected /= x.size / size.size
+            assert mean.dtype == dtype and mean.shape == np.shape(expected)
+            scale = (size * size.size / x.size).reshape(np.shape(expected))
+            assert np.all(np.abs(mean - expected) <= 4 * eps * scale)
+
+
+def test_sums_take_the_kernel_and_decline_the_rest(
+    native_module: ModuleType, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "tensorflowlite.dispatch"), tfl.debug.log("dispatch"):
+        for shape, axis in SUMMED:
+            tfl.sum(tfl.ones(shape), axis=axis)
+            tfl.mean(tfl.ones(shape), axis=axis)
+        assert not caplog.messages
+        x = tfl.ones((40, 50, 60))
+        for declined in (x[:2, :50], x.astype(tfl.float16), x.mT):
+            declined.sum(-1)
+        for axis in ((0,), (0, 2), (1,), ()):
+            x.sum(axis)
+    assert len(caplog.messages) > 4 and all(one.startswith("sum:") for one in caplog.messages)
+
+
+def test_sums_keep_nan_infinity_and_zero() -> None:
+    x = np.ones((5, 5000), np.float32)
+    x[0, 4999], x[1, 7], x[2, 0], x[2, 1], x[4] = np.nan, np.inf, np.inf, -np.inf, -0.0
+    found = tfl.sum(tfl.tensor(x), axis=1).numpy()
+    np.testing.assert_array_equal(found, [np.nan, np.inf, np.nan, 5000, 0])
+    assert not np.signbit(found[4])
+
+
+def test_sums_have_the_same_bits_on_any_threads() -> None:
+    x = tfl.tensor(np.random.default_rng(2).normal(size=(7, 90000)).astype(np.float32))
+    before, found = tfl.get_num_threads(), []
+    for threads in (1, 2, 3):
+        tfl.set_num_threads(threads)
+        found.append([x.sum().item(), *x.sum(1).tolist(), *x.mean(1).tolist()])
+    tfl.set_num_threads(before)
+    assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_adaptive_average_to_one_place_is_the_mean(axes: int) -> None:
+    data = np.random.default_rng(3).normal(size=(3, 4, *(9, 8, 7)[:axes])).astype(np.float32)
+    x = tfl.tensor(data, requires_grad=True)
+    run = getattr(F, f"adaptive_avg_pool{axes}d")
+    y = run(x, 1)
+    np.testing.assert_allclose(
+        y.detach().numpy(), data.mean(tuple(range(2, 2 + axes)), keepdims=True), rtol=1e-5, atol=1e-6
+    )
+    y.sum().backward()
+    assert x.grad is not None
+    np.testing.assert_allclose(x.grad.numpy(), 12 / data.size, rtol=1e-5)
+    assert run(x[0], 1).shape == (4, *(1,) * axes)

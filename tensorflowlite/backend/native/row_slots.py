@@ -1,4 +1,4 @@
-"""Native slots of softmax over the last axis, and of the sum of rows by where they go."""
+"""Native slots of what runs along rows: softmax, sums and means, and rows added where they go."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ import numpy
 from .. import dtypes
 from ..base import accepting
 from ..slots.indexing import INDEX
+from ..slots.reduction import Kept, count_of
 from .extension import in_c_order, is_in_c_order
 
 _FLOATS = (dtypes.float32, dtypes.float64)
+# From so many elements, in rows of so many, NumPy's sums take longer.
+_SUMMED_FROM, _LEAST_ROW = 1 << 14, 8
 
 
 def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str, Any]:
@@ -65,6 +68,32 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
             and all(index.dtype.kind in "iu" for index in indices)
         )
 
+    def totals(x: Any, axis: tuple[int, ...], divisor: float) -> Any:
+        shape = x.shape[: x.ndim - len(axis)]
+        rows = math.prod(shape)
+        out = numpy.empty(shape + (1,) * len(axis) if type(axis) is Kept else shape, x.dtype)
+        module.row_totals(x.reshape(rows, x.size // rows), out.reshape(rows), divisor)
+        return out
+
+    def sum(x: Any, axis: tuple[int, ...]) -> Any:
+        return totals(x, axis, 1.0)
+
+    def mean(x: Any, axis: tuple[int, ...]) -> Any:
+        return totals(x, axis, float(count_of(x.shape, axis)))
+
+    def accepts_sum(x: Any, axis: tuple[int, ...]) -> bool:
+        return (
+            x.size >= _SUMMED_FROM
+            and x.dtype in _FLOATS
+            and len(axis) > 0
+            and axis[0] == x.ndim - len(axis)  # the last axes: they are in order
+            and axis[-1] == x.ndim - 1
+            and math.prod(x.shape[axis[0] :]) >= _LEAST_ROW
+            and is_in_c_order(x)
+        )
+
+    accepting(sum, accepts_sum, by_form=True)
+    accepting(mean, accepts_sum, by_form=True)
     accepting(softmax_gradient, accepts_gradient)
     accepting(scatter_add, accepts_scatter, by_form=True)
     return {
@@ -72,4 +101,6 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
         "log_softmax": over_last(module.log_softmax),
         "softmax_gradient": softmax_gradient,
         "scatter_add": scatter_add,
+        "sum": sum,
+        "mean": mean,
     }
