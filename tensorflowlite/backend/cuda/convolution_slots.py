@@ -25,7 +25,7 @@ from .layout import of_one_float
 
 
 class Problem(NamedTuple):
-    """A convolution or one of its gradients, as `cuda_gemm.Gemm` distinguishes them."""
+    """A convolution or one of its gradients, as `gemm.Gemm` distinguishes them."""
 
     file: str
     geometry: Geometry
@@ -140,7 +140,7 @@ def slots(xp: Any, kernels: Kernels, library: Callable[[str], Callable[..., Any]
     Parameters
     ----------
     xp, kernels, library
-        As for `cuda_slots.slots`.
+        As for `slots.slots`.
     chooser
         A stand-in for `Gemm`, for tests.
     """
