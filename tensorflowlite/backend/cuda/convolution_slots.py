@@ -14,7 +14,7 @@ import numpy
 
 from ..base import accepting, guarded
 from . import convolution as cuda_convolution
-from . import convolution_direct as cuda_convolution_direct
+from . import convolution_direct
 from .activation_slots import ACTIVATIONS, BiasActivation
 from .blas import CupyQueue, Queue
 from .convolution import FORWARD, INPUT, WEIGHT, Convolutions, Geometry
@@ -68,13 +68,13 @@ class Ways:
 
     def own(self, geometry: Geometry) -> Convolutions | DirectConvolutions:
         """Return the kernels for a convolution."""
-        few = cuda_convolution_direct.few_channels(geometry)
+        few = convolution_direct.few_channels(geometry)
         return self._direct if few else self._implicit
 
     @property
     def version(self) -> str:
         """What changes when a candidate of one name does."""
-        files = (FORWARD, INPUT, WEIGHT, cuda_convolution_direct.FILE)
+        files = (FORWARD, INPUT, WEIGHT, convolution_direct.FILE)
         texts = "".join(map(source_of, files))
         return "convolution " + hashlib.sha256(texts.encode()).hexdigest()
 
