@@ -47,10 +47,11 @@ class Cache {
     }
     ++figures_.misses;
     make_room(size);
-    void* pointer = map(size);
+    const std::size_t filled = zeroed ? 0 : wanted;
+    void* pointer = map(size, filled);
     if (!pointer) {
       shrink(0, 0);
-      pointer = map(size);
+      pointer = map(size, filled);
     }
     if (!pointer) return nullptr;
     if (waited) *waited = false;
@@ -119,11 +120,16 @@ class Cache {
   };
   using Place = std::list<Waiting>::iterator;
 
-  static void* map(std::size_t size) {
+  // Memory of which `filled` bytes will be written: one call for their pages takes half the time of
+  // a fault for each.
+  static void* map(std::size_t size, std::size_t filled) {
     const bool large = size >= 2 * huge_page;
     const std::size_t room = large ? size + huge_page : size;
     void* got = mmap(nullptr, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (got == MAP_FAILED) return nullptr;
+#if defined(MADV_POPULATE_WRITE)
+    if (!large && filled > 0) madvise(got, filled, MADV_POPULATE_WRITE);
+#endif
     if (!large) return got;
     const auto start = reinterpret_cast<std::uintptr_t>(got);
     const std::uintptr_t aligned = (start + huge_page - 1) / huge_page * huge_page;

@@ -48,7 +48,7 @@ class Guards:
         self._roots: list[Root] = []
         self._checks: list[Callable[[], str]] = []  # what decides where a root looks changed
         # What is compared, and the identity of whose: of objects that live as long as this holds.
-        self._watched: list[tuple[str, int]] = []
+        self._watched: list[tuple[Any, int]] = []
         young = {id(one) for one in session.young()}
         for one in session.outside:
             tensor = one.tensor()
@@ -85,14 +85,14 @@ class Guards:
             at = self._first(at + 1)
         return ""
 
-    def watches(self) -> tuple[tuple[str, int], ...]:
+    def watches(self) -> tuple[tuple[Any, int], ...]:
         """Return what is compared, and of which objects.
 
         It is the same for guards that look at the same things, where both hold.
         """
         return tuple(self._watched)
 
-    def _add(self, root: Root, check: Callable[[], str], what: str, of: int) -> None:
+    def _add(self, root: Root, check: Callable[[], str], what: Any, of: int) -> None:
         self._roots.append(root)
         self._checks.append(check)
         self._watched.append((what, of))
@@ -106,11 +106,10 @@ class Guards:
         )  # fmt: skip
         if one.hooks:  # which are compared each time
             root = root._replace(node=None)
-        form = f"{one.array.dtype.name} {tuple(one.array.shape)}"
-        self._add(root, functools.partial(
-            _tensor_changed, reference, f"a tensor from outside, {form}", one.array,
-            one.differentiated, one.hooks, grad,
-        ), f"{form} {one.differentiated} {one.hooks} {one.grad}", id(tensor))  # fmt: skip
+        array, differentiated, hooks = one.array, one.differentiated, one.hooks
+        what = (array.dtype, array.shape, differentiated, hooks, one.grad)
+        check = _TensorCheck(reference, array, differentiated, hooks, grad)
+        self._add(root, check, what, id(tensor))
 
     def _add_missing(self, tensor: Tensor) -> None:
         reference = weakref.ref(tensor)
@@ -178,23 +177,37 @@ class _Check:
         return False
 
 
-def _tensor_changed(
-    reference: Any, what: str, array: Any, differentiated: bool, hooks: tuple[int, ...], grad: Any
-) -> str:
-    """Return "", or what has changed of a tensor from outside."""
-    tensor = reference()
-    if tensor is None or tensor.array is not array:
-        return f"{what}, holds another array or is gone"
-    node = tensor.node
-    if (type(node) is not Leaf) if differentiated else (node is not None):
-        return f"{what}: whether it requires grad"
-    if not differentiated:
-        return ""
-    if hooks_of(tensor) != hooks:
-        return f"{what}: its hooks"
-    if grad is Any_ or node.grad is grad:
-        return ""
-    return f"{what}: its gradient was {'None' if grad is None else 'another tensor'}"
+class _TensorCheck:
+    """Compares a tensor from outside with what it was. Called as `_Check`."""
+
+    __slots__ = ("reference", "array", "differentiated", "hooks", "grad")
+
+    def __init__(self, reference: Any, array: Any, differentiated: bool, hooks: tuple[int, ...],
+                 grad: Any) -> None:  # fmt: skip
+        self.reference, self.array, self.differentiated = reference, array, differentiated
+        self.hooks, self.grad = hooks, grad
+
+    def __call__(self) -> str:
+        changed = self._changed()
+        if not changed:
+            return ""
+        form = f"{self.array.dtype.name} {tuple(self.array.shape)}"
+        return f"a tensor from outside, {form}{changed}"
+
+    def _changed(self) -> str:
+        tensor = self.reference()
+        if tensor is None or tensor.array is not self.array:
+            return ", holds another array or is gone"
+        node = tensor.node
+        if (type(node) is not Leaf) if self.differentiated else (node is not None):
+            return ": whether it requires grad"
+        if not self.differentiated:
+            return ""
+        if hooks_of(tensor) != self.hooks:
+            return ": its hooks"
+        if self.grad is Any_ or node.grad is self.grad:
+            return ""
+        return f": its gradient was {'None' if self.grad is None else 'another tensor'}"
 
 
 def _gradient_found(reference: Any, what: str) -> str:

@@ -121,7 +121,7 @@ class Folding:
     def _computed(self, call: Call, index: int) -> Call | None:
         args = [self._known[arg.index] if type(arg) is Ref else arg for arg in call.args]
         try:
-            with base.backend_of(self._known[next(refs_in(call.args))]).quiet():
+            with base.backend_of(self._known[refs_in(call.args)[0]]).quiet():
                 found = as_array(call.run(*args))
         except Exception:  # a replay shall raise it
             return call

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy
 
 from ..base import as_array, backend_of
+
+_PLAIN = (bool, int, str, type(None))
 
 
 class Ref:
@@ -88,13 +90,19 @@ def root_of(values: Sequence[Value], index: int) -> int:
     return index if root is None else root
 
 
-def refs_in(tree: Any) -> Iterator[int]:
-    """Yield the values that arguments or results name, nested as they may be."""
+def refs_in(tree: Any) -> Sequence[int]:
+    """Return the values that arguments or results name, nested as they may be."""
     if type(tree) is Ref:
-        yield tree.index
-    elif isinstance(tree, tuple | list):
+        return (tree.index,)
+    found: list[int] = []
+    if isinstance(tree, tuple | list):
         for one in tree:
-            yield from refs_in(one)
+            kind = type(one)
+            if kind is Ref:
+                found.append(one.index)
+            elif kind not in _PLAIN:
+                found += refs_in(one)
+    return found
 
 
 def compiled(program: Program, settling: bool = False) -> Callable[..., tuple[Any, ...]]:
@@ -124,7 +132,7 @@ def compiled(program: Program, settling: bool = False) -> Callable[..., tuple[An
         chooses = settling and hasattr(call.run, "chosen")
         names[f"f{number}"] = _Settling(names, f"f{number}", call.run) if chooses else call.run
         args = ", ".join(_text(arg, names) for arg in call.args)
-        made = list(refs_in(call.outs))
+        made = refs_in(call.outs)
         target = f"{_target(call.outs)} = " if made else ""
         if call.quiet and not (number and program.calls[number - 1].quiet):
             lines.append("    with quiet():")
@@ -231,18 +239,15 @@ def _last_uses(program: Program) -> dict[int, list[int]]:
     return found
 
 
-_PLAIN = (bool, int, str, type(None))
-
-
 def _text(arg: Any, names: dict[str, Any]) -> str:
     """Return the source of an argument; what has none gets a name."""
     if type(arg) is Ref:
         return f"v{arg.index}"
     if type(arg) in _PLAIN:
         return repr(arg)
-    if type(arg) is tuple and any(True for _ in refs_in(arg)):
+    if type(arg) is tuple and refs_in(arg):
         return f"({''.join(_text(one, names) + ', ' for one in arg)})"
-    if type(arg) is list and any(True for _ in refs_in(arg)):
+    if type(arg) is list and refs_in(arg):
         return f"[{', '.join(_text(one, names) for one in arg)}]"
     name = f"c{len(names)}"
     names[name] = arg
