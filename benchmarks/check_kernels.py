@@ -1,6 +1,6 @@
 """Each kernel against the library's slot of its name: ``python -m benchmarks check-kernels``.
 
-Every slot that `cuda_slots` provides runs on random data: each activation, dtype and layout, ragged
+Every slot of `backend/cuda/slots.py` runs on random data: each activation, dtype and layout, ragged
 shapes, memory that was filled with NaN before. What it gives is compared with the library's slot in
 float64 on the very same (rounded) inputs, computed on the host; products of small integers and
 random bits must be equal. Nothing is timed.

@@ -20,8 +20,6 @@ namespace {
 
 constexpr std::size_t page = 4096;
 constexpr std::size_t huge_page = std::size_t{1} << 21;
-// Over the peak of what was in use: sizes that differ a little from one step to the next.
-constexpr std::size_t slack = std::size_t{1} << 23;
 
 // To an eighth of the power of two below.
 std::size_t rounded(std::size_t size) {
@@ -32,9 +30,9 @@ std::size_t rounded(std::size_t size) {
 
 class Cache {
  public:
-  void* take(std::size_t wanted, bool zeroed, bool* waited) {
+  void* take(std::size_t wanted, bool zeroed, bool* waited, std::size_t room) {
     if (wanted > SIZE_MAX / 4) return nullptr;
-    const std::size_t size = rounded(wanted);
+    const std::size_t size = rounded(std::max(wanted, room));
     std::unique_lock<std::mutex> lock(mutex_);
     const auto found = waiting_.find(size);
     if (found != waiting_.end() && !found->second.empty()) {
@@ -74,7 +72,7 @@ class Cache {
     figures_.cached += size;
     by_age_.push_back({pointer, size});
     waiting_[size].push_back(std::prev(by_age_.end()));
-    shrink(limit_, most_used_ + slack);
+    shrink(limit_, most_used_ + cache_slack);
     return true;
   }
 
@@ -109,7 +107,7 @@ class Cache {
   void limit(std::size_t bytes) {
     const std::lock_guard<std::mutex> lock(mutex_);
     limit_ = bytes;
-    shrink(limit_, most_used_ + slack);
+    shrink(limit_, most_used_ + cache_slack);
   }
 
   void lock() { mutex_.lock(); }
@@ -153,7 +151,7 @@ class Cache {
 
   // Before fresh memory for a block of `size`: together with it the bound holds, too.
   void make_room(std::size_t size) {
-    const std::size_t most = std::max(most_used_, figures_.used + size) + slack;
+    const std::size_t most = std::max(most_used_, figures_.used + size) + cache_slack;
     shrink(limit_, most - size);
   }
 
@@ -200,8 +198,8 @@ Cache& cache() {
 
 }  // namespace
 
-void* take_block(std::size_t size, bool zeroed, bool* waited) {
-  return cache().take(size, zeroed, waited);
+void* take_block(std::size_t size, bool zeroed, bool* waited, std::size_t room) {
+  return cache().take(size, zeroed, waited, room);
 }
 bool give_block(void* pointer) { return cache().may_hold(pointer) && cache().give(pointer); }
 std::size_t size_of_block(const void* pointer) {

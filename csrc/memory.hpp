@@ -10,6 +10,8 @@ namespace tfl {
 
 // Blocks from this size on are the cache's; smaller ones are left to the next allocator.
 constexpr std::size_t least_cached = std::size_t{1} << 15;
+// Over the peak of what was in use: sizes that differ a little from one step to the next.
+constexpr std::size_t cache_slack = std::size_t{1} << 23;
 
 struct MemoryFigures {
   std::size_t used;    // bytes of blocks that are handed out
@@ -20,8 +22,9 @@ struct MemoryFigures {
 };
 
 // Returns a block of at least `size` bytes, aligned to 64; null where the system has none. `zeroed`
-// says whether it must hold zeros; `*waited` tells whether the block was there.
-void* take_block(std::size_t size, bool zeroed, bool* waited = nullptr);
+// says whether those must hold zeros; `*waited` tells whether the block was there. It takes what a
+// block of `room` bytes takes, where that is more.
+void* take_block(std::size_t size, bool zeroed, bool* waited = nullptr, std::size_t room = 0);
 // Whether `pointer` is the cache's; if so the block is kept or given back.
 bool give_block(void* pointer);
 // The size of one of the cache's blocks; 0 for any other pointer.

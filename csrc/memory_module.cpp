@@ -34,19 +34,19 @@ constexpr const char* capsule_name = "mem_handler";
 
 const Allocator* numpy_allocator = nullptr;  // for what isn't the cache's
 
-void* take_unplanned(std::size_t size, bool zeroed, bool* waited) {
-  if (size >= least_cached) return take_block(size, zeroed, waited);
+void* take_unplanned(std::size_t size, bool zeroed, bool* waited, std::size_t room) {
+  if (size >= least_cached) return take_block(size, zeroed, waited, room);
   if (zeroed) return numpy_allocator->allocate_zeroed(numpy_allocator->context, size, 1);
   return numpy_allocator->allocate(numpy_allocator->context, size);
 }
 
 void* take(std::size_t size, bool zeroed) {
-  if (!plan_serves()) return take_unplanned(size, zeroed, nullptr);
+  if (!plan_serves()) return take_unplanned(size, zeroed, nullptr, size);
   std::size_t asked = size;
   void* pointer = take_planned(size, zeroed, &asked);
   if (pointer) return pointer;
   bool waited = false;
-  pointer = take_unplanned(asked, zeroed, &waited);
+  pointer = take_unplanned(size, zeroed, &waited, asked);
   note_taken(pointer, size, !waited);
   return pointer;
 }

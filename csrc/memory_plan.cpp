@@ -61,50 +61,66 @@ struct Shared {
   }
 };
 
-// Puts large blocks that have no place into blocks of the cache, the largest first. One may lie in a
-// larger one; what lasts holds that between runs, too, and so it takes no more than half as much
-// again in all.
-void share(const std::vector<std::size_t>& order, const std::vector<BlockLife>& lives,
-           std::vector<PlannedBlock>& blocks) {
+// Puts large blocks that have no place into blocks of the cache, the largest first, each into one of
+// at most so many halves of its own size; returns what to ask for. What lasts may be kept by itself
+// after its run, and so takes no more than half as much again.
+std::vector<std::size_t> shared_sizes(const std::vector<std::size_t>& order,
+                                      const std::vector<BlockLife>& lives, std::size_t halves) {
+  std::vector<std::size_t> asked;
   std::vector<Shared> shared;
-  std::size_t rest = 0;
-  for (const std::size_t i : order) rest += lives[i].gone == never ? lives[i].size / 2 : 0;
   for (const std::size_t i : order) {
     const std::size_t size = cached_size(lives[i].size);
     const Interval life{lives[i].born, lives[i].gone};
-    const bool lasts = lives[i].gone == never;
-    const std::size_t waste = lasts ? rest : never - size;
+    const std::size_t most = size / 2 * (lives[i].gone == never ? 3 : halves);
     Shared* best = nullptr;
     for (Shared& one : shared) {  // none is smaller
-      if (one.size > size + waste || (best && one.size >= best->size)) continue;
+      if (one.size > most || (best && one.size >= best->size)) continue;
       if (one.is_free(life)) best = &one;
     }
     if (!best) {
       shared.push_back({size, {}});
       best = &shared.back();
     }
-    if (lasts) rest -= best->size - size;
     best->lives.push_back(life);
-    blocks[i].asked = best->size;
+    asked.push_back(best->size);
   }
+  return asked;
 }
 
-// What the cache comes to hold for them: of each size as many as are there at one time.
-std::size_t held_for(const std::vector<std::size_t>& order, const std::vector<BlockLife>& lives,
-                     const std::vector<PlannedBlock>& blocks) {
-  std::map<std::size_t, std::map<std::size_t, std::ptrdiff_t>> changes;  // by size and time
-  for (const std::size_t i : order) {
-    auto& by_time = changes[cached_size(blocks[i].asked)];
-    ++by_time[lives[i].born];
-    --by_time[lives[i].gone];
+// What the cache comes to hold, and whether each run allocates, since its bound is less than all.
+struct Holding {
+  bool allocates;
+  std::size_t bytes;
+
+  bool operator<(const Holding& other) const {
+    return std::pair(allocates, bytes) < std::pair(other.allocates, other.bytes);
+  }
+};
+
+// For blocks that ask for such sizes: of each as many as are there at one time, within the bound.
+Holding held_for(const std::vector<std::size_t>& order, const std::vector<BlockLife>& lives,
+                 const std::vector<std::size_t>& asked) {
+  using Changes = std::map<std::size_t, std::ptrdiff_t>;  // by time
+  const auto most_of = [](const Changes& changes) {
+    std::ptrdiff_t now = 0, most = 0;
+    for (const auto& [time, change] : changes) most = std::max(most, now += change);
+    return static_cast<std::size_t>(most);
+  };
+  std::map<std::size_t, Changes> counts;  // by size
+  Changes bytes;
+  for (std::size_t k = 0; k < order.size(); ++k) {
+    const BlockLife& life = lives[order[k]];
+    const std::size_t size = cached_size(asked[k]);
+    for (Changes* changes : {&counts[size], &bytes}) {
+      const auto amount = static_cast<std::ptrdiff_t>(changes == &bytes ? size : 1);
+      (*changes)[life.born] += amount;
+      (*changes)[life.gone] -= amount;
+    }
   }
   std::size_t total = 0;
-  for (const auto& [size, by_time] : changes) {
-    std::ptrdiff_t now = 0, most = 0;
-    for (const auto& [time, change] : by_time) most = std::max(most, now += change);
-    total += size * static_cast<std::size_t>(most);
-  }
-  return total;
+  for (const auto& [size, changes] : counts) total += size * most_of(changes);
+  const std::size_t bound = most_of(bytes) + cache_slack;
+  return {total > bound, std::min(total, bound)};
 }
 
 }  // namespace
@@ -132,11 +148,21 @@ Places places_of(const std::vector<BlockLife>& lives, bool keeps) {
     return lives[one].gone - lives[one].born > lives[other].gone - lives[other].born;
   });
   // What lasts is given back before the next run, so that its memory serves that one.
-  const std::size_t apart = held_for(cached, lives, blocks);
-  share(cached, lives, blocks);
-  const std::size_t together = held_for(cached, lives, blocks);
-  if (together < apart) places.spared = apart - together;
-  else for (const std::size_t i : cached) blocks[i].asked = blocks[i].size;
+  std::vector<std::size_t> asked;
+  for (const std::size_t i : cached) asked.push_back(lives[i].size);
+  const Holding apart = held_for(cached, lives, asked);
+  // A little more is worth it where no run allocates for that: fresh memory is slow.
+  const std::size_t most = apart.bytes + (apart.allocates ? apart.bytes / 8 : 0);
+  Holding least = apart;
+  for (const std::size_t halves : {3, 4, 8, 1 << 16}) {
+    std::vector<std::size_t> sizes = shared_sizes(cached, lives, halves);
+    const Holding held = held_for(cached, lives, sizes);
+    if (held.bytes > most || !(held < least)) continue;
+    places.shares = true;
+    least = held;
+    asked.swap(sizes);
+  }
+  for (std::size_t k = 0; k < cached.size(); ++k) blocks[cached[k]].asked = asked[k];
   std::vector<std::size_t> placed;  // by offset
   for (const std::size_t i : order) {
     const std::size_t born = blocks[i].lasts ? 0 : lives[i].born;
@@ -338,7 +364,7 @@ void MemoryPlan::write_down() {
     if (run.requests > 0) {
       places_ = std::make_shared<const Places>(places_of(run.lives, keeps_));
       ++traced_;
-      rests_ = places_->spared > 0;
+      rests_ = places_->shares;
     }
   } catch (const std::bad_alloc&) {
     places_.reset();

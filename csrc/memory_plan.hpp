@@ -40,14 +40,15 @@ struct Places {
   std::vector<PlannedBlock> blocks;
   std::size_t size = 0;     // of the arena
   std::size_t lasting = 0;  // bytes that are never given back
-  std::size_t spared = 0;   // bytes of the cache that are left over since blocks share them
+  bool shares = false;      // whether large blocks share the cache's
 };
 
 // Returns places such that blocks that live at one time lie apart. Where `keeps`, every block has
 // one, and those that are never given back for themselves. Else only small blocks have that are
 // given back: for large ones the cache's blocks are as quick, and the memory that one of them leaves
 // serves the next, where an arena has to be there for the whole run. Of the cache a large block asks
-// for the size of one that is free by then, where that takes less memory than its own size does.
+// for the size of one that is free by then, where the cache holds less for that; or no more than an
+// eighth more, where each run would else allocate some anew.
 Places places_of(const std::vector<BlockLife>& lives, bool keeps);
 
 class Arena;

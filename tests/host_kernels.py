@@ -1,7 +1,7 @@
 """The kernels on NumPy arrays: the same ``.cu`` files, compiled by g++ and run by fibers.
 
 ``kernels/host/`` holds what they need of CUDA. The launcher, its checks and the choice of files are
-the package's own (``backend.kernels.Kernels``); the compiler and the driver are the host's.
+the package's own (``backend.cuda.kernels.Kernels``); the compiler and the driver are the host's.
 """
 
 from __future__ import annotations

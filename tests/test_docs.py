@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import os
 import re
 import subprocess
@@ -17,6 +19,10 @@ from tests.compilers import need_host, need_nvrtc
 from tests.documents import CHECKOUT, PAGES, Block, blocks
 
 RUNNING = [page for page in PAGES if any(one.language == "python" for one in blocks(page))]
+WITH_EXAMPLES = [  # those of public functions run in test_public
+    path for path in (CHECKOUT / "tensorflowlite" / "backend").rglob("*.py")
+    if ">>> " in path.read_text(encoding="utf-8")
+]  # fmt: skip
 ON_A_GPU = [page for page in RUNNING if any(one.marker == "gpu" for one in blocks(page))]
 
 
@@ -33,6 +39,12 @@ def run(page: Path, *options: str) -> None:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert re.fullmatch(r"[1-9]\d* blocks ran", done.stdout.strip().splitlines()[-1])
+
+
+@pytest.mark.parametrize("path", sorted(WITH_EXAMPLES), ids=lambda path: path.stem)
+def test_examples_inside_the_backend_run(path: Path) -> None:
+    place = ".".join(path.relative_to(CHECKOUT).with_suffix("").parts)
+    assert doctest.testmod(importlib.import_module(place)).failed == 0
 
 
 @pytest.mark.parametrize("page", RUNNING, ids=name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import gc
 import signal
 import threading
@@ -333,3 +334,42 @@ def test_gradients_go_before_the_program_runs() -> None:
 def test_static_outputs_is_a_bool() -> None:
     with pytest.raises(tfl.errors.ArgumentError, match="static_outputs must be True or False, got"):
         tfl.jit(tfl.sin, static_outputs="yes")
+
+
+def test_large_arrays_of_programs_in_turn_and_in_threads() -> None:
+    """Their blocks are of one cache, each of a size that another array had; results are kept."""
+
+    def of(rows: int) -> Any:
+        def f(x):
+            tall = tfl.concat([x, x * 0.5, x - 1], axis=0)
+            y = tall[: 2 * rows] * 0.25 + tall[rows:]
+            middle = y.cumsum(axis=0)[rows // 2 :]
+            z = tfl.zeros(rows + rows // 4, 90) + middle[: rows + rows // 4]
+            return z[:rows] * x, (z + 1)[rows // 8 :], (tall * y.sum(axis=0))[::3] + 0
+
+        return f
+
+    def work(seed: int, steps: list[Any], wrong: list[Any]) -> None:
+        kept = []
+        for i in range(40):
+            rows, plain, step = steps[(seed + i) % 3]
+            x = tfl.tensor(batch(seed * 100 + i, rows * 90).numpy().reshape(rows, 90))
+            kept.append((step(x), plain(x)))
+            tfl.full((rows + 7 * i, 90), float("nan"))
+            for found, expected in kept[-4 + i % 3 :]:
+                if snapshot(found) != snapshot(expected):
+                    wrong.append((seed, i))
+
+    steps = [(rows, of(rows), tfl.jit(of(rows), static_outputs=False)) for rows in (100, 173, 310)]
+    wrong: list[Any] = []
+    work(0, steps, wrong)
+    threads = [  # NumPy's memory is chosen by context: theirs is the cache's, too
+        threading.Thread(target=contextvars.copy_context().run, args=(work, seed, steps, wrong))
+        for seed in (1, 2, 3)
+    ]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert not wrong
+    assert all(step.memory_stats()["requests"] > 5 for _, _, step in steps)

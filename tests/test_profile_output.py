@@ -261,7 +261,7 @@ def test_without_a_gpu_nothing_of_it_is_imported() -> None:
         "assert 'tensorflowlite.debug.profiling' not in sys.modules\n"
         "with tfl.profile() as prof:\n    tfl.exp(tfl.ones(2))\n"
         "assert tfl.debug.profile is tfl.profile and 'exp' in prof.table('operation')\n"
-        "for name in ('cuda_nvtx', 'cuda_timing'):\n"
+        "for name in ('cuda.nvtx', 'cuda.timing'):\n"
         "    assert 'tensorflowlite.backend.' + name not in sys.modules, name\n"
         "assert 'cupy' not in sys.modules\n"
     )

@@ -21,7 +21,7 @@ def reason_of(accepts: Callable[..., bool], args: Sequence[Any]) -> str:
 
     Examples
     --------
-    >>> from tensorflowlite.backend.kernels import _within
+    >>> from tensorflowlite.backend.cuda.kernels import _within
     >>> reason_of(_within, ((), 0, (1, 2)))
     "0 < len(sizes) <= len(most) doesn't hold"
     """

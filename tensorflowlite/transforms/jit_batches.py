@@ -1,7 +1,7 @@
 """`jit(dynamic_batch=True)`: one program for many sizes of a batch, where no call mixes rows.
 
 A call of a size that is new is recorded, and so is the function on the batch padded to the next
-bucket, a power of two. Where `program_rows` finds that both programs are the same but for the
+bucket, a power of two. Where `programs.rows` finds that both programs are the same but for the
 sizes, and that each row of the results depends on its sample alone, later calls of that size pad
 their batch, replay the bucket's program, and return the rows that aren't padding. Every size is
 compared once, for Python code may have chosen by it; what is kept of it is no program.

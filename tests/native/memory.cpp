@@ -45,6 +45,20 @@ TFL_CHECK(blocks_hold_what_was_asked) {
   empty_cache();
 }
 
+TFL_CHECK(a_small_block_in_the_room_of_a_large_one) {
+  constexpr std::size_t room = 1 << 20, size = 40'000;
+  void* large = take_block(room, false);
+  std::memset(large, 0xA5, room);
+  give_block(large);
+  auto* block = static_cast<unsigned char*>(take_block(size, true, nullptr, room));
+  EXPECT(block == large && size_of_block(block) == room, "the block that waited");
+  EXPECT(all_are(block, size, 0), "zeros");
+  EXPECT(all_are(block + size, room - size, 0xA5), "no more zeros than were asked for");
+  give_block(block);
+  EXPECT(take_block(room, false, nullptr, size) == block, "room for less");
+  give_block(block);
+}
+
 TFL_CHECK(other_pointers_are_nobodys) {
   int here = 0;
   void* block = take_block(1 << 20, false);

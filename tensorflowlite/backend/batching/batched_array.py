@@ -3,7 +3,7 @@
 A `BatchedArray` stands for one sample's array and holds those of all samples, with the batch as the
 first axis of ``value``; its shape is the sample's. It belongs to a `Level`, one call of `vmap`, and
 ``value`` may be a batched array of a level further out. It is an array type like any other, with a
-backend (`batching`) that has every slot: operations, gradient rules and the tape work on it without
+backend (`levels`) that has every slot: operations, gradient rules and the tape work on it without
 knowing, and where nothing is batched nothing is paid.
 
 An array that doesn't depend on the sample is held once, without a batch axis (``batched`` is

@@ -1,6 +1,6 @@
 """The backend of batched arrays: every slot, on a whole batch.
 
-A slot runs by its rule of `batching_rules`, by the operations that it is made of, or on one sample
+A slot runs by its rule of `rules`, by the operations that it is made of, or on one sample
 after the other, with the slots of the arrays inside.
 """
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 from ...errors import DeviceError
 from ..native import extension as native
-from . import libraries as cuda_libraries
+from . import libraries
 
 WORKSPACE_BYTES = 32 << 20
 MOST_ALGORITHMS = 16
@@ -71,7 +71,7 @@ class CupyQueue:
 
 def candidates() -> list[str]:
     """Return where cuBLASLt may be; one that the process has already goes before all others."""
-    return cuda_libraries.candidates("libcublasLt", "cublas")
+    return libraries.candidates("libcublasLt", "cublas")
 
 
 @functools.lru_cache(maxsize=4096)

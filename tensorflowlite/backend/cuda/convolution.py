@@ -16,7 +16,7 @@ import numpy
 from .. import dtypes
 from ..slots.windows import Lengths, Padding, out_lengths
 from . import devices as cuda
-from . import windows as cuda_windows
+from . import windows
 from .activation_slots import SLOPE, type_of
 from .kernels import TYPE_NAMES, ByValue, Kernels
 from .layout import in_c_order, pack_size, type_defines
@@ -119,10 +119,10 @@ def accepts(geometry: Geometry, dtype: Any, capability: tuple[int, int]) -> bool
         return False
     if len(g.x_shape) not in (3, 4, 5) or not math.prod(g.x_shape) * math.prod(g.w_shape):
         return False
-    if not cuda_windows.usable(g.stride, g.padding) or min(g.lengths) < 1:
+    if not windows.usable(g.stride, g.padding) or min(g.lengths) < 1:
         return False
     kernel = tuple(g.w_shape[2:])
-    farthest = cuda_windows.farthest(
+    farthest = windows.farthest(
         g.x_shape[2:], g.lengths, kernel, g.stride, g.padding, g.dilation
     )
     images, channels, outputs = g.x_shape[0], g.x_shape[1], g.w_shape[0]
@@ -130,7 +130,7 @@ def accepts(geometry: Geometry, dtype: Any, capability: tuple[int, int]) -> bool
         farthest, images * g.places, images * g.windows, channels * g.places, outputs * g.windows,
         g.channels * g.taps, g.outputs * g.taps,
     )  # fmt: skip
-    return most < cuda_windows.NARROW and g.groups * g.phases <= _MOST_GRID
+    return most < windows.NARROW and g.groups * g.phases <= _MOST_GRID
 
 
 def way_of(geometry: Geometry, dtype: Any, last: bool, *channels: int) -> Way:
@@ -289,14 +289,14 @@ def argument(geometry: Geometry, x_last: bool, y_last: bool, splits: int = 1, st
     """
     g = geometry
     missing = (1,) * (5 - len(g.x_shape))
-    kernel, stride, padding, dilation = cuda_windows.over_three(
+    kernel, stride, padding, dilation = windows.over_three(
         tuple(g.w_shape[2:]), g.stride, g.padding, g.dilation
     )
     sizes, counts = missing + tuple(g.x_shape[2:]), missing + g.lengths
     along = zip(sizes, counts, kernel, stride, padding, dilation, strict=True)
-    words = [word for one in along for word in cuda_windows.axis(*one)]
+    words = [word for one in along for word in windows.axis(*one)]
     for number in (g.channels, g.outputs, *counts, *kernel):
-        words += cuda_windows.divisor(number)
+        words += windows.divisor(number)
     words += [g.x_shape[0], g.groups]
     for channels, places, last in (
         (g.x_shape[1], g.places, x_last), (g.w_shape[0], g.windows, y_last),

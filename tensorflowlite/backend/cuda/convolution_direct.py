@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import dtypes
-from . import convolution as cuda_convolution
+from . import convolution
 from .activation_slots import SLOPE, defines_of
 from .convolution import FORWARD, Geometry
 from .kernels import Kernels
@@ -40,7 +40,7 @@ class DirectConvolutions:
         g, dtype = geometry, images[0].dtype
         after = activation if file == FORWARD else None
         return (
-            cuda_convolution.accepts(g, dtype, self._kernels.driver.capability())
+            convolution.accepts(g, dtype, self._kernels.driver.capability())
             and max(g.x_shape[1] * g.places, g.w_shape[0] * g.windows) * g.x_shape[0] < 2**38
             and g.w_shape[0] * g.channels * g.taps < 2**31
             and self._kernels.ready(FILE, **defines_of(dtype, after))
@@ -50,7 +50,7 @@ class DirectConvolutions:
                      *arguments: Any) -> None:  # fmt: skip
         self._kernels.launch(
             FILE, entry, defines_of(out.dtype, activation), -(-out.size // _THREADS), _THREADS,
-            cuda_convolution.argument(geometry, False, False), *arguments,
+            convolution.argument(geometry, False, False), *arguments,
         )  # fmt: skip
 
     def forward(self, x: Any, w: Any, geometry: Geometry, bias: Any = None,
@@ -84,7 +84,7 @@ class DirectConvolutions:
         variant = defines_of(y.dtype, None)
         self._kernels.launch(
             FILE, "direct_weight_gradient", variant, (out.size, chunks), _THREADS,
-            cuda_convolution.argument(g, False, False), y, x, partials, chunk,
+            convolution.argument(g, False, False), y, x, partials, chunk,
         )  # fmt: skip
         self._kernels.launch(
             FILE, "direct_weight_sum", variant, -(-out.size // _COLUMNS), (32, 32), partials, out,

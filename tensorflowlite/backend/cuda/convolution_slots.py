@@ -14,7 +14,7 @@ import numpy
 
 from ..base import accepting, guarded
 from . import convolution as cuda_convolution
-from . import convolution_direct as cuda_convolution_direct
+from . import convolution_direct
 from .activation_slots import ACTIVATIONS, BiasActivation
 from .blas import CupyQueue, Queue
 from .convolution import FORWARD, INPUT, WEIGHT, Convolutions, Geometry
@@ -25,7 +25,7 @@ from .layout import of_one_float
 
 
 class Problem(NamedTuple):
-    """A convolution or one of its gradients, as `cuda_gemm.Gemm` distinguishes them."""
+    """A convolution or one of its gradients, as `gemm.Gemm` distinguishes them."""
 
     file: str
     geometry: Geometry
@@ -68,13 +68,13 @@ class Ways:
 
     def own(self, geometry: Geometry) -> Convolutions | DirectConvolutions:
         """Return the kernels for a convolution."""
-        few = cuda_convolution_direct.few_channels(geometry)
+        few = convolution_direct.few_channels(geometry)
         return self._direct if few else self._implicit
 
     @property
     def version(self) -> str:
         """What changes when a candidate of one name does."""
-        files = (FORWARD, INPUT, WEIGHT, cuda_convolution_direct.FILE)
+        files = (FORWARD, INPUT, WEIGHT, convolution_direct.FILE)
         texts = "".join(map(source_of, files))
         return "convolution " + hashlib.sha256(texts.encode()).hexdigest()
 
@@ -140,7 +140,7 @@ def slots(xp: Any, kernels: Kernels, library: Callable[[str], Callable[..., Any]
     Parameters
     ----------
     xp, kernels, library
-        As for `cuda_slots.slots`.
+        As for `slots.slots`.
     chooser
         A stand-in for `Gemm`, for tests.
     """

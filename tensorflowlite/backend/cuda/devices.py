@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...errors import ArgumentError
-from . import probe as cuda_probe
+from . import probe
 
 
 def device_count() -> int:
@@ -15,7 +15,7 @@ def device_count() -> int:
     >>> tfl.cuda.device_count() >= 0
     True
     """
-    return cuda_probe.driver().devices
+    return probe.driver().devices
 
 
 def why_not() -> str:
@@ -27,7 +27,7 @@ def why_not() -> str:
     >>> (tfl.cuda.why_not() == "") == tfl.cuda.is_available()
     True
     """
-    return cuda_probe.why_not()
+    return probe.why_not()
 
 
 def is_available() -> bool:

@@ -43,7 +43,7 @@ def run_length(program: ElementProgram) -> int:
 
     Examples
     --------
-    >>> from tensorflowlite.backend.element_programs import Input, Step
+    >>> from tensorflowlite.backend.elements.programs import Input, Step
     >>> half = dtypes.float16
     >>> run_length(ElementProgram((Input(half, (True,)),), (Step("exp", (0,), (), half),), (1,)))
     8
@@ -308,7 +308,7 @@ def source(program: ElementProgram, form: str) -> Generated:
 
     Examples
     --------
-    >>> from tensorflowlite.backend.element_programs import Input, Step
+    >>> from tensorflowlite.backend.elements.programs import Input, Step
     >>> f4 = dtypes.float32
     >>> program = ElementProgram((Input(f4, (True,)),), (Step("exp", (0,), (), f4),), (1,))
     >>> "const float v1 = tfl::elements::exp::of(v0);" in source(program, "contiguous").text

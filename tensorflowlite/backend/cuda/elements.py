@@ -86,7 +86,7 @@ class Elements:
         """Return what runs a program over these arrays; it takes no arguments.
 
         None where it has no kernel: the arrays have too many axes that don't lie together, or the
-        compiler is missing. ``arrays`` and ``outs`` are as for `native_elements.bind`; the caller
+        compiler is missing. ``arrays`` and ``outs`` are as for `native.elements.bind`; the caller
         sees to it that an output overlaps no array but one of the same layout. ``checked`` is the
         common shape where such arrays were bound before: they aren't looked at again.
 

@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 import numpy
 
 from .. import dtypes
-from . import hopper as cuda_hopper
-from . import tiles as cuda_tiles
+from . import hopper, tiles
 from .activation_slots import ACTIVATIONS, BiasActivation
 from .blas import Blas, Product
 from .gated_slots import GatedActivation
@@ -133,7 +132,7 @@ class HopperSource:
 
     @property
     def version(self) -> str:
-        text = source_of(cuda_hopper.FILE)
+        text = source_of(hopper.FILE)
         return "hopper " + hashlib.sha256(text.encode()).hexdigest()
 
     def candidates(self, problem: Problem) -> Iterator[Candidate]:
@@ -147,25 +146,25 @@ class HopperSource:
         if epilogue is None:
             return
         # The kernel calls a layer's weight, (n, k) in memory, not transposed.
-        theirs = cuda_hopper.Problem(
+        theirs = hopper.Problem(
             problem.m, problem.n, problem.k, problem.dtype, problem.a_transposed,
             not problem.b_transposed, epilogue, problem.activation,
         )  # fmt: skip
-        if not cuda_hopper.accepts(theirs):
+        if not hopper.accepts(theirs):
             return
         if problem.kind == "backward" and not self._activations.ready(
             problem.dtype, problem.activation
         ):
             return
-        for columns in cuda_hopper.TILE_COLUMNS:
-            if self._kernels.ready(cuda_hopper.FILE, **cuda_hopper.defines(theirs, columns)):
+        for columns in hopper.TILE_COLUMNS:
+            if self._kernels.ready(hopper.FILE, **hopper.defines(theirs, columns)):
                 yield Candidate(f"hopper {columns}", self._runner(problem, theirs, columns))
 
-    def _runner(self, problem: Problem, theirs: cuda_hopper.Problem, columns: int) -> Run:
+    def _runner(self, problem: Problem, theirs: hopper.Problem, columns: int) -> Run:
         def launch(*arrays: Any) -> None:
-            cuda_hopper.run(self._kernels, theirs, columns, *arrays)
+            hopper.run(self._kernels, theirs, columns, *arrays)
 
-        parts = cuda_hopper.partial_rows(problem.m)
+        parts = hopper.partial_rows(problem.m)
         return fused(self._xp, problem, launch, parts, self._activations.total)
 
 
@@ -177,25 +176,25 @@ class TilesSource:
 
     @property
     def version(self) -> str:
-        text = source_of(cuda_tiles.FILE)
+        text = source_of(tiles.FILE)
         return "tiles " + hashlib.sha256(text.encode()).hexdigest()
 
     def candidates(self, problem: Problem) -> Iterator[Candidate]:
         capability, activation = self._kernels.driver.capability(), problem.activation
-        if not cuda_tiles.accepts(problem, capability):
+        if not tiles.accepts(problem, capability):
             return
         if activation is not None and activation not in ACTIVATIONS:
             return
         if problem.kind == "backward" and not self._activations.ready(problem.dtype, activation):
             return
-        for plan in cuda_tiles.plans(problem):
-            defines = cuda_tiles.defines(problem, plan, capability)
-            if self._kernels.ready(cuda_tiles.FILE, **defines):
+        for plan in tiles.plans(problem):
+            defines = tiles.defines(problem, plan, capability)
+            if self._kernels.ready(tiles.FILE, **defines):
                 yield Candidate(plan.name, self._runner(problem, plan))
 
-    def _runner(self, problem: Problem, plan: cuda_tiles.Plan) -> Run:
-        launch = cuda_tiles.launcher(self._xp, self._kernels, problem, plan)
-        parts = cuda_tiles.partial_rows(problem, plan)
+    def _runner(self, problem: Problem, plan: tiles.Plan) -> Run:
+        launch = tiles.launcher(self._xp, self._kernels, problem, plan)
+        parts = tiles.partial_rows(problem, plan)
         return fused(self._xp, problem, launch, parts, self._activations.total)
 
 

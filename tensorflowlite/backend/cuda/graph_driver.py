@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..programs.program import Program
-from . import probe as cuda_probe
+from . import probe
 from .graph import GraphExecutor, RefusedError
 
 _STREAM_OF_EACH_THREAD = 2  # cudaStreamPerThread: one address, another stream in each thread
@@ -49,7 +49,7 @@ def _graphs_of(cupy: Any, device: int) -> CupyGraphs:
     return CupyGraphs(cupy, device)
 
 
-cuda_probe.in_forked_child.append(_graphs_of.cache_clear)
+probe.in_forked_child.append(_graphs_of.cache_clear)
 
 
 class _Side:

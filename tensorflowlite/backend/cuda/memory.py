@@ -7,14 +7,14 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from ..base import Backend, Device, by_device_type
-from . import probe as cuda_probe
+from . import probe
 
 _UNIT = 512  # CuPy's pool rounds sizes up to it
 
 
 def started() -> Backend | None:
     """Return the GPU's backend; None before the GPU is first used."""
-    cuda_probe.check_not_forked()
+    probe.check_not_forked()
     return by_device_type.get("cuda")
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ...errors import TensorflowliteError
-from . import libraries as cuda_libraries
+from . import libraries
 
 
 class CompileError(TensorflowliteError, RuntimeError):
@@ -40,7 +40,7 @@ def compiler() -> Compiler | None:
     >>> found is None or found.version >= (12, 0)
     True
     """
-    for name in cuda_libraries.candidates("libnvrtc", "cuda_nvrtc"):
+    for name in libraries.candidates("libnvrtc", "cuda_nvrtc"):
         try:
             library = ctypes.CDLL(name)
         except OSError:

@@ -1,4 +1,4 @@
-"""Slots of products on the GPU, alone and with what a layer does around them, by `cuda_gemm`.
+"""Slots of products on the GPU, alone and with what a layer does around them, by `gemm`.
 
 Transposed views are read as they lie. Half precision is multiplied as it is and summed in float32.
 """
@@ -211,7 +211,7 @@ def slots(
     Parameters
     ----------
     xp, kernels, library
-        As for `cuda_slots.slots`.
+        As for `slots.slots`.
     gemm, activations
         Stand-ins, for tests.
     """

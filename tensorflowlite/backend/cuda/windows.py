@@ -19,7 +19,7 @@ def divisor(number: int) -> list[int]:
     Examples
     --------
     >>> divisor(1), divisor(3)
-    ([1, 0], [3, 10021117270])
+    ([1, 0], [3, 10021590358])
     """
     shift = (number - 1).bit_length()
     if number >= 2**31:

@@ -1,6 +1,6 @@
 """Calls of a recorded program that run as one element program: what a fused call holds and does.
 
-The slot ``fused_elements`` runs it on a backend's arrays (``fused_slots``, ``cuda_fused_slots``).
+The slot ``fused_elements`` runs it on arrays (`native.fused_slots`, `cuda.fused_slots`).
 Where a backend has no way, or doesn't take the arrays, the calls run one by one as recorded.
 """
 

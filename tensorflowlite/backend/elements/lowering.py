@@ -230,7 +230,7 @@ def lowered(program: ElementProgram) -> Lowered:
 
     Examples
     --------
-    >>> from tensorflowlite.backend.element_programs import Input
+    >>> from tensorflowlite.backend.elements.programs import Input
     >>> half = dtypes.float16
     >>> program = ElementProgram((Input(half, (True,)),), (Step("exp", (0,), (), half),), (1,))
     >>> [one.operation for one in lowered(program).instructions]

@@ -3,7 +3,7 @@
 A program says what a chain of slots computes: inputs, steps, outputs, and at the end perhaps a
 reduction. It names dtypes and which axes each input spans, but no sizes, so that one program serves
 every shape with the same broadcasts; it is hashable, the key under which what was made of it is
-kept. ``run_by_numpy`` is its meaning; ``native_elements`` runs it on a CPU, ``cuda_elements`` on a
+kept. ``run_by_numpy`` is its meaning; ``native.elements`` runs it on a CPU, ``cuda.elements`` on a
 GPU.
 """
 

@@ -56,7 +56,7 @@ def bind(program: ElementProgram, arrays: Sequence[Any], outs: Sequence[Any]) ->
     Examples
     --------
     >>> import numpy
-    >>> from tensorflowlite.backend.element_programs import Step, inputs_of
+    >>> from tensorflowlite.backend.elements.programs import Step, inputs_of
     >>> x, out = numpy.array([1.0, 4.0]), numpy.zeros(2)
     >>> step = Step("sqrt", (0,), (), x.dtype)
     >>> again = bind(ElementProgram(inputs_of([x]), (step,), (1,)), [x], [out])
@@ -83,7 +83,7 @@ def run(program: ElementProgram, arrays: Sequence[Any], outs: Sequence[Any]) -> 
     Examples
     --------
     >>> import numpy
-    >>> from tensorflowlite.backend.element_programs import Step, inputs_of
+    >>> from tensorflowlite.backend.elements.programs import Step, inputs_of
     >>> x, out = numpy.array([1.0, 4.0]), numpy.zeros(2)
     >>> run(ElementProgram(inputs_of([x]), (Step("sqrt", (0,), (), x.dtype),), (1,)), [x], [out])
     >>> out

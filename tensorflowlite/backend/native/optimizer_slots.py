@@ -1,6 +1,6 @@
 """Native slots of the optimizers: all parameters of a group in one call, one pass over memory.
 
-Each does what the slot of its name in `optimizer_slots` does, to the bit where numbers are real.
+Each does what the slot of its name in `slots.optimizer` does, to the bit where numbers are real.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A replay asks for the same arrays in the same order every time. The first one is written down; from
 then on each small array has its place in one stretch of memory, over arrays that are gone by then.
-Large ones get blocks of the cache that wait for them, so that a replay holds no more memory than
+Large ones get blocks of the cache that wait for them, so that a replay holds about the memory that
 the function did; with static outputs all have places.
 """
 

@@ -1,4 +1,4 @@
-"""How each slot takes rows of samples to rows of samples: the rules of `program_rows`.
+"""How each slot takes rows of samples to rows of samples: the rules of `programs.rows`.
 
 A rule gets a call as `Seen` at both sizes, of which an argument depends on the samples, and returns
 where they lie in its results: of each, or one for all. It raises `MixesError` where they meet. The

@@ -1,6 +1,6 @@
 """Where the samples of a batch lie in values, and a call as the rules of `row_rules` see it.
 
-A value is *free*, the same for any batch; or it has *rows*; or it is *mixed*: see `program_rows`.
+A value is *free*, the same for any batch; or it has *rows*; or it is *mixed*: see `programs.rows`.
 """
 
 from __future__ import annotations
