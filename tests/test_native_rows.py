@@ -253,9 +253,8 @@ def test_adaptive_average_to_one_place_is_the_mean(axes: int) -> None:
     x = tfl.tensor(data, requires_grad=True)
     run = getattr(F, f"adaptive_avg_pool{axes}d")
     y = run(x, 1)
-    np.testing.assert_allclose(
-        y.detach().numpy(), data.mean(tuple(range(2, 2 + axes)), keepdims=True), rtol=1e-5, atol=1e-6
-    )
+    expected = data.mean(tuple(range(2, 2 + axes)), keepdims=True)
+    np.testing.assert_allclose(y.detach().numpy(), expected, rtol=1e-5, atol=1e-6)
     y.sum().backward()
     assert x.grad is not None
     np.testing.assert_allclose(x.grad.numpy(), 12 / data.size, rtol=1e-5)

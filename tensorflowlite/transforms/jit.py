@@ -22,7 +22,7 @@ from ..core.tensor import Tensor
 from ..errors import ArgumentError, CaptureError
 from ..runtime import mode, shared, users_level
 from .jit_keys import key_of
-from .jit_recording import Options, Recording, record
+from .jit_recording import Options, Recording, bring_in_passes, record
 from .sites import user_line
 from .tree import Structure, flatten
 
@@ -77,6 +77,7 @@ class Jitted:
         self, function: Callable[..., Any], options: Options | None = None,
         dynamic_batch: bool = False,
     ) -> None:  # fmt: skip
+        bring_in_passes()
         self._function, self._options = function, options or Options()
         self._keys: OrderedDict[Any, _Key] = OrderedDict()
         self._most_keys = _MOST_KEYS

@@ -63,6 +63,13 @@ def explained(run: Any, error: Exception) -> Exception:
     return explain(op, error, arrays, attributes)
 
 
+def bring_in_passes() -> Callable[[str], tuple[Any, ...]]:
+    """Import what makes passes. When a function is given to jit: neither before nor in a step."""
+    from ..backend.programs.fusion import passes
+
+    return passes
+
+
 class Options(NamedTuple):
     """What `jit` was told: see there."""
 
@@ -198,9 +205,7 @@ class Recording:
         return listing(self._optimized()) + (f"\n{notes}" if notes else "")
 
     def _optimized(self) -> Program:
-        from ..backend.programs.fusion import passes  # at the first replay: not at import
-
-        return optimized(self.program, passes(self.options.fusion))
+        return optimized(self.program, bring_in_passes()(self.options.fusion))
 
 
 def _shares_memory(library: Any, array: Any, others: dict[int, Any]) -> bool:
