@@ -356,8 +356,8 @@ def jit(
         the rows of the samples apart, and no result is a view of an argument. Otherwise each size
         has a program of its own; `Jitted.explain` says why. Each size is recorded once, to see that
         the function does the same for it, and once for each power of two the function is also
-        called with a padded batch. Products and sums of other numbers of rows may round otherwise. Empty
-        batches run as they are.
+        called with a padded batch. Products and sums of other numbers of rows may round otherwise.
+        Empty batches run as they are.
 
     Returns
     -------
