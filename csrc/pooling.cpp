@@ -8,6 +8,7 @@
 #include <type_traits>
 
 #include "pool.hpp"
+#include "sums.hpp"
 
 #define TFL_FAMILY "pooling.inl"
 #include "each_instruction_set.inl"

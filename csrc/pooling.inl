@@ -441,31 +441,18 @@ class Divisor {
   bool uniform_;
 };
 
-// One window over the whole image, whose places lie contiguous.
-template <typename T>
-static void mean_of_planes(const PoolShape& s, const T* x, T divisor, T* out) {
-  constexpr std::size_t lanes = 16;
-  const std::size_t size = s.rows.size * s.columns.size;
-  for_each_plane(s, step_cost * static_cast<double>(size), [&](std::size_t plane) {
-    const T* image = x + plane * size;
-    T sums[lanes] = {};
-    std::size_t i = 0;
-    for (; i + lanes <= size; i += lanes) {
-      for (std::size_t lane = 0; lane < lanes; ++lane) sums[lane] += image[i + lane];
-    }
-    for (std::size_t lane = 0; i < size; ++i, ++lane) sums[lane] += image[i];
-    for (std::size_t half = lanes / 2; half > 0; half /= 2) {
-      for (std::size_t lane = 0; lane < half; ++lane) sums[lane] += sums[lane + half];
-    }
-    out[plane] = sums[0] / divisor;
-  });
-}
-
 template <typename T>
 static void mean(const PoolShape& s, const T* x, const double* row_divisors,
                  const double* column_divisors, T* out) {
   if (tiled(s) && s.rows.kernel == s.rows.size && s.columns.kernel == s.columns.size) {
-    mean_of_planes(s, x, static_cast<T>(row_divisors[0] * column_divisors[0]), out);
+    // One window over the whole image, whose places lie contiguous.
+    const RowTotals<T> planes{x, out, s.planes, s.rows.size * s.columns.size,
+                              row_divisors[0] * column_divisors[0]};
+    if constexpr (sizeof(T) == 4) {
+      sum_kernels().rows_float(planes);
+    } else {
+      sum_kernels().rows_double(planes);
+    }
     return;
   }
   const auto along = sums_for<T>(s.columns);

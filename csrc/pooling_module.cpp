@@ -58,6 +58,13 @@ PoolShape shape_of(const char* op, const py::array& images, const py::array& win
   const PoolShape shape{extent(images, 0),
                         axis_of(op, window, 0, extent(images, 1), extent(windows, 1)),
                         axis_of(op, window, 1, extent(images, 2), extent(windows, 2))};
+  return shape;
+}
+
+// Of windows whose places have numbers in a byte.
+PoolShape numbered_shape_of(const char* op, const py::array& images, const py::array& windows,
+                            const Window& window) {
+  const PoolShape shape = shape_of(op, images, windows, window);
   if (shape.rows.kernel * shape.columns.kernel > most_places)
     refuse(op, "the window must have at most " + std::to_string(most_places) + " places",
            std::to_string(shape.rows.kernel * shape.columns.kernel));
@@ -99,7 +106,7 @@ void max_pool(const py::array& x, py::array out, OptionalArray places, Pair kern
     check_places(check, *places, out);
     check.written("places", *places, {}, {&x});
   }
-  const PoolShape shape = shape_of(check.op, x, out, {kernel, stride, padding, dilation});
+  const PoolShape shape = numbered_shape_of(check.op, x, out, {kernel, stride, padding, dilation});
   if (out.size() == 0) return;
   if (x.size() == 0) refuse(check.op, "x must not be empty", shape_text(x));
   std::uint8_t* where = mutable_data<std::uint8_t>(places);
@@ -123,7 +130,7 @@ void by_places(const char* op, const py::array& from, const py::array& places, p
   const py::array& images = scatter ? to : from;
   check_places(check, places, windows);
   check.written("out", to, {}, {&from, &places});
-  const PoolShape shape = shape_of(op, images, windows, window);
+  const PoolShape shape = numbered_shape_of(op, images, windows, window);
   if (images.size() == 0 && to.size() == 0) return;
   if (from.size() == 0) {
     if (to.size() > 0) std::memset(to.mutable_data(), 0, static_cast<std::size_t>(to.nbytes()));
@@ -182,7 +189,7 @@ void pool_activation_gradient(const py::array& y, const py::array& places, const
   check.vector("db", db, db.size());
   check.written("dz", dz, {}, {&y, &places, &saved});
   check.written("db", db, {}, {&y, &places, &saved, &dz});
-  const PoolShape shape = shape_of(op, saved, y, {kernel, stride, padding, dilation});
+  const PoolShape shape = numbered_shape_of(op, saved, y, {kernel, stride, padding, dilation});
   const std::size_t channels = static_cast<std::size_t>(db.size());
   if (y.size() == 0 || saved.size() == 0 || channels == 0 || shape.planes % channels != 0) {
     refuse(op, "there must be images, of as many planes as db is long",

@@ -43,6 +43,15 @@ GEOMETRIES: list[Any] = [
 ]
 
 
+# Windows of more places than a byte can number, which means don't: one, side by side, overlapping.
+LARGE: list[Any] = [
+    ((2, 3, 28, 28), (28, 28), (28, 28), pads(0, 0), ONE, False),
+    ((1, 2, 40, 38), (19, 19), (19, 19), pads(0, 0), ONE, False),
+    ((1, 2, 33, 30), (17, 20), (3, 2), pads(5, 7), ONE, True),
+    ((2, 3, 700), (600,), (50,), pads(0), (1,), False),
+]
+
+
 @pytest.fixture
 def slots(native_module: ModuleType) -> Iterator[dict[str, Any]]:
     before = tfl.get_num_threads(), native_module.instruction_set()
@@ -90,7 +99,7 @@ def test_maxima_and_places(slots: Any, native_module: ModuleType, case: Any, dty
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("case", [case for case in GEOMETRIES if set(case[4]) == {1}])
+@pytest.mark.parametrize("case", [*(one for one in GEOMETRIES if set(one[4]) == {1}), *LARGE])
 def test_means(slots: Any, native_module: ModuleType, case: Any, dtype: Any) -> None:
     shape, kernel, stride, padding, _, ceil = case
     x = np.random.default_rng(0).standard_normal(shape).astype(dtype)
@@ -102,6 +111,8 @@ def test_means(slots: Any, native_module: ModuleType, case: Any, dtype: Any) -> 
         y = np.random.default_rng(1).standard_normal(expected.shape).astype(dtype)
         back = LIBRARY["avg_pool_gradient"](y.astype(np.float64), shape, *rest)
         bits: set[bytes] = set()
+        assert slots["avg_pool"].accepts(x, *rest)
+        assert slots["avg_pool_gradient"].accepts(y, shape, *rest)
         for _ in ways(native_module):
             out = slots["avg_pool"](x, *rest)
             np.testing.assert_allclose(out, expected, **tolerance)

@@ -247,6 +247,20 @@ def test_sums_have_the_same_bits_on_any_threads() -> None:
     assert found[0] == found[1] == found[2]
 
 
+def test_a_replay_sums_memory_that_is_not_aligned() -> None:
+    """Where arrays lie isn't part of a program's key: what was chosen for one runs for the next."""
+    f = tfl.jit(lambda x: (x.sum(1), x.mean(1)))
+    data = np.random.default_rng(4).normal(size=(200, 300)).astype(np.float32)
+    odd = np.zeros(data.nbytes + 1, np.uint8)[1:].view(np.float32).reshape(data.shape)
+    odd[...] = data
+    assert not odd.flags.aligned
+    for x in (data, data, data, data, odd):
+        total, mean = f(tfl.asarray(x, copy=False))
+        np.testing.assert_array_equal(total.numpy(), tfl.tensor(data).sum(1).numpy())
+        np.testing.assert_array_equal(mean.numpy(), tfl.tensor(data).mean(1).numpy())
+    assert f.cache_info().replayed == 2
+
+
 @pytest.mark.parametrize("axes", [1, 2, 3])
 def test_adaptive_average_to_one_place_is_the_mean(axes: int) -> None:
     data = np.random.default_rng(3).normal(size=(3, 4, *(9, 8, 7)[:axes])).astype(np.float32)

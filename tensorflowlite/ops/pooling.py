@@ -325,8 +325,6 @@ def _adaptive_average(axes: int) -> Any:
         x, alone = batched(name, as_tensor(input), axes)
         count = _sizes(name, x, output_size, axes)
         size = x.shape[2:]
-        if set(count) == {1} and _casting.isdtype(x.dtype, "real floating"):
-            return _one_of(_reduction.mean(x, axis=tuple(range(2, 2 + axes)), keepdims=True), alone)
         if _even(size, count):
             kernel = tuple([n // m for n, m in zip(size, count, strict=True)])
             pads = ((0, 0),) * axes

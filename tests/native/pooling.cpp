@@ -114,13 +114,15 @@ void check_means(const PoolShape& s) {
   Guarded<double> rows(s.rows.count), columns(s.columns.count);
   for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = 1.0 + static_cast<double>(i % 3);
   for (std::size_t i = 0; i < columns.size(); ++i) columns[i] = 2.0 + static_cast<double>(i % 2);
-  std::vector<double> means(windows(s), 0.0), given(images(s), 0.0);
+  std::vector<long double> wide_means(windows(s)), wide_given(images(s));
   for_each_place(s, [&](std::size_t window, std::size_t, std::size_t i) {
     const double divisor = rows[window / s.columns.count % s.rows.count] *
                            columns[window % s.columns.count];
-    means[window] += static_cast<double>(x[i]) / divisor;
-    given[i] += static_cast<double>(y[window]) / divisor;
+    wide_means[window] += static_cast<long double>(x[i]) / divisor;
+    wide_given[i] += static_cast<long double>(y[window]) / divisor;
   });
+  const std::vector<double> means(wide_means.begin(), wide_means.end());
+  const std::vector<double> given(wide_given.begin(), wide_given.end());
   const bool spreads = s.rows.dilation == 1 && s.columns.dilation == 1;
   for_every_way([&](Outputs& outputs) {
     const Kernels<T> kernels;
@@ -143,6 +145,17 @@ TFL_CHECK(maxima_and_means) {
     check_maxima<double>(s);
     if (s.rows.dilation > 1) continue;
     check_means<float>(s);
+    check_means<double>(s);
+  }
+}
+
+// More places than a byte can number: of one window, side by side, and over the edges.
+TFL_CHECK(means_of_large_windows) {
+  const PoolShape large[] = {{5, axis(28, 28, 28), axis(27, 27, 27)},
+                             {2, axis(38, 19, 19), axis(40, 20, 20)},
+                             {1, axis(33, 17, 3, 5), axis(66, 20, 7, 7)}};
+  for (const PoolShape& s : large) {
+    const Note note("windows of ", s.rows.kernel, "x", s.columns.kernel);
     check_means<double>(s);
   }
 }

@@ -25,9 +25,13 @@ _MOST_PLACES, _MOST_EXTENT = 256, 1024
 
 
 @functools.lru_cache(maxsize=256)
-def _two_axes(kernel: Lengths, stride: Lengths, padding: Padding, dilation: Lengths) -> Any:
-    """Return the window over rows and columns, as the extension takes it; None where it doesn't."""
-    if math.prod(kernel) >= _MOST_PLACES or len(kernel) > 2:
+def _two_axes(kernel: Lengths, stride: Lengths, padding: Padding, dilation: Lengths,
+              numbered: bool = True) -> Any:  # fmt: skip
+    """Return the window over rows and columns, as the extension takes it; None where it doesn't.
+
+    ``numbered`` is whether the window's places get numbers, which are bytes.
+    """
+    if (numbered and math.prod(kernel) >= _MOST_PLACES) or len(kernel) > 2:
         return None
     extents = [(n - 1) * d + 1 for n, d in zip(kernel, dilation, strict=True)]
     before = tuple([first for first, _ in padding])
@@ -48,6 +52,10 @@ def _divisors(size: Lengths, count: Lengths, kernel: Lengths, stride: Lengths, p
         along = zip(size, count, kernel, stride, padding, strict=True)
         axes = [[float(n) for n in covered(*axis, padded)] for axis in along]
     return axes if len(axes) == 2 else ([1.0], axes[0])
+
+
+def _averaged(kernel: Lengths, stride: Lengths, padding: Padding) -> Any:
+    return _two_axes(kernel, stride, padding, (1,) * len(kernel), numbered=False)
 
 
 def _planes(x: Any) -> Any:
@@ -123,18 +131,18 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
         ones = (1,) * len(kernel)
         count = out_lengths(x.shape[2:], kernel, stride, padding, ones, ceil)
         out = numpy.empty((*x.shape[:2], *count), x.dtype)
-        window = _two_axes(kernel, stride, padding, ones)[:3]
+        window = _averaged(kernel, stride, padding)[:3]
         divisors = _divisors(x.shape[2:], count, kernel, stride, padding, padded, given)
         module.avg_pool(_planes(x), _planes(out), *window, *divisors)
         return out
 
     def accepts_average(x: Any, kernel: Any, stride: Any, padding: Any, *rest: Any) -> bool:
-        return _is_image(x) and _two_axes(kernel, stride, padding, (1,) * len(kernel)) is not None
+        return _is_image(x) and _averaged(kernel, stride, padding) is not None
 
     def avg_pool_gradient(y: Any, shape: Any, kernel: Any, stride: Any, padding: Any, ceil: bool,
                           padded: bool, given: int | None) -> Any:  # fmt: skip
         out = numpy.empty(shape, y.dtype)
-        window = _two_axes(kernel, stride, padding, (1,) * len(kernel))[:3]
+        window = _averaged(kernel, stride, padding)[:3]
         size, count = tuple(shape[2:]), y.shape[2:]
         divisors = _divisors(size, count, kernel, stride, padding, padded, given)
         module.avg_pool_gradient(_planes(y), _planes(out), *window, *divisors)

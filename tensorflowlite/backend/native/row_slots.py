@@ -72,7 +72,7 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
         shape = x.shape[: x.ndim - len(axis)]
         rows = math.prod(shape)
         out = numpy.empty(shape + (1,) * len(axis) if type(axis) is Kept else shape, x.dtype)
-        module.row_totals(x.reshape(rows, x.size // rows), out.reshape(rows), divisor)
+        module.row_totals(in_c_order(x).reshape(rows, -1), out.reshape(rows), divisor)
         return out
 
     def sum(x: Any, axis: tuple[int, ...]) -> Any:
@@ -89,7 +89,7 @@ def slots(module: Any, library: Callable[[str], Callable[..., Any]]) -> dict[str
             and axis[0] == x.ndim - len(axis)  # the last axes: they are in order
             and axis[-1] == x.ndim - 1
             and math.prod(x.shape[axis[0] :]) >= _LEAST_ROW
-            and is_in_c_order(x)
+            and x.flags.c_contiguous
         )
 
     accepting(sum, accepts_sum, by_form=True)

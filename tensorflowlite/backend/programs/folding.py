@@ -108,7 +108,7 @@ class Folding:
             return call
         if call.slot in _FILLS:
             return self._fill(call, out.index, value)
-        refs = list(refs_in(call.args))
+        refs = refs_in(call.args)
         if not refs or any(i not in self.numbers for i in refs):
             return call
         if size_of(value.shape) != 1:

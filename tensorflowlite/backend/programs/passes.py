@@ -102,7 +102,7 @@ def with_shared_values(program: Program) -> Program:
     calls: list[Call] = []
     for call in program.calls:
         call = _renamed(call, names)
-        made = list(refs_in(call.outs))
+        made = refs_in(call.outs)
         roots = {root_of(values, i) for i in made}
         key = None
         if made and not call.writes and not roots & (written | kept):
@@ -227,7 +227,7 @@ def _copied(before: Call | None, call: Call) -> int | None:
     if before is None or before.slot != "empty_strided" or call.slot != "assign":
         return None
     target, source = call.args
-    if type(target) is not Ref or type(source) is not Ref or list(refs_in(before.outs)) != [
+    if type(target) is not Ref or type(source) is not Ref or refs_in(before.outs) != [
         target.index
     ]:  # fmt: skip
         return None

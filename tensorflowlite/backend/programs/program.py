@@ -90,10 +90,10 @@ def root_of(values: Sequence[Value], index: int) -> int:
     return index if root is None else root
 
 
-def refs_in(tree: Any) -> Sequence[int]:
+def refs_in(tree: Any) -> list[int]:
     """Return the values that arguments or results name, nested as they may be."""
     if type(tree) is Ref:
-        return (tree.index,)
+        return [tree.index]
     found: list[int] = []
     if isinstance(tree, tuple | list):
         for one in tree:
@@ -337,7 +337,7 @@ def listing(program: Program) -> str:
 def _listed(program: Program) -> str:
     lines = []
     for call in program.calls:
-        outs = list(refs_in(call.outs))
+        outs = refs_in(call.outs)
         made = [i for i in outs if program.values[i].kind == "made"]
         size = sum(_bytes(program.values[i]) for i in made if program.values[i].root is None)
         left = ", ".join(f"%{i} {_form(program.values[i])}" for i in outs)

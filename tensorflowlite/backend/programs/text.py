@@ -260,7 +260,7 @@ def _call(number: int, entry: Any, forms: tuple[Form, ...], known: set[int]) -> 
     args = tuple([value_of(one) for one in entry["arguments"]])
     _require(known.issuperset(refs_in(args)), f"argument of call {number} ({slot})")
     outs = _outs(entry["results"])
-    made = list(refs_in(outs))
+    made = refs_in(outs)
     fresh = len(set(made)) == len(made) and known.isdisjoint(made)
     _require(fresh and all(i < len(forms) for i in made), f"result of call {number} ({slot})")
     known.update(made)

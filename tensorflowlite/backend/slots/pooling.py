@@ -106,13 +106,20 @@ def slots(xp: Any) -> dict[str, Any]:
         spread = numpy.ix_(*[numpy.asarray(lengths) for lengths in axes])
         return xp.asarray(functools.reduce(operator.mul, spread)).astype(dtype)
 
+    def is_whole(size: Any, kernel: Lengths, padding: Any) -> bool:
+        """Whether there is one window, which holds the whole image."""
+        return tuple(kernel) == tuple(size) and not any(map(any, padding))
+
     def avg_pool(x: Any, kernel: Any, stride: Any, padding: Any, ceil: bool, padded: bool,
                  given: int | None) -> Any:  # fmt: skip
         wide, ones = dtypes.accumulator(x.dtype), (1,) * len(kernel)
         count, places = _windows(x.shape[2:], kernel, stride, padding, ones, ceil)
-        out = xp.zeros((*x.shape[:2], *count), wide)
-        for tap in places:
-            out[tap.out] += x[tap.image]
+        if is_whole(x.shape[2:], kernel, padding):
+            out = xp.sum(x, tuple(range(2, x.ndim)), dtype=wide, keepdims=True)
+        else:
+            out = xp.zeros((*x.shape[:2], *count), wide)
+            for tap in places:
+                out[tap.out] += x[tap.image]
         real = dtypes.real_of(wide)
         out /= divisor(x.shape[2:], count, kernel, stride, padding, padded, given, real)
         return out.astype(x.dtype, copy=False)
@@ -124,6 +131,8 @@ def slots(xp: Any) -> dict[str, Any]:
         share = y.astype(wide, copy=False) / divisor(
             shape[2:], count, kernel, stride, padding, padded, given, dtypes.real_of(wide)
         )
+        if is_whole(shape[2:], kernel, padding):
+            return xp.broadcast_to(share, shape).astype(y.dtype)
         out = xp.zeros(shape, wide)
         for tap in places:
             out[tap.image] += share[tap.out]
